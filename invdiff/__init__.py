@@ -1,0 +1,1 @@
+"""Diffusion-prior reconstruction and its uncertainty."""

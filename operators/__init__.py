@@ -1,0 +1,50 @@
+"""Forward operators of medical imaging with exact adjoints, and their noise."""
+
+from operators.base import Composition, LinearOperator, Scaled, Stack, Sum, SVDOperator
+from operators.blur import Blur, ReflectiveBlur
+from operators.differences import FiniteDifferences
+from operators.identity import Diagonal, Identity, RealToComplex
+from operators.mask import Mask
+from operators.mri import (
+    CartesianMRI,
+    SingleCoilMRI,
+    birdcage_maps,
+    calibration_region,
+    cartesian_lines,
+    equispaced_lines,
+    estimate_maps,
+)
+from operators.noise import GaussianNoise, NoiseModel, PoissonNoise, TransmissionNoise
+from operators.psf import gaussian_psf, motion_psf, uniform_psf
+from operators.resample import Downsample
+
+__all__ = [
+    "Blur",
+    "CartesianMRI",
+    "Composition",
+    "Diagonal",
+    "Downsample",
+    "FiniteDifferences",
+    "GaussianNoise",
+    "Identity",
+    "LinearOperator",
+    "Mask",
+    "NoiseModel",
+    "PoissonNoise",
+    "RealToComplex",
+    "ReflectiveBlur",
+    "SVDOperator",
+    "Scaled",
+    "SingleCoilMRI",
+    "Stack",
+    "Sum",
+    "TransmissionNoise",
+    "birdcage_maps",
+    "calibration_region",
+    "cartesian_lines",
+    "equispaced_lines",
+    "estimate_maps",
+    "gaussian_psf",
+    "motion_psf",
+    "uniform_psf",
+]

@@ -1,0 +1,15 @@
+"""Magnetic resonance imaging: Cartesian sampling and coil sensitivities."""
+
+from operators.mri.cartesian import CartesianMRI, SingleCoilMRI
+from operators.mri.coils import birdcage_maps, calibration_region, estimate_maps
+from operators.mri.masks import cartesian_lines, equispaced_lines
+
+__all__ = [
+    "CartesianMRI",
+    "SingleCoilMRI",
+    "birdcage_maps",
+    "calibration_region",
+    "cartesian_lines",
+    "equispaced_lines",
+    "estimate_maps",
+]
