@@ -1,0 +1,20 @@
+"""Diffusion priors: trained networks, and Gaussians whose posterior is known exactly."""
+
+from invdiff.priors.denoiser import Denoiser, Rescaled, half_range, rescale
+from invdiff.priors.gaussian import GaussianMixturePrior, GaussianPrior
+from invdiff.priors.preconditioning import EDM, VariancePreserving
+from invdiff.priors.pretrained import PretrainedPrior, list_priors, load_prior
+
+__all__ = [
+    "EDM",
+    "Denoiser",
+    "GaussianMixturePrior",
+    "GaussianPrior",
+    "PretrainedPrior",
+    "Rescaled",
+    "VariancePreserving",
+    "half_range",
+    "list_priors",
+    "load_prior",
+    "rescale",
+]

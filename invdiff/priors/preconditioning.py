@@ -1,0 +1,113 @@
+"""From what a network predicts to E[x0 | x]: one function per parameterisation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor
+
+__all__ = ["EDM", "Prediction", "VariancePreserving", "preconditioning_of"]
+
+Prediction = Literal["epsilon", "v_prediction", "sample"]
+Network = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class EDM:
+    r"""The preconditioning of :cite:t:`karras2022`, eq. 7 and table 1.
+
+    .. math:: D = c_{skip}\, x + c_{out}\, F(c_{in}\, x, \tfrac14 \ln \sigma)
+
+    Args:
+        sigma_data: Standard deviation of the data.
+        prediction: "epsilon" for :math:`c_{out} > 0` as published, "v_prediction" for
+            :math:`-c_{out}` (the convention of diffusers).
+    """
+
+    sigma_data: float = 0.5
+    prediction: Prediction = "epsilon"
+
+    def denoise(self, network: Network, x: Tensor, sigma: Tensor) -> Tensor:
+        """Return D for x ``(batch, channel, height, width)`` and sigma ``(batch, 1, 1, 1)``."""
+        total = sigma**2 + self.sigma_data**2
+        sign = -1 if self.prediction == "v_prediction" else 1
+        output = network(x / total.sqrt(), sigma.flatten().log() / 4)
+        return (
+            self.sigma_data**2 / total * x
+            + sign * sigma * self.sigma_data / total.sqrt() * output
+        )
+
+
+@dataclass(frozen=True)
+class VariancePreserving:
+    r"""Networks of discrete DDPM time, :math:`x_t = \sqrt{\bar\alpha_t} (x_0 + \sigma_t n)`.
+
+    Between two training times the network is called at the real t whose log sigma fits.
+
+    Args:
+        sigmas: :math:`\sqrt{(1 - \bar\alpha_t) / \bar\alpha_t}` for t = 0, 1, ..., increasing.
+        prediction: What the network gives: the noise, v, or x0.
+    """
+
+    sigmas: tuple[float, ...]
+    prediction: Prediction
+
+    def denoise(self, network: Network, x: Tensor, sigma: Tensor) -> Tensor:
+        """Return D for x ``(batch, channel, height, width)`` and sigma ``(batch, 1, 1, 1)``."""
+        scale = (1 + sigma**2).rsqrt()
+        output = network(scale * x, self.time(sigma.flatten()))
+        if self.prediction == "sample":
+            return output
+        if self.prediction == "v_prediction":
+            # v = sqrt(abar) n - sqrt(1 - abar) x0, so x0 = sqrt(abar) x_t - sqrt(1 - abar) v
+            return scale**2 * x - sigma * scale * output
+        return x - sigma * output
+
+    def time(self, sigma: Tensor) -> Tensor:
+        """Return the real training time at which the noise is sigma, clamped to the range."""
+        table = torch.tensor(self.sigmas, dtype=torch.float64, device=sigma.device).log()
+        value = sigma.double().log()
+        upper = torch.searchsorted(table, value).clamp(1, len(table) - 1)
+        low, high = table[upper - 1], table[upper]
+        return (upper - 1 + ((value - low) / (high - low)).clamp(0, 1)).to(sigma.dtype)
+
+
+def preconditioning_of(scheduler: dict[str, Any]) -> EDM | VariancePreserving:
+    """Read the parameterisation from the configuration of a diffusers scheduler.
+
+    Args:
+        scheduler: The content of ``scheduler_config.json``.
+
+    Raises:
+        ValueError: A scheduler or prediction that isn't known here.
+    """
+    name = str(scheduler.get("_class_name"))
+    prediction = scheduler.get("prediction_type", "epsilon")
+    if prediction not in ("epsilon", "v_prediction", "sample"):
+        raise ValueError(
+            f"scheduler: expected prediction_type epsilon, v_prediction or sample, "
+            f"got {prediction!r}"
+        )
+    if name.startswith("EDM"):
+        if prediction == "sample":
+            raise ValueError("scheduler: an EDM network predicts epsilon or v_prediction")
+        return EDM(float(scheduler.get("sigma_data", 0.5)), prediction)
+    if not name.startswith(("DDPM", "DDIM", "PNDM", "DPMSolver", "Euler", "Heun", "UniPC", "LMS")):
+        raise ValueError(f"scheduler: {name!r} is none of EDM*, DDPM* and its samplers")
+    return VariancePreserving(_discrete_sigmas(scheduler), cast("Prediction", prediction))
+
+
+def _discrete_sigmas(scheduler: dict[str, Any]) -> tuple[float, ...]:
+    from diffusers import DDPMScheduler
+
+    known = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas",
+             "rescale_betas_zero_snr")  # fmt: skip
+    settings = {k: scheduler[k] for k in known if k in scheduler}
+    abar = DDPMScheduler.from_config(settings).alphas_cumprod.double()
+    # zero terminal SNR has sigma = infinity at the last time: leave that one out
+    abar = abar[abar > 1e-12]
+    return tuple(math.sqrt((1 - a) / a) for a in abar.tolist())

@@ -1,0 +1,187 @@
+"""Trained networks as denoisers."""
+
+from __future__ import annotations
+
+import json
+import os
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from invdiff.priors.preconditioning import EDM, VariancePreserving, preconditioning_of
+
+__all__ = ["PretrainedPrior", "list_priors", "load_prior"]
+
+# a 256^2 image of a small UNet needs about 150 MB of activations
+_CUDA_BYTES_PER_PIXEL = 2400
+
+
+class PretrainedPrior(nn.Module):
+    """A network as a Denoiser, called on chunks of the batch that fit the memory.
+
+    Args:
+        network: A diffusers ``UNet2DModel``.
+        preconditioning: What its output means.
+        data_range: Range of the images it was trained on.
+        chunk_size: Images per network call; None: 1 on a CPU, where larger batches are slower,
+            and as many as fill half of the free memory on a GPU.
+        info: What the folder says about the prior: title, modality, value_range, pixel_mm, ...
+
+    Attributes:
+        num_calls: Network evaluations so far, one per image.
+        image_shape: Trailing shape: ``(height, width)`` for one channel, else
+            ``(channel, height, width)``.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        preconditioning: EDM | VariancePreserving,
+        *,
+        data_range: tuple[float, float] = (-1.0, 1.0),
+        chunk_size: int | None = None,
+        info: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if chunk_size is not None and chunk_size < 1:
+            raise ValueError(f"chunk_size: expected at least 1, got {chunk_size}")
+        self.network = network.eval().requires_grad_(False)
+        self.preconditioning = preconditioning
+        self.data_range = (float(data_range[0]), float(data_range[1]))
+        self.chunk_size, self.info, self.num_calls = chunk_size, info or {}, 0
+        config: Any = network.config
+        size = config.sample_size
+        height, width = (size, size) if isinstance(size, int) else size
+        channels = config.in_channels
+        self.image_shape: tuple[int, ...] = (
+            (height, width) if channels == 1 else (channels, height, width)
+        )
+
+    @torch.no_grad()
+    def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """Return E[x0 | x] for x ``(*batch, *image_shape)``, sigma 0-dimensional or ``batch``.
+
+        Raises:
+            ValueError: Images of another shape than the network was trained on.
+        """
+        shape = self.image_shape
+        if x.shape[x.ndim - len(shape) :] != shape or x.is_complex():
+            raise ValueError(f"prior: expected real images of {shape}, got {tuple(x.shape)}")
+        batch = x.shape[: x.ndim - len(shape)]
+        images = x.reshape(-1, *(shape if len(shape) == 3 else (1, *shape))).float()
+        levels = sigma.to(images).expand(batch).reshape(-1, 1, 1, 1)
+        size = self.chunk_size or self._fitting_chunk(images)
+        chunks = zip(images.split(size), levels.split(size), strict=True)
+        denoised = [self.preconditioning.denoise(self._predict, v, s) for v, s in chunks]
+        self.num_calls += images.shape[0]
+        return torch.cat(denoised).reshape(x.shape).to(x.dtype)
+
+    def _predict(self, x: Tensor, time: Tensor) -> Tensor:
+        parameter = next(self.network.parameters())
+        output = self.network(x.to(parameter.dtype), time.to(parameter.dtype), return_dict=False)
+        # networks that also learn the variance give it in further channels
+        return output[0][:, : x.shape[1]].to(x.dtype)
+
+    def _fitting_chunk(self, images: Tensor) -> int:
+        if images.device.type != "cuda":
+            return 1
+        free, _ = torch.cuda.mem_get_info(images.device)
+        return max(1, free // 2 // (_CUDA_BYTES_PER_PIXEL * images[0].numel()))
+
+
+def list_priors() -> list[str]:
+    """Names of the priors that ship with the package."""
+    return sorted(folder.name for folder in _weights().iterdir() if folder.is_dir())
+
+
+def load_prior(
+    name_or_path: str | os.PathLike[str],
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    chunk_size: int | None = None,
+    channels_last: bool = True,
+    compile: bool = False,
+) -> PretrainedPrior:
+    """Load a shipped prior by name, or any folder that diffusers wrote, without network access.
+
+    The folder holds ``unet/`` and ``scheduler/``, weights as safetensors. A file ``prior.json``
+    may declare ``data_range`` (default -1 to 1, the convention of diffusers), ``modality``,
+    ``value_range`` and ``pixel_mm``.
+
+    Args:
+        name_or_path: One of ``list_priors()``, or a folder.
+        device: Where the network runs.
+        dtype: Its precision; ``torch.bfloat16`` is twice as fast on a GPU.
+        chunk_size: Images per network call, see ``PretrainedPrior``.
+        channels_last: Memory format of the convolutions: faster on CPUs and on tensor cores.
+        compile: Use ``torch.compile``; the first call takes minutes.
+
+    Raises:
+        ValueError: No such prior or folder, a scheduler that isn't known, or weights that are
+            missing or not safetensors.
+    """
+    folder = _find(name_or_path)
+    scheduler = _json(folder / "scheduler" / "scheduler_config.json")
+    info = _json(folder / "prior.json") if (folder / "prior.json").exists() else {}
+    network: nn.Module = _load_network(folder / "unet").to(device, dtype)
+    if channels_last:
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if compile:
+        network.compile()
+    low, high = info.get("data_range", (-1.0, 1.0))
+    return PretrainedPrior(
+        network,
+        preconditioning_of(scheduler),
+        data_range=(low, high),
+        chunk_size=chunk_size,
+        info=info,
+    )
+
+
+def _load_network(folder: Path) -> nn.Module:
+    from diffusers import UNet2DModel
+
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"{folder}: no config.json")
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        raise ValueError(f"{folder}: no weights as .safetensors (pickled ones are not loaded)")
+    try:
+        network: nn.Module = UNet2DModel.from_pretrained(
+            folder, torch_dtype=torch.float32, low_cpu_mem_usage=False, use_safetensors=True,
+            local_files_only=True,
+        )  # fmt: skip
+    # a damaged file fails in too many ways to list
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{folder}: not a readable UNet2DModel ({reason})") from error
+    return network
+
+
+def _find(name_or_path: str | os.PathLike[str]) -> Path:
+    if str(name_or_path) in list_priors():
+        return _weights() / str(name_or_path)
+    folder = Path(name_or_path)
+    if not folder.is_dir():
+        raise ValueError(
+            f"prior: expected one of {', '.join(list_priors())} or a folder, got {name_or_path}"
+        )
+    return folder
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: not a readable JSON file ({error})") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: expected a JSON object")
+    return content
+
+
+def _weights() -> Path:
+    return Path(str(files("invdiff.priors"))) / "weights"
