@@ -121,7 +121,7 @@ def _set_identity(dataset: Any, header: Any, modality: Modality, series: str, in
     dataset.SOPInstanceUID = generate_uid(entropy_srcs=[series, str(index)])
     dataset.SeriesInstanceUID = series
     dataset.ImageType = ["DERIVED", "SECONDARY", *kind]
-    dataset.Modality = str(header.get("Modality") or "OT")
+    dataset.Modality = str(header.get("Modality") or "OT")  # codespell:ignore
     # past the numbers that scanners give, so that viewers list it after its source
     dataset.SeriesNumber = 9000 + int(header.get("SeriesNumber") or 0) % 1000
     dataset.InstanceNumber = index + 1

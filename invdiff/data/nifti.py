@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ __all__ = ["read_nifti", "write_nifti"]
 _MM_PER_UNIT = {"mm": 1.0, "unknown": 1.0, "meter": 1000.0, "micron": 0.001}
 # cosine between axes above which the quaternion form of NIfTI, rotations only, can't hold them
 _PERPENDICULAR = 1e-5
+# bytes decompressed at a time, so that checking a file takes no memory
+_CHUNK = 2**22
 
 
 def read_nifti(path: str | os.PathLike[str], *, modality: Modality = "other") -> Image:
@@ -78,6 +81,7 @@ def _load(path: Path) -> tuple[Any, NDArray[Any]]:
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
     try:
+        _check_compression(path)
         image = nib.load(path)
         if not isinstance(image, nib.Nifti1Image):
             raise ValueError(f"expected NIfTI, got {type(image).__name__}")
@@ -86,6 +90,14 @@ def _load(path: Path) -> tuple[Any, NDArray[Any]]:
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{path}: not a readable NIfTI file ({reason})") from error
+
+
+def _check_compression(path: Path) -> None:
+    # nibabel stops at the last voxel, before the checksum that tells a damaged or cut-off file
+    if path.suffix == ".gz":
+        with gzip.open(path) as stream:
+            while stream.read(_CHUNK):
+                pass
 
 
 def _as_slices(stored: NDArray[Any], path: Path) -> NDArray[Any]:

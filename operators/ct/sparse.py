@@ -36,6 +36,8 @@ class SparseOperator(LinearOperator):
         ValueError: If the matrix does not have that shape.
     """
 
+    _rows_value: Tensor
+
     def __init__(
         self, matrix: sp.spmatrix, in_shape: tuple[int, ...], out_shape: tuple[int, ...]
     ) -> None:
@@ -53,7 +55,7 @@ class SparseOperator(LinearOperator):
     @property
     def num_nonzeros(self) -> int:
         """Stored entries of the matrix."""
-        return self._rows_value.numel()  # type: ignore[operator,union-attr]
+        return self._rows_value.numel()
 
     def _multiply(self, name: str, v: Tensor, num_in: int, num_out: int) -> Tensor:
         start, index, value = (getattr(self, f"_{name}_{k}") for k in ("start", "index", "value"))
@@ -61,10 +63,10 @@ class SparseOperator(LinearOperator):
         return (matrix @ v.reshape(-1, num_in).T).T
 
     def _forward(self, x: Tensor) -> Tensor:
-        return _SparseProduct.apply(x, self, "rows")
+        return _SparseProduct.apply(x, self, "rows")  # type: ignore[no-untyped-call]
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        return _SparseProduct.apply(y, self, "columns")
+        return _SparseProduct.apply(y, self, "columns")  # type: ignore[no-untyped-call]
 
     def _product(self, v: Tensor, name: str) -> Tensor:
         inner, outer = self.in_shape, self.out_shape
@@ -86,7 +88,8 @@ class _SparseProduct(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         other = "columns" if ctx.name == "rows" else "rows"
-        return _SparseProduct.apply(grads[0], ctx.operator, other), None, None
+        grad = _SparseProduct.apply(grads[0], ctx.operator, other)  # type: ignore[no-untyped-call]
+        return grad, None, None
 
 
 class _Projector2D(SparseOperator):
