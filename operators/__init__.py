@@ -2,6 +2,15 @@
 
 from operators.base import Composition, LinearOperator, Scaled, Stack, Sum, SVDOperator
 from operators.blur import Blur, ReflectiveBlur
+from operators.ct import (
+    FanBeam2D,
+    FanGeometry,
+    ImageGrid,
+    ParallelBeam2D,
+    ParallelGeometry,
+    SparseOperator,
+    filtered_backprojection,
+)
 from operators.differences import FiniteDifferences
 from operators.identity import Diagonal, Identity, RealToComplex
 from operators.mask import Mask
@@ -24,18 +33,24 @@ __all__ = [
     "Composition",
     "Diagonal",
     "Downsample",
+    "FanBeam2D",
+    "FanGeometry",
     "FiniteDifferences",
     "GaussianNoise",
     "Identity",
+    "ImageGrid",
     "LinearOperator",
     "Mask",
     "NoiseModel",
+    "ParallelBeam2D",
+    "ParallelGeometry",
     "PoissonNoise",
     "RealToComplex",
     "ReflectiveBlur",
     "SVDOperator",
     "Scaled",
     "SingleCoilMRI",
+    "SparseOperator",
     "Stack",
     "Sum",
     "TransmissionNoise",
@@ -44,6 +59,7 @@ __all__ = [
     "cartesian_lines",
     "equispaced_lines",
     "estimate_maps",
+    "filtered_backprojection",
     "gaussian_psf",
     "motion_psf",
     "uniform_psf",

@@ -34,31 +34,29 @@ def filtered_backprojection(
 
     Returns:
         Image in 1/mm, shape (*batch, rows, columns).
+
+    Raises:
+        ValueError: If the sinogram is not one of this operator, or the window is unknown.
     """
+    sinogram = operator._checked(sinogram, operator.out_shape, is_complex=False)
     geometry, grid = operator.geometry, operator.grid
-    fan = isinstance(geometry, FanGeometry)
-    # A fan is treated on a virtual detector through the axis of rotation.
-    shrink = geometry.magnification if isinstance(geometry, FanGeometry) else 1.0
+    # a fan is treated on a virtual detector through the axis; parallel rays come from infinity
+    fan = geometry if isinstance(geometry, FanGeometry) else None
+    shrink, curvature = (fan.magnification, 1 / fan.source_to_axis) if fan else (1.0, 0.0)
     position = geometry.detector_positions() / shrink
     spacing = geometry.detector_spacing / shrink
-    weighted = sinogram
-    if isinstance(geometry, FanGeometry):
-        cosine = geometry.source_to_axis / np.hypot(geometry.source_to_axis, position)
-        weighted = sinogram * torch.as_tensor(cosine, dtype=sinogram.dtype, device=sinogram.device)
-    filtered = _apply_ramp(weighted, spacing, window)
-    x, y = (torch.as_tensor(c) for c in grid.coordinates())
+    slant = torch.from_numpy(np.hypot(1, curvature * position)).to(sinogram)
+    filtered = _apply_ramp(sinogram / slant, spacing, window)
+    x, y = (torch.from_numpy(c).to(sinogram.device) for c in grid.coordinates())
     image = sinogram.new_zeros(*sinogram.shape[:-2], *grid.shape)
     for view, angle in enumerate(geometry.angles):
-        along = x[None, :] * math.cos(angle) + y[:, None] * math.sin(angle)
-        weight = torch.ones_like(along)
-        if isinstance(geometry, FanGeometry):
-            depth = y[:, None] * math.cos(angle) - x[None, :] * math.sin(angle)
-            distance = 1 + depth / geometry.source_to_axis
-            along, weight = along / distance, distance**-2
-        index = (along - position[0]) / spacing
-        image += _interpolate(filtered[..., view, :], index) * weight.to(image)
-    arc_per_view = (math.pi if not fan else 2 * math.pi) / len(geometry.angles)
-    return image * (arc_per_view / (2 if fan else 1))
+        along = x * math.cos(angle) + y[:, None] * math.sin(angle)
+        depth = y[:, None] * math.cos(angle) - x * math.sin(angle)
+        closeness = 1 / (1 + curvature * depth)
+        index = (along * closeness - position[0]) / spacing
+        image += _interpolate(filtered[..., view, :], index) * closeness.square().to(image)
+    # a fan that turns by 2 pi sees every line twice, so both kinds have the same weight
+    return image * (math.pi / len(geometry.angles))
 
 
 def _apply_ramp(sinogram: Tensor, spacing: float, window: Window) -> Tensor:

@@ -20,6 +20,9 @@ class ImageGrid:
     Args:
         shape: (rows, columns).
         pixel_size: Edge lengths (dy, dx) in mm.
+
+    Raises:
+        ValueError: If either is not two positive finite numbers.
     """
 
     shape: tuple[int, int]
@@ -28,7 +31,7 @@ class ImageGrid:
     def __post_init__(self) -> None:
         if len(self.shape) != 2 or min(self.shape) < 1:
             raise ValueError(f"image shape must be (rows, columns), got {self.shape}")
-        if len(self.pixel_size) != 2 or not all(p > 0 for p in self.pixel_size):
+        if len(self.pixel_size) != 2 or not all(0 < p < math.inf for p in self.pixel_size):
             raise ValueError(f"pixel size must be two positive lengths, got {self.pixel_size}")
 
     @property
@@ -57,8 +60,10 @@ class _Detector:
             raise ValueError(f"angles must be finite and at least one, got {self.angles}")
         if self.num_detectors < 1:
             raise ValueError(f"num_detectors must be positive, got {self.num_detectors}")
-        if not self.detector_spacing > 0:
+        if not 0 < self.detector_spacing < math.inf:
             raise ValueError(f"detector_spacing must be positive, got {self.detector_spacing}")
+        if not math.isfinite(self.detector_offset):
+            raise ValueError(f"detector_offset must be finite, got {self.detector_offset}")
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -76,6 +81,12 @@ class _Detector:
         return np.stack([cos, sin], -1), np.stack([-sin, cos], -1)
 
 
+def _equal_angles(num_views: int, arc: float) -> tuple[float, ...]:
+    if num_views < 1:
+        raise ValueError(f"num_views must be positive, got {num_views}")
+    return tuple(np.arange(num_views) * (arc / num_views))
+
+
 @dataclass(frozen=True)
 class ParallelGeometry(_Detector):
     """Parallel rays: at angle t the detector lies along (cos t, sin t).
@@ -85,6 +96,9 @@ class ParallelGeometry(_Detector):
         num_detectors: Detector elements.
         detector_spacing: Their pitch in mm.
         detector_offset: Shift of the detector's centre along itself in mm.
+
+    Raises:
+        ValueError: If there is no view or element, or a number is not finite or not positive.
     """
 
     def rays(self) -> tuple[Array, Array]:
@@ -101,9 +115,12 @@ class ParallelGeometry(_Detector):
             grid: The image; its diagonal is covered.
             num_views: Views, the last one step short of ``arc``.
             arc: Angular range in radians.
+
+        Raises:
+            ValueError: If there is no view.
         """
         spacing = min(grid.pixel_size)
-        angles = tuple(np.arange(num_views) * (arc / num_views))
+        angles = _equal_angles(num_views, arc)
         return cls(angles, math.ceil(grid.diagonal / spacing), spacing)
 
 
@@ -118,6 +135,9 @@ class FanGeometry(_Detector):
         detector_offset: Shift of the detector's centre along itself in mm.
         source_to_axis: Distance from source to axis of rotation in mm.
         source_to_detector: Distance from source to detector in mm.
+
+    Raises:
+        ValueError: As for parallel rays, or if the axis is not between source and detector.
     """
 
     source_to_axis: float = field(kw_only=True)
@@ -125,7 +145,7 @@ class FanGeometry(_Detector):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.source_to_axis <= self.source_to_detector:
+        if not 0 < self.source_to_axis <= self.source_to_detector < math.inf:
             raise ValueError(
                 "expected 0 < source_to_axis <= source_to_detector, got "
                 f"{self.source_to_axis} and {self.source_to_detector}"
@@ -162,16 +182,28 @@ class FanGeometry(_Detector):
             arc: Angular range in radians.
             source_to_axis: In mm.
             source_to_detector: In mm.
+
+        Raises:
+            ValueError: If there is no view, or the source would pass through the image.
         """
         radius = grid.diagonal / 2
-        if source_to_axis <= radius:
-            raise ValueError(f"the source at {source_to_axis} mm is inside the image ({radius} mm)")
+        check_source(source_to_axis, grid)
         spacing = min(grid.pixel_size) * source_to_detector / source_to_axis
         half_width = source_to_detector * math.tan(math.asin(radius / source_to_axis))
         return cls(
-            tuple(np.arange(num_views) * (arc / num_views)),
+            _equal_angles(num_views, arc),
             math.ceil(2 * half_width / spacing),
             spacing,
             source_to_axis=source_to_axis,
             source_to_detector=source_to_detector,
+        )
+
+
+def check_source(source_to_axis: float, grid: ImageGrid) -> None:
+    """Refuse a source that turns within the circle about the grid, with a ValueError."""
+    radius = grid.diagonal / 2
+    if not source_to_axis > radius:
+        raise ValueError(
+            f"the source is {source_to_axis} mm from the axis, inside the image, which reaches "
+            f"{radius:g} mm"
         )

@@ -59,7 +59,9 @@ def _crossings(
     height = origin[:, 1:2] + (edges - origin[:, 0:1]) * slope
     low, high = np.minimum(height[:, :-1], height[:, 1:]), np.maximum(height[:, :-1], height[:, 1:])
     per_cell = 1 / np.abs(step[:, 0:1])  # mm along the ray while it crosses one main cell
-    first, last = np.floor(low), np.floor(high)
+    first = np.floor(low)
+    # rounding can carry a diagonal ray over two borders, as from 0.9999 to 2.0
+    last = np.minimum(np.floor(high), first + 1)
     # share of the cell spent below the border; a ray along the border has high == low
     rise = np.where(last > first, high - low, 1.0)
     share = np.where(last > first, (last - low) / rise, 1.0)

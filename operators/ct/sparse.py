@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from operators.base import LinearOperator
-from operators.ct.geometry import FanGeometry, ImageGrid, ParallelGeometry
+from operators.ct.geometry import FanGeometry, ImageGrid, ParallelGeometry, check_source
 from operators.ct.intersections import intersection_matrix
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class SparseOperator(LinearOperator):
         out_shape: Trailing shape of y, flattened row-major.
 
     Raises:
-        ValueError: If the matrix does not have that shape.
+        ValueError: If the matrix does not have that shape, or is complex.
     """
 
     _rows_value: Tensor
@@ -45,6 +45,8 @@ class SparseOperator(LinearOperator):
         expected = (torch.Size(out_shape).numel(), torch.Size(in_shape).numel())
         if matrix.shape != expected:
             raise ValueError(f"SparseOperator: expected matrix {expected}, got {matrix.shape}")
+        if matrix.dtype.kind == "c":
+            raise ValueError(f"SparseOperator: expected a real matrix, got {matrix.dtype}")
         for name, part in (("rows", matrix.tocsr()), ("columns", matrix.T.tocsr())):
             # MKL multiplies with 32-bit indices; 64-bit ones would be converted at every call
             index = torch.int32 if part.nnz < _INT32_LIMIT else torch.int64
@@ -122,7 +124,12 @@ class FanBeam2D(_Projector2D):
     Args:
         grid: Image shape (rows, columns) and pixel size in mm; x is in 1/mm.
         geometry: Views, distances and detector; y has shape (views, detectors) and no unit.
+
+    Raises:
+        ValueError: If the source would pass through the image.
     """
 
     def __init__(self, grid: ImageGrid, geometry: FanGeometry) -> None:
+        # a ray is a whole line here: what lies behind the source would be counted too
+        check_source(geometry.source_to_axis, grid)
         super().__init__(grid, geometry)

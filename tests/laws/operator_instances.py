@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import scipy.sparse
 import torch
 from torch import Tensor
 
@@ -11,14 +12,20 @@ from operators import (
     Composition,
     Diagonal,
     Downsample,
+    FanBeam2D,
+    FanGeometry,
     FiniteDifferences,
     Identity,
+    ImageGrid,
     LinearOperator,
     Mask,
+    ParallelBeam2D,
+    ParallelGeometry,
     RealToComplex,
     ReflectiveBlur,
     Scaled,
     SingleCoilMRI,
+    SparseOperator,
     Stack,
     Sum,
     birdcage_maps,
@@ -53,10 +60,24 @@ def _weights(*shape: int) -> Tensor:
     return weights
 
 
+def _offset_parallel(grid: ImageGrid) -> ParallelBeam2D:
+    return ParallelBeam2D(grid, ParallelGeometry((0.0, 0.4, 2.0), 7, 1.1, 0.3))
+
+
+def _fan(grid: ImageGrid, num_views: int) -> FanBeam2D:
+    distances = {"source_to_axis": 9.0, "source_to_detector": 14.0}
+    return FanBeam2D(grid, FanGeometry.covering(grid, num_views, **distances))
+
+
+def _sparse(*shape: int) -> scipy.sparse.csr_matrix:
+    return scipy.sparse.csr_matrix((_psf(*shape) * _mask(*shape)).numpy())
+
+
 def instances() -> dict[str, LinearOperator]:
     """Return new operators by name; a class may appear more than once."""
     blur = Blur(_psf(3, 2), (5, 6))
     lines = CartesianMRI(_lines(6, 8, axis=-1), _maps(6, 8))
+    grid = ImageGrid((5, 5))
     return {
         "identity": Identity((4, 3)),
         "identity-complex": Identity((4,), complex_valued=True),
@@ -85,6 +106,11 @@ def instances() -> dict[str, LinearOperator]:
         "mri-one-coil": CartesianMRI(_mask(4, 6)),
         "single-coil-lines": SingleCoilMRI(_lines(6, 5, axis=-2)),
         "single-coil-points": SingleCoilMRI(_mask(5, 6)),
+        "ct-parallel": ParallelBeam2D(grid, ParallelGeometry.covering(grid, 5)),
+        "ct-fan": _fan(grid, 4),
+        "ct-parallel-anisotropic": _offset_parallel(ImageGrid((3, 6), (2.0, 0.5))),
+        "ct-fan-anisotropic": _fan(ImageGrid((6, 3), (0.7, 1.6)), 3),
+        "sparse": SparseOperator(_sparse(7, 6), (2, 3), (7,)),
         "composition": Composition(Downsample((4, 6), 2), ReflectiveBlur(_psf(3, 3), (4, 6))),
         "composition-real-mri": lines @ RealToComplex((6, 8)),
         "sum": Sum(blur, Identity((5, 6))),
