@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from invdiff.linalg import conjugate_gradient, expand_right
+from invdiff.linalg import conjugate_gradient, expand_right, operator_norm
+from invdiff.rng import derive_generator
 from operators import LinearOperator, NoiseModel, SVDOperator
 
 __all__ = ["Likelihood"]
@@ -71,6 +72,17 @@ class Likelihood:
         if self.precision.ndim == 0:
             return self.precision * self.operator.normal(x)
         return self.operator.adjoint(self.precision * self.operator(x))
+
+    def norm(self) -> Tensor:
+        r"""Return :math:`\|W^{1/2} A\|`, shape ``problems``, by power iteration from below."""
+        num_dims = len(self.image_shape)
+        # one fixed start for all: a problem must not depend on the others of its batch
+        draws = torch.randn(
+            self.image_shape, generator=derive_generator(0, "norm"), dtype=torch.float64
+        )
+        start = draws.to(self.weighted_adjoint).expand_as(self.weighted_adjoint)
+        norm = operator_norm(self.weighted_normal, start, num_dims=num_dims)
+        return norm.reshape(self.batch_shape)
 
     def residual_over_noise(self, x: Tensor) -> Tensor:
         r"""Return :math:`\sqrt{\|t - A x\|_W^2 / m}`: 1 where x explains y up to its noise.

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
-__all__ = ["NumericalWarning", "conjugate_gradient", "expand_right", "inner", "operator_norm"]
+__all__ = [
+    "NumericalWarning",
+    "cg_iterates",
+    "conjugate_gradient",
+    "expand_right",
+    "inner",
+    "operator_norm",
+]
 
 
 class NumericalWarning(RuntimeWarning):
@@ -50,16 +57,15 @@ def conjugate_gradient(
     Warns:
         NumericalWarning: The tolerance was not reached in ``num_steps``.
     """
-    x = torch.zeros_like(b) if start is None else start
-    r = b - matrix(x) if start is not None else b
-    p, rr = r, inner(r, r, num_dims)
-    target = tolerance**2 * inner(b, b, num_dims)
+    iterates = cg_iterates(matrix, b, start=start, num_dims=num_dims)
+    x, squared = next(iterates)
+    bound = tolerance**2 * inner(b, b, num_dims)
     for _ in range(num_steps):
-        if tolerance > 0 and bool((rr <= target).all()):
+        if tolerance > 0 and bool((squared <= bound).all()):
             return x
-        x, r, p, rr = _cg_step(matrix, x, r, p, rr, num_dims)
-    if tolerance > 0 and bool((rr > target).any()):
-        worst = (rr / inner(b, b, num_dims)).max().sqrt().item()
+        x, squared = next(iterates)
+    if tolerance > 0 and bool((squared > bound).any()):
+        worst = (squared / inner(b, b, num_dims)).max().sqrt().item()
         warnings.warn(
             f"conjugate_gradient: residual {worst:.1e} > {tolerance:.1e} after {num_steps} steps",
             NumericalWarning,
@@ -68,15 +74,28 @@ def conjugate_gradient(
     return x
 
 
-def _cg_step(
-    matrix: Callable[[Tensor], Tensor], x: Tensor, r: Tensor, p: Tensor, rr: Tensor, num_dims: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    q = matrix(p)
-    # a problem that is solved already has r = p = 0: its step is 0 / 0, and must be 0
-    step = _ratio(rr, inner(p, q, num_dims))
-    x, r = x + step * p, r - step * q
-    rr_next = inner(r, r, num_dims)
-    return x, r, r + _ratio(rr_next, rr) * p, rr_next
+def cg_iterates(
+    matrix: Callable[[Tensor], Tensor], b: Tensor, *, start: Tensor | None = None, num_dims: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield each iterate with its squared residual norm, the start first; without end.
+
+    Args:
+        matrix: Applies M to ``(*batch, *image)``.
+        b: Right-hand sides of that shape.
+        start: First iterate, zero by default.
+        num_dims: Number of trailing axes that make one vector.
+    """
+    x = torch.zeros_like(b) if start is None else start
+    r = b if start is None else b - matrix(x)
+    p, rr = r, inner(r, r, num_dims)
+    while True:
+        yield x, rr
+        q = matrix(p)
+        # a problem that is solved already has r = p = 0: its step is 0 / 0, and must be 0
+        step = _ratio(rr, inner(p, q, num_dims))
+        x, r = x + step * p, r - step * q
+        last, rr = rr, inner(r, r, num_dims)
+        p = r + _ratio(rr, last) * p
 
 
 def _ratio(a: Tensor, b: Tensor) -> Tensor:

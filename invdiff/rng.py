@@ -31,8 +31,11 @@ def derive_generator(
 
 def draw_seeds(generator: torch.Generator, count: int) -> list[int]:
     """Draw integers that seed further streams; the first ones don't depend on the count."""
-    kwargs = {"generator": generator, "device": generator.device}
-    return [int(torch.randint(_SEED_LIMIT, (), **kwargs)) for _ in range(count)]
+    device = generator.device
+    return [
+        int(torch.randint(_SEED_LIMIT, (), generator=generator, device=device))
+        for _ in range(count)
+    ]
 
 
 @dataclass(frozen=True)

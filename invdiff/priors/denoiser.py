@@ -30,9 +30,9 @@ class Denoiser(Protocol):
 
 
 class Rescaled:
-    """A denoiser in other units: the one place where the range of a prior meets physical units.
+    r"""A denoiser in other units: the one place where the range of a prior meets physical units.
 
-    .. math:: D'(x, \\sigma) = a\\, D\\!\\left(\\frac{x - b}{a}, \\frac{\\sigma}{a}\\right) + b
+    .. math:: D'(x, \sigma) = a\, D\!\left(\frac{x - b}{a}, \frac{\sigma}{a}\right) + b
 
     Args:
         denoiser: D, with a finite ``data_range``.

@@ -37,8 +37,7 @@ class EDM:
         sign = -1 if self.prediction == "v_prediction" else 1
         output = network(x / total.sqrt(), sigma.flatten().log() / 4)
         return (
-            self.sigma_data**2 / total * x
-            + sign * sigma * self.sigma_data / total.sqrt() * output
+            self.sigma_data**2 / total * x + sign * sigma * self.sigma_data / total.sqrt() * output
         )
 
 

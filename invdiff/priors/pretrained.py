@@ -74,7 +74,7 @@ class PretrainedPrior(nn.Module):
         images = x.reshape(-1, *(shape if len(shape) == 3 else (1, *shape))).float()
         levels = sigma.to(images).expand(batch).reshape(-1, 1, 1, 1)
         size = self.chunk_size or self._fitting_chunk(images)
-        chunks = zip(images.split(size), levels.split(size), strict=True)
+        chunks = zip(torch.split(images, size), torch.split(levels, size), strict=True)
         denoised = [self.preconditioning.denoise(self._predict, v, s) for v, s in chunks]
         self.num_calls += images.shape[0]
         return torch.cat(denoised).reshape(x.shape).to(x.dtype)
@@ -127,7 +127,7 @@ def load_prior(
     folder = _find(name_or_path)
     scheduler = _json(folder / "scheduler" / "scheduler_config.json")
     info = _json(folder / "prior.json") if (folder / "prior.json").exists() else {}
-    network: nn.Module = _load_network(folder / "unet").to(device, dtype)
+    network: nn.Module = _load_network(folder / "unet", dtype).to(device)
     if channels_last:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if compile:
@@ -142,7 +142,7 @@ def load_prior(
     )
 
 
-def _load_network(folder: Path) -> nn.Module:
+def _load_network(folder: Path, dtype: torch.dtype) -> nn.Module:
     from diffusers import UNet2DModel
 
     if not (folder / "config.json").is_file():
@@ -152,7 +152,7 @@ def _load_network(folder: Path) -> nn.Module:
         raise ValueError(f"{folder}: no weights as .safetensors (pickled ones are not loaded)")
     try:
         network: nn.Module = UNet2DModel.from_pretrained(
-            folder, torch_dtype=torch.float32, low_cpu_mem_usage=False, use_safetensors=True,
+            folder, torch_dtype=dtype, low_cpu_mem_usage=False, use_safetensors=True,
             local_files_only=True,
         )  # fmt: skip
     # a damaged file fails in too many ways to list

@@ -1,0 +1,75 @@
+"""Reconstructions in one pass: filtered back-projection, zero filling, interpolation."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from torch import Tensor
+from torch.nn import functional
+
+from invdiff.likelihood import Likelihood
+from operators import CartesianMRI, Composition, Downsample, LinearOperator
+from operators.ct import FanBeam2D, ParallelBeam2D, filtered_backprojection
+from operators.ct.fbp import Window
+
+__all__ = ["fbp", "find_operator", "interpolate", "zero_filled"]
+
+Kind = TypeVar("Kind", bound=LinearOperator)
+
+
+def fbp(likelihood: Likelihood, *, window: Window = "hann") -> Tensor:
+    """Reconstruct CT by filtered back-projection of the line integrals.
+
+    Args:
+        likelihood: Of a ``ParallelBeam2D`` or ``FanBeam2D``; counts are first turned into line
+            integrals by the noise model.
+        window: Apodisation of the ramp filter.
+
+    Returns:
+        Attenuation in 1/mm, shape ``(*problems, rows, columns)``.
+
+    Raises:
+        ValueError: Another operator.
+    """
+    operator = likelihood.operator
+    if not isinstance(operator, ParallelBeam2D | FanBeam2D):
+        raise ValueError(f"fbp: expected a CT projector, got {type(operator).__name__}")
+    return filtered_backprojection(operator, likelihood.target, window)
+
+
+def zero_filled(likelihood: Likelihood) -> Tensor:
+    """Return A^H y of Cartesian MRI: the coil-combined image of k-space filled with zeros.
+
+    Raises:
+        ValueError: The operator is no Cartesian MRI.
+    """
+    find_operator(likelihood.operator, CartesianMRI)
+    return likelihood.operator.adjoint(likelihood.y)
+
+
+def interpolate(likelihood: Likelihood) -> Tensor:
+    """Return the bicubic interpolation of a downsampled image, ``(*problems, height, width)``.
+
+    Raises:
+        ValueError: The operator is no ``Downsample`` of a 2D image.
+    """
+    operator = find_operator(likelihood.operator, Downsample)
+    if len(operator.in_shape) != 2:
+        raise ValueError(f"interpolate: expected a 2D image, got shape {operator.in_shape}")
+    y = likelihood.y
+    image = functional.interpolate(
+        y.reshape(-1, 1, *y.shape[-2:]), size=operator.in_shape, mode="bicubic"
+    )
+    return image.reshape(*likelihood.batch_shape, *operator.in_shape)
+
+
+def find_operator(operator: LinearOperator, kind: type[Kind]) -> Kind:
+    """Return the outermost operator of a composition, or the operator itself, if of that kind.
+
+    Raises:
+        ValueError: It is of another kind.
+    """
+    outer = operator.outer if isinstance(operator, Composition) else operator
+    if not isinstance(outer, kind):
+        raise ValueError(f"expected a {kind.__name__}, got {type(outer).__name__}")
+    return outer

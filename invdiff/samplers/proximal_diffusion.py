@@ -1,0 +1,230 @@
+"""Run down in noise: denoise, take a proximal data step, return to the next noise level."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from invdiff.likelihood import Likelihood
+from invdiff.priors.denoiser import Denoiser, half_range
+from invdiff.rng import Streams, problem_streams
+from invdiff.samplers.base import (
+    Callback,
+    Generators,
+    Progress,
+    Samples,
+    check_problem,
+    denoised,
+    equal_log_weights,
+    karras_sigmas,
+    start_image,
+)
+
+__all__ = ["DDS", "DiffPIR", "DiffusionInfo", "DiffusionState"]
+
+
+class DiffusionState(NamedTuple):
+    """The noisy image x0 + sigma n, and the squared norm of W^(1/2) A."""
+
+    x: Tensor
+    streams: Streams
+    squared_norm: Tensor
+
+
+class DiffusionInfo(NamedTuple):
+    """The denoised image of a step, and the same corrected by the data."""
+
+    denoised: Tensor
+    corrected: Tensor
+
+
+@dataclass(frozen=True)
+class _ProximalDiffusion(abc.ABC):
+    """The loop of both methods, in the scaling x0 + sigma n; only two formulas differ."""
+
+    num_steps: int = 100
+    sigma_max: float = 10.0
+    sigma_min: float = 0.01
+    rho: float = 7.0
+    num_cg: int = 8
+    clip: bool = True
+
+    def __post_init__(self) -> None:
+        karras_sigmas(self.num_steps, self.sigma_max, self.sigma_min, self.rho)
+        if self.num_cg < 1:
+            raise ValueError(f"{type(self).__name__}: num_cg must be positive, got {self.num_cg}")
+
+    @abc.abstractmethod
+    def _step_size(self, state: DiffusionState, sigma: Tensor) -> Tensor:
+        """Return tau of the proximal step, in squared units of the image."""
+
+    @abc.abstractmethod
+    def _noise(
+        self, x: Tensor, info: DiffusionInfo, fresh: Tensor, sigma: Tensor, sigma_next: Tensor
+    ) -> Tensor:
+        """Return the noise that is added to the corrected image."""
+
+    def sample(
+        self,
+        likelihood: Likelihood,
+        denoiser: Denoiser,
+        num_samples: int,
+        *,
+        generator: Generators,
+        callback: Callback | None = None,
+    ) -> Samples:
+        """Draw samples of each problem in one batch; the last step, too, ends with the data.
+
+        Args:
+            likelihood: One problem or a batch of them.
+            denoiser: Prior in the units of the likelihood's image.
+            num_samples: Samples of each problem.
+            generator: One, or one per problem; see ``problem_streams``.
+            callback: Called after each step.
+
+        Raises:
+            ValueError: The prior doesn't fit the operator.
+        """
+        state = self.init(likelihood, denoiser, num_samples, generator=generator)
+        sigmas = half_range(denoiser) * self._levels().to(state.x.device)
+        for i in range(self.num_steps):
+            state, info = self.step(state, sigmas[i], sigmas[i + 1], likelihood, denoiser)
+            if callback is not None:
+                misfit = likelihood.residual_over_noise(info.corrected)
+                callback(Progress(i, self.num_steps, sigmas[i], misfit, info.corrected))
+        return Samples(state.x, equal_log_weights(state.x, state.streams))
+
+    def init(
+        self,
+        likelihood: Likelihood,
+        denoiser: Denoiser,
+        num_samples: int,
+        *,
+        generator: Generators,
+    ) -> DiffusionState:
+        """Return a coarse image under noise of the highest level."""
+        half = check_problem(likelihood, denoiser)
+        streams = problem_streams(generator, num_samples, likelihood.batch_shape)
+        x = start_image(likelihood, denoiser, num_samples)
+        noise = streams.normal(likelihood.image_shape, x)
+        return DiffusionState(x + half * self.sigma_max * noise, streams, likelihood.norm() ** 2)
+
+    def step(
+        self,
+        state: DiffusionState,
+        sigma: Tensor,
+        sigma_next: Tensor,
+        likelihood: Likelihood,
+        denoiser: Denoiser,
+    ) -> tuple[DiffusionState, DiffusionInfo]:
+        """Go from one noise level to the next, in units of the image; 0 ends without noise."""
+        mean = denoised(denoiser, state.x, sigma, clip=self.clip)
+        tau = self._step_size(state, sigma)
+        info = DiffusionInfo(
+            mean, likelihood.proximal(mean, tau, num_steps=self.num_cg, tolerance=0)
+        )
+        fresh = state.streams.normal(likelihood.image_shape, state.x)
+        noise = self._noise(state.x, info, fresh, sigma.to(tau), sigma_next.to(tau))
+        return state._replace(x=info.corrected + noise), info
+
+    def _levels(self) -> Tensor:
+        levels = karras_sigmas(self.num_steps, self.sigma_max, self.sigma_min, self.rho)
+        return torch.cat([levels, levels.new_zeros(1)])
+
+
+@dataclass(frozen=True)
+class DiffPIR(_ProximalDiffusion):
+    r"""Plug-and-play restoration along a diffusion :cite:p:`zhu2023`.
+
+    .. math:: \hat x_0 = \arg\min_z \tfrac12 \|t - A z\|_W^2 + \frac{\lambda}{2 \sigma_i^2}
+        \|z - D(x_i, \sigma_i)\|^2, \qquad x_{i+1} = \hat x_0 + \sigma_{i+1}
+        \Bigl(\sqrt{1 - \zeta}\, \frac{x_i - \hat x_0}{\sigma_i} + \sqrt{\zeta}\, n\Bigr)
+
+    Args:
+        num_steps: Network calls.
+        sigma_max: Highest noise level, in half data ranges.
+        sigma_min: Lowest noise level, in half data ranges.
+        rho: Exponent of the grid of noise levels.
+        num_cg: Conjugate gradient steps of each data step, started at D.
+        clip: Whether D is clamped to the data range.
+        regularization: lambda.
+        noise_fraction: zeta, the share of fresh noise.
+
+    Raises:
+        ValueError: A number out of its range.
+    """
+
+    regularization: float = 7.0
+    noise_fraction: float = 0.3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (self.regularization > 0 and 0 <= self.noise_fraction <= 1):
+            raise ValueError(
+                "DiffPIR: expected regularization > 0 and 0 <= noise_fraction <= 1, got "
+                f"{self.regularization} and {self.noise_fraction}"
+            )
+
+    def _step_size(self, state: DiffusionState, sigma: Tensor) -> Tensor:
+        return (sigma**2 / self.regularization).to(state.squared_norm)
+
+    def _noise(
+        self, x: Tensor, info: DiffusionInfo, fresh: Tensor, sigma: Tensor, sigma_next: Tensor
+    ) -> Tensor:
+        kept = (x - info.corrected) / sigma
+        zeta = self.noise_fraction
+        return sigma_next * ((1 - zeta) ** 0.5 * kept + zeta**0.5 * fresh)
+
+
+@dataclass(frozen=True)
+class DDS(_ProximalDiffusion):
+    r"""Decomposed diffusion sampling :cite:p:`chung2024`: few conjugate gradient steps, then DDIM.
+
+    .. math:: \hat x_0 = \arg\min_z \tfrac12 \|z - D(x_i, \sigma_i)\|^2 + \frac{\gamma}{2 L}
+        \|t - A z\|_W^2, \qquad x_{i+1} = \hat x_0 + \sqrt{\sigma_{i+1}^2 - c^2}\,
+        \frac{x_i - D}{\sigma_i} + c\, n, \qquad c^2 = \eta^2 \sigma_{i+1}^2
+        \Bigl(1 - \frac{\sigma_{i+1}^2}{\sigma_i^2}\Bigr)
+
+    L is the squared norm of :math:`W^{1/2} A`, so that gamma means the same for all operators.
+    The few steps from D are part of the method: more of them fit more noise.
+
+    Args:
+        num_steps: Network calls.
+        sigma_max: Highest noise level, in half data ranges.
+        sigma_min: Lowest noise level, in half data ranges.
+        rho: Exponent of the grid of noise levels.
+        num_cg: Conjugate gradient steps of each data step.
+        clip: Whether D is clamped to the data range.
+        data_weight: gamma.
+        eta: Share of fresh noise, from 0 (deterministic) to 1.
+
+    Raises:
+        ValueError: A number out of its range.
+    """
+
+    num_steps: int = 50
+    num_cg: int = 5
+    data_weight: float = 1.0
+    eta: float = 0.85
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (self.data_weight > 0 and 0 <= self.eta <= 1):
+            raise ValueError(
+                f"DDS: expected data_weight > 0 and 0 <= eta <= 1, got {self.data_weight} and "
+                f"{self.eta}"
+            )
+
+    def _step_size(self, state: DiffusionState, sigma: Tensor) -> Tensor:
+        return self.data_weight / state.squared_norm
+
+    def _noise(
+        self, x: Tensor, info: DiffusionInfo, fresh: Tensor, sigma: Tensor, sigma_next: Tensor
+    ) -> Tensor:
+        renewed = self.eta * sigma_next * (1 - (sigma_next / sigma) ** 2).sqrt()
+        kept = (sigma_next**2 - renewed**2).sqrt()
+        return kept * (x - info.denoised) / sigma + renewed * fresh
