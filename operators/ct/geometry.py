@@ -42,9 +42,9 @@ class ImageGrid:
     def coordinates(self) -> tuple[Array, Array]:
         """Return x of every column and y of every row, in mm."""
         (rows, columns), (dy, dx) = self.shape, self.pixel_size
-        return (np.arange(columns) - (columns - 1) / 2) * dx, (
-            (rows - 1) / 2 - np.arange(rows)
-        ) * dy
+        x = (np.arange(columns) - (columns - 1) / 2) * dx
+        y = ((rows - 1) / 2 - np.arange(rows)) * dy
+        return x, y
 
 
 @dataclass(frozen=True)

@@ -52,13 +52,20 @@ def test_an_off_centre_object_is_at_its_place(kind):
 
 
 def test_an_offset_detector_is_accounted_for():
-    geometry = ParallelGeometry(
-        tuple(k * math.pi / 300 for k in range(300)), 184, 1.0, detector_offset=0.25
-    )
-    image = filtered_backprojection(
-        ParallelBeam2D(GRID, geometry), disc_sinogram(geometry, 35, (9.0, 4.0))
-    )
-    assert (image[inside(GRID, 31, (9.0, 4.0))] - 1).abs().max() < 0.01
+    """A detector 20 mm off the axis sees a disc on its side, which must not move."""
+    angles = tuple(k * math.pi / 360 for k in range(720))
+    geometry = ParallelGeometry(angles, 100, 1.0, detector_offset=20.0)
+    operator = ParallelBeam2D(GRID, geometry)
+    image = filtered_backprojection(operator, disc_sinogram(geometry, 25))
+    assert (image[inside(GRID, 21)] - 1).abs().max() < 0.01
+
+
+def test_the_filter_does_not_wrap_around_the_detector():
+    """A disc as wide as a detector of a power of two elements: no room but the padding."""
+    grid = ImageGrid((90, 90))
+    geometry = ParallelGeometry(ParallelGeometry.covering(grid, 200).angles, 64, 1.0)
+    image = filtered_backprojection(ParallelBeam2D(grid, geometry), disc_sinogram(geometry, 31))
+    assert (image[inside(grid, 27)] - 1).abs().max() < 0.01
 
 
 @pytest.mark.parametrize("kind", [0, 1], ids=["parallel", "fan"])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from operators import (
@@ -83,6 +83,8 @@ def test_lengths_are_those_of_clipped_lines(shape, pixel_size, seed):
     shift=st.floats(-5, 5),
     ulps=st.integers(-3, 3),
 )
+@example(quarter=1, size=3, shift=0.5, ulps=0)
+@example(quarter=1, size=6, shift=1.0, ulps=-1)
 def test_diagonal_rays_stay_in_their_pixels(quarter, size, shift, ulps):
     """Rays through pixel corners, where rounding could jump over a whole pixel."""
     grid = ImageGrid((size, size))
