@@ -8,6 +8,7 @@ from invdiff.data.kspace import KSpace, crop_readout, kspace_from_array, read_ks
 from invdiff.data.mrd import read_ismrmrd
 from invdiff.data.nifti import read_nifti, write_nifti
 from invdiff.data.placement import fit, orient
+from invdiff.data.resampling import fill, onto, to_spacing
 from invdiff.data.samples import list_samples, sample_path
 from invdiff.data.scan import read_scan
 from invdiff.data.units import MU_WATER, hu_to_mu, mu_to_hu
@@ -20,11 +21,13 @@ __all__ = [
     "Modality",
     "Unit",
     "crop_readout",
+    "fill",
     "fit",
     "hu_to_mu",
     "kspace_from_array",
     "list_samples",
     "mu_to_hu",
+    "onto",
     "orient",
     "read_array",
     "read_dicom",
@@ -34,6 +37,7 @@ __all__ = [
     "read_nifti",
     "read_scan",
     "sample_path",
+    "to_spacing",
     "write_dicom",
     "write_nifti",
 ]
