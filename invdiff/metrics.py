@@ -53,7 +53,7 @@ def nrmse(image: Tensor, truth: Tensor) -> Tensor:
 def _stacked(image: Tensor, truth: Tensor, data_range: float) -> tuple[Tensor, Tensor, torch.Size]:
     if not data_range > 0:
         raise ValueError(f"data_range: expected a positive number, got {data_range}")
-    common = torch.broadcast_shapes(image.shape, truth.shape)
+    common = torch.broadcast_shapes(image.shape, truth.shape)  # type: ignore[no-untyped-call]
     image, truth = image.expand(common), truth.expand(common)
     shape = (-1, 1, *image.shape[-2:])
     # float64: the variances of the SSIM cancel in float32 where an image is flat

@@ -57,8 +57,9 @@ def interpolate(likelihood: Likelihood) -> Tensor:
     if len(operator.in_shape) != 2:
         raise ValueError(f"interpolate: expected a 2D image, got shape {operator.in_shape}")
     y = likelihood.y
+    # antialias=True is Keys' kernel with a = -1/2, which keeps a ramp; without it a is -3/4
     image = functional.interpolate(
-        y.reshape(-1, 1, *y.shape[-2:]), size=operator.in_shape, mode="bicubic"
+        y.reshape(-1, 1, *y.shape[-2:]), size=operator.in_shape, mode="bicubic", antialias=True
     )
     return image.reshape(*likelihood.batch_shape, *operator.in_shape)
 

@@ -1,0 +1,19 @@
+"""One list of posterior samplers; every law runs on each of them."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+
+from invdiff.samplers import DDS, DiffPIR, RedDiff, Sampler
+
+adam = partial(torch.optim.Adam, lr=0.05, betas=(0.9, 0.99))
+
+SAMPLERS: dict[str, Sampler] = {
+    "red-diff": RedDiff(num_steps=12),
+    "red-diff-random": RedDiff(num_steps=12, order="random"),
+    "red-diff-adam": RedDiff(num_steps=12, optimizer=adam, weighting="linear", regularization=0.25),
+    "diffpir": DiffPIR(num_steps=12),
+    "dds": DDS(num_steps=12),
+}

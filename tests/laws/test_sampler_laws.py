@@ -1,0 +1,116 @@
+import dataclasses
+
+import pytest
+import torch
+
+from invdiff import samplers
+from invdiff.likelihood import Likelihood
+from invdiff.priors import GaussianPrior
+from invdiff.rng import derive_generator
+from operators import FiniteDifferences, GaussianNoise, Mask, TransmissionNoise
+
+from .sampler_instances import SAMPLERS
+
+SHAPE = (4, 3)
+# rounding of float32 sums in another order, over a dozen steps
+BATCH_TOLERANCE = 1e-5
+
+
+@pytest.fixture(params=SAMPLERS)
+def sampler(request):
+    return SAMPLERS[request.param]
+
+
+@pytest.fixture(params=["mask", "differences", "counts"])
+def likelihood(request, generator):
+    """Four problems: the closed form of an SVD, conjugate gradients, weights from counts."""
+    x = torch.rand(4, *SHAPE, generator=generator)
+    mask = torch.rand(SHAPE, generator=generator) < 0.6
+    operator = Mask(mask) if request.param == "mask" else FiniteDifferences(SHAPE)
+    noise = TransmissionNoise(500.0) if request.param == "counts" else GaussianNoise(0.05)
+    return Likelihood(operator, noise, noise.sample(operator(x), generator=generator))
+
+
+@pytest.fixture
+def prior():
+    n = SHAPE[0] * SHAPE[1]
+    distance = (torch.arange(n)[:, None] - torch.arange(n)).abs()
+    return GaussianPrior(torch.full(SHAPE, 0.5).double(), 0.1 * torch.exp(-distance / 2.0).double())
+
+
+def run(sampler, likelihood, prior, num_samples=2, generator=None, **kwargs):
+    generator = generator or derive_generator(0, "sampler")
+    return sampler.sample(likelihood, prior, num_samples, generator=generator, **kwargs)
+
+
+def test_every_sampler_of_posteriors_is_in_the_list():
+    methods = {v for v in vars(samplers).values() if dataclasses.is_dataclass(v)}
+    unconditional = {samplers.HeunSampler, samplers.Samples}
+    assert {type(s) for s in SAMPLERS.values()} == methods - unconditional
+
+
+def test_shapes_and_weights(sampler, likelihood, prior):
+    samples = run(sampler, likelihood, prior, num_samples=3)
+    assert samples.values.shape == (3, 4, *SHAPE)
+    assert samples.values.dtype == torch.float32
+    assert torch.isfinite(samples.values).all()
+    torch.testing.assert_close(samples.log_weights.exp().sum(0), torch.ones(4))
+
+
+def test_the_same_seed_gives_the_same_bits(sampler, likelihood, prior):
+    first, second = (run(sampler, likelihood, prior).values for _ in range(2))
+    assert torch.equal(first, second)
+    other = run(sampler, likelihood, prior, generator=derive_generator(1)).values
+    assert not torch.equal(first, other)
+
+
+def test_samples_differ_and_do_not_depend_on_their_number(sampler, likelihood, prior):
+    few = run(sampler, likelihood, prior, num_samples=2).values
+    many = run(sampler, likelihood, prior, num_samples=4).values
+    torch.testing.assert_close(few, many[:2], rtol=BATCH_TOLERANCE, atol=BATCH_TOLERANCE)
+    assert not torch.allclose(few[0], few[1], atol=1e-3)
+
+
+def test_a_batch_of_problems_equals_single_runs(sampler, likelihood, prior):
+    streams = [derive_generator(0, p) for p in range(4)]
+    together = run(sampler, likelihood, prior, generator=streams).values
+    for p in range(4):
+        alone = Likelihood(likelihood.operator, likelihood.noise, likelihood.y[p])
+        expected = run(sampler, alone, prior, generator=derive_generator(0, p)).values
+        torch.testing.assert_close(
+            together[:, p], expected, rtol=BATCH_TOLERANCE, atol=BATCH_TOLERANCE
+        )
+
+
+def test_the_callback_sees_every_step_and_changes_nothing(sampler, likelihood, prior):
+    seen = []
+    samples = run(sampler, likelihood, prior, callback=seen.append)
+    assert [p.step for p in seen] == list(range(12))
+    assert {p.num_steps for p in seen} == {12}
+    assert seen[-1].misfit.shape == (2, 4)
+    assert all(torch.isfinite(p.misfit).all() and (p.sigma > 0).all() for p in seen)
+    assert torch.equal(samples.values, run(sampler, likelihood, prior).values)
+    torch.testing.assert_close(seen[-1].image, samples.values)
+
+
+def test_refuses_a_prior_of_another_size(sampler, likelihood):
+    prior = GaussianPrior(torch.zeros(3, 4), 1.0)
+    with pytest.raises(ValueError, match=r"shape \(3, 4\), the operator takes \(4, 3\)"):
+        run(sampler, likelihood, prior)
+
+
+def test_refuses_no_samples(sampler, likelihood, prior):
+    with pytest.raises(ValueError, match="at least 1"):
+        run(sampler, likelihood, prior, num_samples=0)
+
+
+def test_precise_and_complete_data_decide(sampler, prior, generator):
+    x = prior.sample(3, generator=generator)
+    operator = Mask(torch.ones(SHAPE, dtype=torch.bool))
+    noise = GaussianNoise(1e-4)
+    likelihood = Likelihood(operator, noise, noise.sample(operator(x), generator=generator))
+    longer = dataclasses.replace(sampler, num_steps=300)
+    error = run(longer, likelihood, prior).values - x
+    # the prior's standard deviation is 0.3; DDS weighs the data by its own gamma of 1 instead
+    bound = 0.05 if not isinstance(sampler, samplers.DDS) else 0.3
+    assert error.abs().max() < bound
