@@ -81,7 +81,7 @@ def test_proximal_step_of_counts_solves_the_surrogate(generator):
 
 
 def test_score_is_the_gradient_of_the_log_density(operator, generator):
-    x, likelihood = problem(operator, GaussianNoise(0.3), generator, (2,))
+    _x, likelihood = problem(operator, GaussianNoise(0.3), generator, (2,))
     z = random_input(operator, generator, torch.float64, (2,)).requires_grad_()
     (expected,) = torch.autograd.grad(likelihood.log_prob(z).sum(), z)
     torch.testing.assert_close(likelihood.score(z), expected)

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -27,10 +28,10 @@ def test_heun_converges_with_order_two(prior):
     for num_steps in (16, 32, 64):
         sigmas = karras_sigmas(num_steps + 1, 5.0, 0.05)
         z = x
-        for sigma, sigma_next in zip(sigmas[:-1], sigmas[1:], strict=True):
+        for sigma, sigma_next in itertools.pairwise(sigmas):
             z = heun_step(prior, z, sigma, sigma_next)
         errors.append((z - flow(prior, x, 5.0, 0.05)).norm().item())
-    slopes = [math.log2(a / b) for a, b in zip(errors, errors[1:], strict=False)]
+    slopes = [math.log2(a / b) for a, b in itertools.pairwise(errors)]
     assert all(abs(slope - 2) < 0.2 for slope in slopes), slopes
 
 
