@@ -26,7 +26,7 @@ def check_finite(values: NDArray[Any], name: str, axes: Sequence[str] = ()) -> N
     if not bad.any():
         return
     position = np.unravel_index(int(np.argmax(bad)), values.shape)
-    labels = axes if len(axes) == values.ndim else [f"axis {i}" for i in range(values.ndim)]
+    labels = axes if len(axes) == values.ndim else [f"axis {i}:" for i in range(values.ndim)]
     where = ", ".join(f"{label} {index}" for label, index in zip(labels, position, strict=True))
     raise ValueError(
         f"{name}: expected finite values, got {values[position]} at ({where}); "

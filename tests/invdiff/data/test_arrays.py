@@ -55,7 +55,7 @@ def test_truncated_anywhere(tmp_path, name):
         (np.array([{}], dtype=object), "not a readable array.*allow_pickle"),
         (np.array(["text"]), "expected numbers, got dtype <U4"),
         (np.zeros((0, 3)), "the array is empty"),
-        (np.array([[0, 1], [np.inf, 2]]), r"inf at \(axis 0 1, axis 1 0\); 1 of 4"),
+        (np.array([[0, 1], [np.inf, 2]]), r"inf at \(axis 0: 1, axis 1: 0\); 1 of 4"),
         (np.array([1, complex(0, np.nan)]), "nanj"),
         (np.array([1e39]), "in float32: expected finite"),
     ],
