@@ -153,5 +153,5 @@ def test_interpolation_keeps_a_ramp_in_place(generator):
 def test_each_method_refuses_other_operators(phantom, generator):
     likelihood = measured(Mask(phantom > -1), GaussianNoise(1.0), phantom, generator)
     for method in (fbp, zero_filled, cg_sense, interpolate):
-        with pytest.raises(ValueError, match="expected a .* got Mask"):
+        with pytest.raises(ValueError, match=r"expected a .* got Mask"):
             method(likelihood)

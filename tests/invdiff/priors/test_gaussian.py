@@ -106,6 +106,7 @@ def test_refuses_a_posterior_without_a_closed_form(mixture):
     operator = Mask(torch.ones(SHAPE, dtype=torch.bool))
     with pytest.raises(ValueError, match="Gaussian noise only"):
         mixture.posterior(Likelihood(operator, PoissonNoise(1.0), y.flatten()))
+    wide = Mask(torch.ones(4, dtype=torch.bool))
+    flat = Likelihood(wide, GaussianNoise(1.0), y.flatten())
     with pytest.raises(ValueError, match=r"the operator takes \(4,\)"):
-        wide = Mask(torch.ones(4, dtype=torch.bool))
-        mixture.posterior(Likelihood(wide, GaussianNoise(1.0), y.flatten()))
+        mixture.posterior(flat)

@@ -95,7 +95,7 @@ def test_refuses_what_is_no_prior(make_folder, tmp_path):
         load_prior("ct-257")
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(ValueError, match="scheduler_config.json: not a readable JSON file"):
+    with pytest.raises(ValueError, match=r"scheduler_config\.json: not a readable JSON file"):
         load_prior(empty)
     folder = make_folder(LCMScheduler())
     with pytest.raises(ValueError, match="'LCMScheduler' is none of"):
@@ -106,7 +106,7 @@ def test_refuses_what_is_no_prior(make_folder, tmp_path):
     with pytest.raises(ValueError, match="not a readable UNet2DModel"):
         load_prior(folder)
     weights.unlink()
-    with pytest.raises(ValueError, match="no weights as .safetensors"):
+    with pytest.raises(ValueError, match=r"no weights as \.safetensors"):
         load_prior(folder)
 
 

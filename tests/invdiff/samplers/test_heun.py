@@ -90,6 +90,6 @@ def test_levels_fall_from_the_highest_to_the_lowest():
 
 @pytest.mark.parametrize("settings", [{"num_steps": 1}, {"sigma_min": 0.0}, {"churn": -1.0}])
 def test_refuses_settings_out_of_range(settings):
-    with pytest.raises(ValueError, match="sigmas|HeunSampler"):
+    with pytest.raises(ValueError, match=r"sigmas|HeunSampler"):
         HeunSampler(**settings)
     assert half_range(GaussianPrior(torch.zeros(1), 1.0)) == 4

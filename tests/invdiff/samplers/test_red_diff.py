@@ -102,5 +102,5 @@ def test_clipping_keeps_the_denoised_image_in_range(prior, likelihood):
     ids=str,
 )
 def test_refuses_settings_out_of_range(settings):
-    with pytest.raises(ValueError, match="RedDiff|sigmas"):
+    with pytest.raises(ValueError, match=r"RedDiff|sigmas"):
         RedDiff(**settings)
