@@ -19,7 +19,7 @@ def random_input(
     dtype: torch.dtype,
     batch: Sequence[int] = (),
 ) -> Tensor:
-    """Draw a standard normal x of shape (*batch, *in_shape), on the operator's device.
+    """Draw a standard normal x of shape ``(*batch, *in_shape)``, on the operator's device.
 
     Args:
         operator: The operator that x is for.
@@ -37,7 +37,7 @@ def random_output(
     dtype: torch.dtype,
     batch: Sequence[int] = (),
 ) -> Tensor:
-    """Draw a standard normal y of shape (*batch, *out_shape); arguments as random_input."""
+    """Draw a standard normal y of shape ``(*batch, *out_shape)``; arguments as random_input."""
     return random_input(operator.H, generator, dtype, batch)
 
 

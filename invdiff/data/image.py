@@ -71,7 +71,7 @@ class Image:
 
     @property
     def padding(self) -> float:
-        """The value of empty space: -1000 for HU (air), 0 otherwise."""
+        """Value of empty space, which is -1000 (air) for HU and 0 otherwise."""
         return -1000.0 if self.unit == "HU" else 0.0
 
     def slice(self, index: int) -> Image:

@@ -29,11 +29,11 @@ def filtered_backprojection(
 
     Args:
         operator: The projector whose geometry is inverted.
-        sinogram: Line integrals, shape (*batch, views, detectors).
+        sinogram: Line integrals, shape ``(*batch, views, detectors)``.
         window: Apodisation of the ramp; "ramp" means none.
 
     Returns:
-        Image in 1/mm, shape (*batch, rows, columns).
+        Image in 1/mm, shape ``(*batch, rows, columns)``.
 
     Raises:
         ValueError: If the sinogram is not one of this operator, or the window is unknown.
@@ -87,7 +87,7 @@ def _window(name: Window, count: int) -> Tensor:
 
 
 def _interpolate(rows: Tensor, index: Tensor) -> Tensor:
-    """Linear interpolation of (*batch, n) at real indices, zero outside."""
+    """Linear interpolation of ``(*batch, n)`` at real indices, zero outside."""
     last = rows.shape[-1] - 1
     low = index.floor().clamp(0, max(last - 1, 0)).long()
     share = (index - low).to(rows)

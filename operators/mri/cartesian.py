@@ -76,16 +76,16 @@ class CartesianMRI(LinearOperator):
         """Gather the sampled entries of centred k-space.
 
         Args:
-            kspace: Complex (*batch, coils, height, width).
+            kspace: Complex ``(*batch, coils, height, width)``.
 
         Returns:
-            y of shape (*batch, coils, m).
+            y of shape ``(*batch, coils, m)``.
         """
         full = (self.out_shape[0], *self.in_shape)
         return self._gathered(self._checked(kspace, full, True))
 
     def zero_filled(self, y: Tensor) -> Tensor:
-        """Return centred k-space (*batch, coils, height, width) with zeros where not sampled."""
+        """Return centred k-space ``(*batch, coils, height, width)`` zero where not sampled."""
         return self._scattered(self._checked(y, self.out_shape, True))
 
     def _forward(self, x: Tensor) -> Tensor:

@@ -88,7 +88,7 @@ def estimate_maps(kspace: Tensor, region: tuple[slice, slice]) -> Tensor:
     object is much darker than the noise the maps are noise as well, with root sum of squares 1.
 
     Args:
-        kspace: Complex centred k-space (*batch, coils, height, width); only the block is read.
+        kspace: Complex centred k-space ``(*batch, coils, height, width)``; only the block is read.
         region: Rows and columns of the block, as :func:`calibration_region` gives them.
 
     Returns:
