@@ -1,0 +1,1 @@
+"""Reproducible experiments: configuration, run, report, and the command."""

@@ -1,0 +1,52 @@
+"""What can be named in a configuration, in one line each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from importlib.resources import files
+from typing import Any, get_args
+
+from invdiff.data import list_samples
+from invdiff.priors import list_priors
+from invdiff.study.baselines import TITLES
+from invdiff.study.forward import OperatorConfig
+from invdiff.study.load import list_experiments, read_experiment
+from invdiff.study.noise import NoiseConfig
+from invdiff.study.sampling import SamplerConfig
+
+__all__ = ["catalogue"]
+
+_SAMPLES = {"head-t1": "Head MR, T1, axial (public domain)", "sts-044": "Thigh CT (CC BY 3.0)"}
+
+
+def catalogue() -> str:
+    """Return the lists as text."""
+    sections = {
+        "priors": {name: _prior_title(name) for name in list_priors()},
+        "samplers": _kinds(SamplerConfig),
+        "operators": _kinds(OperatorConfig),
+        "noise": _kinds(NoiseConfig),
+        "baselines": TITLES,
+        "samples": {name: _SAMPLES.get(name, "") for name in list_samples()},
+        "experiments": {name: read_experiment(name)["title"] for name in list_experiments()},
+    }
+    return "\n\n".join(_section(name, entries.items()) for name, entries in sections.items())
+
+
+def _kinds(union: Any) -> dict[str, str]:
+    models = get_args(get_args(union)[0])
+    return {
+        model.model_fields["kind"].default: (model.__doc__ or "").strip().splitlines()[0]
+        for model in models
+    }
+
+
+def _prior_title(name: str) -> str:
+    # reading the network, too, would take seconds
+    info = files("invdiff.priors") / "weights" / name / "prior.json"
+    return str(json.loads(info.read_text()).get("title", ""))
+
+
+def _section(title: str, entries: Iterable[tuple[str, str]]) -> str:
+    return "\n".join([title, *(f"  {name:<18}{text}" for name, text in entries)])

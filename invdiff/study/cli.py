@@ -1,0 +1,68 @@
+"""The ``invdiff`` command."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from typing import Annotated
+
+import tyro
+from tyro.conf import subcommand
+
+from invdiff.study.commands import Demo, List, Reconstruct, Report, Run, expanded
+
+__all__ = ["main"]
+
+_Command = (
+    Annotated[Run, subcommand("run")]
+    | Annotated[Reconstruct, subcommand("reconstruct")]
+    | Annotated[Demo, subcommand("demo")]
+    | Annotated[List, subcommand("list")]
+    | Annotated[Report, subcommand("report")]
+)
+_OPTIONS = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)
+_DESCRIPTION = (
+    "Medical image reconstruction with diffusion priors. Start with: invdiff demo --out DIR"
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        argv: Words of the command line, without the program.
+
+    Returns:
+        0; 2 for input that is refused, with one line on the standard error; 130 if interrupted.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words == ["--version"]:
+        print(f"invdiff {version('invdiff')}")
+        return 0
+    try:
+        _parse(words)()
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 2
+    except (ValueError, OSError) as error:
+        return _refused(str(error) or type(error).__name__, error, 2)
+    except KeyboardInterrupt as error:
+        return _refused("interrupted", error, 130)
+    return 0
+
+
+def _parse(words: Sequence[str]) -> Callable[[], None]:
+    command: Callable[[], None] = tyro.cli(
+        _Command,
+        prog="invdiff",
+        description=_DESCRIPTION,
+        args=expanded(words),
+        config=_OPTIONS,
+    )
+    return command
+
+
+def _refused(message: str, error: BaseException, status: int) -> int:
+    whole = "; ".join([message, *getattr(error, "__notes__", [])])
+    print(f"invdiff: error: {' '.join(whole.split())}", file=sys.stderr)
+    return status

@@ -1,0 +1,167 @@
+"""An experiment as values: what is read, measured, reconstructed, and by which method."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
+
+from invdiff.data import list_samples
+from invdiff.study.base import Config
+from invdiff.study.forward import OperatorConfig
+from invdiff.study.noise import GaussianConfig, NoiseConfig
+from invdiff.study.sampling import RedDiffConfig, SamplerConfig
+
+__all__ = ["Baseline", "Experiment", "GridConfig", "InputConfig", "PriorConfig"]
+
+Baseline = Literal["fbp", "zero_filled", "cg_sense", "bicubic", "least_squares", "tv"]
+
+_BASELINES: dict[str, tuple[Baseline, ...]] = {
+    "ct-parallel": ("fbp", "tv"),
+    "ct-fan": ("fbp", "tv"),
+    "mri-cartesian": ("zero_filled", "cg_sense", "tv"),
+    "inpainting": ("tv",),
+    "blur": ("least_squares", "tv"),
+    "downsample": ("bicubic", "tv"),
+}
+# which operators a baseline can invert, by the start of their kind
+_ONLY_FOR = {"fbp": "ct-", "zero_filled": "mri-", "cg_sense": "mri-", "bicubic": "downsample"}
+_LEVELS = {"ct-parallel": 0.005, "ct-fan": 0.005, "mri-cartesian": 0.005}
+_IMAGE_LEVEL = 0.01
+
+
+class GridConfig(Config):
+    """The grid that is reconstructed on.
+
+    Args:
+        kind: "fill" resamples the whole field of view, "spacing" takes pixels of ``pixel_mm``
+            about its centre, "fit" keeps the pixels where they are and pads.
+        size: Rows and columns; those of the prior if not given.
+        pixel_mm: Edge of a pixel, for "spacing" and for a measured sinogram.
+    """
+
+    kind: Literal["fill", "spacing", "fit"]
+    size: PositiveInt | None = None
+    pixel_mm: PositiveFloat | None = None
+
+    @model_validator(mode="after")
+    def _check_pixel(self) -> Self:
+        if (self.kind == "spacing") != (self.pixel_mm is not None):
+            raise ValueError(f"pixel_mm goes with kind spacing, got kind {self.kind}")
+        return self
+
+
+class InputConfig(Config):
+    """An image to simulate a scan of, or a measurement.
+
+    Args:
+        path: DICOM file or folder, NIfTI, fastMRI or ISMRMRD file, NPY or NPZ. A real array is
+            a sinogram (counts, for transmission noise) for a CT operator, an image otherwise;
+            a complex one is k-space.
+        sample: A sample that ships with the package, instead of a path.
+        slice: Index, or the middle one.
+        modality: What a NIfTI file holds, which doesn't say it.
+        key: The array to read of an NPZ file.
+        grid: By default "fill" for CT and "spacing" of 1 mm for others.
+    """
+
+    path: str | None = None
+    sample: str | None = None
+    slice: Literal["middle"] | NonNegativeInt = "middle"
+    modality: Literal["CT", "MR", "other"] | None = None
+    key: str | None = None
+    grid: GridConfig | None = None
+
+    @field_validator("sample")
+    @classmethod
+    def _check_sample(cls, name: str | None) -> str | None:
+        if name is not None and name not in list_samples():
+            raise ValueError(f"expected one of {', '.join(list_samples())}, got {name!r}")
+        return name
+
+    @model_validator(mode="after")
+    def _check_source(self) -> Self:
+        if (self.path is None) == (self.sample is None):
+            raise ValueError("expected either a path or a sample")
+        return self
+
+    def describe(self) -> str:
+        """Say where the image comes from, without the folders."""
+        name = self.sample or Path(str(self.path)).name
+        return f"{name}, {'middle slice' if self.slice == 'middle' else f'slice {self.slice}'}"
+
+
+class PriorConfig(Config):
+    """A shipped prior by name, or a folder; see ``invdiff.priors.load_prior``."""
+
+    name: str
+    chunk_size: PositiveInt | None = None
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    compile: bool = False
+    channels_last: bool = True
+
+
+class Experiment(Config):
+    """Everything that decides the result.
+
+    Args:
+        name: Short name.
+        title: Heading of the report.
+        seed: Of all random numbers.
+        device: Where to compute, such as "cpu" or "cuda".
+        input: What is read.
+        operator: What is measured.
+        noise: How the measurement scatters; for a simulation Gaussian by default, of 0.5 % for
+            CT and MR and 1 % otherwise. Measured data need it stated.
+        prior: The denoiser.
+        sampler: RED-diff by default.
+        num_samples: Samples; their mean is the result, their spread is shown.
+        baselines: Classical methods to compare with; by default those that suit the operator.
+    """
+
+    name: str = "experiment"
+    title: str = ""
+    seed: int = 0
+    device: str = "cpu"
+    input: InputConfig
+    operator: OperatorConfig
+    noise: NoiseConfig | None = None
+    prior: PriorConfig
+    sampler: SamplerConfig = RedDiffConfig()
+    num_samples: PositiveInt = 1
+    baselines: Annotated[tuple[Baseline, ...], Field(validate_default=False)] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_baselines(cls, values: Any) -> Any:
+        operator = values.get("operator") if isinstance(values, dict) else None
+        if isinstance(operator, dict) and "baselines" not in values:
+            values = {**values, "baselines": _BASELINES.get(str(operator.get("kind")), ())}
+        return values
+
+    @model_validator(mode="after")
+    def _check_pairs(self) -> Self:
+        operator, noise = self.operator.kind, self.noise
+        if noise is not None and noise.kind == "transmission" and not operator.startswith("ct-"):
+            raise ValueError(f"noise.kind: transmission is for CT, the operator is {operator}")
+        if noise is not None and noise.kind == "poisson" and operator == "mri-cartesian":
+            raise ValueError("noise.kind: poisson is for real measurements, not for k-space")
+        for name in self.baselines:
+            if not operator.startswith(_ONLY_FOR.get(name, "")):
+                raise ValueError(f"baselines: {name} does not invert {operator}")
+        return self
+
+    @property
+    def simulation_noise(self) -> NoiseConfig:
+        """The noise of a simulated measurement."""
+        if self.noise is not None:
+            return self.noise
+        return GaussianConfig(level=_LEVELS.get(self.operator.kind, _IMAGE_LEVEL))

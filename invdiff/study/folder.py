@@ -1,0 +1,77 @@
+"""The output folder: under another name until it is complete, never overwritten unasked."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import yaml
+
+from invdiff.study.config import Experiment
+
+__all__ = ["finish", "is_finished", "prepare"]
+
+
+def prepare(experiment: Experiment, out: Path, *, overwrite: bool, resume: bool) -> Path:
+    """Return the folder to fill, next to ``out``, with ``config.yaml`` in it.
+
+    Raises:
+        ValueError: There are files that may be neither replaced nor gone on with.
+    """
+    partial = out.with_name(f"{out.name}.partial")
+    _check_out(out, overwrite)
+    if resume and partial.is_dir():
+        _check_same(experiment, partial)
+    elif partial.exists():
+        if not overwrite:
+            raise ValueError(
+                f"{partial}: an interrupted run; --resume goes on with it, --overwrite starts anew"
+            )
+        shutil.rmtree(partial)
+    partial.mkdir(parents=True, exist_ok=True)
+    (partial / "config.yaml").write_text(_as_yaml(experiment))
+    return partial
+
+
+def is_finished(experiment: Experiment, out: Path) -> bool:
+    """Whether ``out`` holds the result of this very experiment."""
+    if not (out / "report.html").is_file():
+        return False
+    _check_same(experiment, out)
+    return True
+
+
+def finish(partial: Path, out: Path) -> None:
+    """Give the folder its name, in the place of an older one."""
+    shutil.rmtree(partial / "stages", ignore_errors=True)
+    if out.exists():
+        shutil.rmtree(out)
+    os.replace(partial, out)
+
+
+def _check_out(out: Path, overwrite: bool) -> None:
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out}: expected a folder, found a file")
+    if not out.exists() or not any(out.iterdir()):
+        return
+    if not overwrite:
+        raise ValueError(f"{out}: exists and is not empty; --overwrite replaces it")
+    # a mistyped --out must not cost somebody's files
+    if not (out / "config.yaml").is_file():
+        raise ValueError(f"{out}: holds no earlier result; --overwrite replaces only those")
+
+
+def _check_same(experiment: Experiment, folder: Path) -> None:
+    path = folder / "config.yaml"
+    before = yaml.safe_load(path.read_text()) if path.is_file() else {}
+    now = yaml.safe_load(_as_yaml(experiment))
+    changed = sorted(key for key in now if before.get(key) != now[key])
+    if changed:
+        raise ValueError(
+            f"{folder}: --resume needs the same configuration, {', '.join(changed)} changed"
+        )
+
+
+def _as_yaml(experiment: Experiment) -> str:
+    return yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False)

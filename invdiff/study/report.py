@@ -1,0 +1,115 @@
+"""One page with everything about a result, which opens without a network."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from importlib.resources import files
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from invdiff.study.figures import comparison, errors, misfit, title_of, uncertainty
+from invdiff.study.result import Result, read_result
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["write_index", "write_report"]
+
+_FIGURES = {
+    "comparison": comparison,
+    "errors": errors,
+    "uncertainty": uncertainty,
+    "misfit": misfit,
+}
+_DPI = 130
+
+
+def write_report(folder: Path) -> Path:
+    """Draw the figures of a result into its folder, and write ``report.html``.
+
+    Raises:
+        ValueError: The folder holds no result.
+    """
+    page = _context(read_result(folder), folder)
+    return _render(folder / "report.html", [page], page["title"])
+
+
+def write_index(folder: Path, names: Sequence[str], title: str) -> Path:
+    """Write ``index.html``: the reports of several sub-folders on one page."""
+    pages = [_context(read_result(folder / name), folder / name) for name in names]
+    return _render(folder / "index.html", pages, title)
+
+
+def _render(path: Path, pages: list[dict[str, Any]], title: str) -> Path:
+    import jinja2
+
+    template = (files("invdiff.study") / "templates" / "report.html.jinja").read_text()
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    html = environment.from_string(template).render(pages=pages, title=title)
+    path.write_text(html, encoding="utf-8")
+    return path
+
+
+def _context(result: Result, folder: Path) -> dict[str, Any]:
+    """Return what the template shows of a result."""
+    drawn = {name: draw(result) for name, draw in _FIGURES.items()}
+    return {
+        "title": result.experiment.title or result.experiment.name,
+        "summary": _summary(result),
+        "figures": {n: _inlined(f, folder / f"{n}.png") for n, f in drawn.items() if f is not None},
+        "rows": [_row(result, name) for name in result.images],
+        "is_ct": result.units.name == "HU",
+        "unit": result.units.name,
+        "samples": result.experiment.num_samples,
+        "config": yaml.safe_dump(result.experiment.model_dump(mode="json"), sort_keys=False),
+        "provenance": yaml.safe_dump(result.provenance, sort_keys=False),
+        "prior": result.provenance["prior"].get("title", result.experiment.prior.name),
+    }
+
+
+def _inlined(figure: Figure, path: Path) -> str:
+    buffer = BytesIO()
+    # without the version of matplotlib the same figure is the same file
+    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
+    path.write_bytes(buffer.getvalue())
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _row(result: Result, name: str) -> dict[str, Any]:
+    keys = ("psnr", "ssim", "residual_over_noise", "seconds")
+    row: dict[str, Any] = {key: result.metric(key, name) for key in keys}
+    return {**row, "name": title_of(result, name), "main": not name}
+
+
+def _summary(result: Result) -> str:
+    experiment, metrics = result.experiment, result.metrics
+    method, prior = title_of(result, ""), Path(experiment.prior.name).name
+    text = f"{experiment.input.describe()}. {result.provenance['description']}. "
+    text += f"{method} with the prior {prior} took {metrics['seconds']:.0f} s"
+    if "psnr" in metrics:
+        text += f" and reached {metrics['psnr']:.1f} dB PSNR (SSIM {metrics['ssim']:.3f})"
+        best = _best_baseline(result)
+        text += f", {best}" if best else ""
+    misfit = metrics["residual_over_noise"]
+    return f"{text}. Its residual is {misfit:.2f} times the noise{_verdict(misfit)}."
+
+
+def _best_baseline(result: Result) -> str:
+    scores = {name: result.metric("psnr", name) for name in result.images if name}
+    known = {name: value for name, value in scores.items() if value is not None}
+    if not known:
+        return ""
+    name = max(known, key=lambda key: known[key])
+    return f"the best classical method ({title_of(result, name)}) {known[name]:.1f} dB"
+
+
+def _verdict(misfit: float) -> str:
+    if misfit > 1.15:
+        return ": the image does not explain the data fully"
+    if misfit < 0.85:
+        return ": the image follows part of the noise"
+    return ", as it should be"

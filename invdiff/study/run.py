@@ -1,0 +1,157 @@
+"""Run an experiment: everything is checked first, then computed in stages, then written."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from invdiff.priors import PretrainedPrior, load_prior, rescale
+from invdiff.rng import derive_generator
+from invdiff.samplers import Progress
+from invdiff.study.baselines import TITLES, reconstruct_classically
+from invdiff.study.config import Experiment
+from invdiff.study.folder import finish, is_finished, prepare
+from invdiff.study.problem import Problem, build_problem
+from invdiff.study.provenance import provenance
+from invdiff.study.report import write_report
+from invdiff.study.results import write_results
+from invdiff.study.scores import score
+from invdiff.study.stages import Stages
+
+__all__ = ["run_experiment"]
+
+_log = logging.getLogger(__name__)
+
+
+def run_experiment(
+    experiment: Experiment, out: Path, *, overwrite: bool = False, resume: bool = False
+) -> dict[str, Any]:
+    """Reconstruct, and write the folder ``out``.
+
+    Args:
+        experiment: All choices.
+        out: A new or empty folder.
+        overwrite: Replace an earlier result.
+        resume: Go on with an interrupted run of the same experiment; a finished one is left.
+
+    Returns:
+        The metrics.
+
+    Raises:
+        ValueError: One line on what is wrong, before anything is computed.
+    """
+    if resume and not overwrite and is_finished(experiment, out):
+        return _read_metrics(out)
+    prior = _load(experiment)
+    problem = build_problem(experiment, prior.image_shape).to(experiment.device)
+    working = prepare(experiment, out, overwrite=overwrite, resume=resume)
+    try:
+        metrics = _compute(experiment, problem, prior, working)
+    except BaseException as error:
+        error.add_note(f"finished stages are kept in {working}, --resume goes on with them")
+        raise
+    finish(working, out)
+    return metrics
+
+
+def _load(experiment: Experiment) -> PretrainedPrior:
+    choices = experiment.prior
+    try:
+        torch.empty(0, device=experiment.device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device: {str(error).splitlines()[0]}") from None
+    return load_prior(
+        choices.name,
+        device=experiment.device,
+        dtype=getattr(torch, choices.dtype),
+        chunk_size=choices.chunk_size,
+        channels_last=choices.channels_last,
+        compile=choices.compile,
+    )
+
+
+def _compute(
+    experiment: Experiment, problem: Problem, prior: PretrainedPrior, folder: Path
+) -> dict[str, Any]:
+    started, stages = datetime.now(UTC), Stages(folder / "stages")
+    images: dict[str, torch.Tensor] = {}
+    seconds: dict[str, float] = {}
+    for name in experiment.baselines:
+        stage = stages.run(f"baseline-{name}", partial(_baseline, name, problem))
+        images[name], seconds[name] = torch.from_numpy(stage["image"]), float(stage["seconds"])
+        _log.info("%s: %.1f s", TITLES[name], seconds[name])
+    main = stages.run("reconstruction", lambda: _sample(experiment, problem, prior))
+    device = experiment.device
+    tensors = {name: image.to(device) for name, image in images.items()}
+    tensors = {"": torch.from_numpy(main["mean"]).to(device), **tensors}
+    metrics: dict[str, Any] = score(problem, tensors)
+    metrics["seconds"] = float(main["seconds"])
+    metrics |= {f"seconds_{name}": s for name, s in seconds.items()}
+    metrics["network_calls"] = int(main["network_calls"])
+    about = provenance(experiment, problem, prior.info)
+    about |= {"started": started.isoformat(), "finished": _now()}
+    write_results(folder, experiment, problem, tensors, main, metrics, about)
+    write_report(folder)
+    return metrics
+
+
+def _baseline(name: str, problem: Problem) -> dict[str, NDArray[Any]]:
+    return {"image": reconstruct_classically(name, problem.likelihood).cpu().numpy()}
+
+
+def _sample(
+    experiment: Experiment, problem: Problem, prior: PretrainedPrior
+) -> dict[str, NDArray[Any]]:
+    calls, units = prior.num_calls, problem.units
+    trace = _Trace(f"{experiment.sampler.kind}")
+    samples = experiment.sampler.build().sample(
+        problem.likelihood,
+        rescale(prior, units.low, units.high),
+        experiment.num_samples,
+        generator=derive_generator(experiment.seed, "sampler"),
+        callback=trace,
+    )
+    trace.close()
+    return {
+        "mean": samples.mean().cpu().numpy(),
+        "std": samples.std().cpu().numpy(),
+        "misfit": np.asarray(trace.misfits),
+        "network_calls": np.asarray(prior.num_calls - calls),
+    }
+
+
+class _Trace:
+    """A progress bar that shows the misfit, and keeps it."""
+
+    def __init__(self, title: str) -> None:
+        from tqdm import tqdm
+
+        self.misfits: list[float] = []
+        self._bar = tqdm(desc=title, unit="step", dynamic_ncols=True)
+
+    def __call__(self, progress: Progress) -> None:
+        self.misfits.append(float(progress.misfit.mean()))
+        self._bar.total = progress.num_steps
+        self._bar.set_postfix_str(f"misfit {self.misfits[-1]:.2f}", refresh=False)
+        self._bar.update()
+
+    def close(self) -> None:
+        self._bar.close()
+
+
+def _read_metrics(out: Path) -> dict[str, Any]:
+    import json
+
+    metrics: dict[str, Any] = json.loads((out / "metrics.json").read_text())
+    return metrics
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()
