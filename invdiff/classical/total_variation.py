@@ -15,7 +15,9 @@ from operators import FiniteDifferences
 __all__ = ["total_variation"]
 
 # ratio of the primal to the dual step over the image's root mean square: fast on CT, MR and blur
-_STEP_RATIO = 0.05
+_STEP_RATIO = 0.07
+# of each step, below 2 (Condat 2013): as good as so many more iterations
+_RELAXATION = 1.9
 
 
 def total_variation(
@@ -23,7 +25,7 @@ def total_variation(
     *,
     low: float | None = None,
     high: float | None = None,
-    num_steps: int = 500,
+    num_steps: int = 400,
     noise_factor: float = 1.0,
 ) -> Tensor:
     r"""Return the image of least variation that explains the data up to their noise.
@@ -59,12 +61,11 @@ def total_variation(
     state = solver.init()
     for _ in range(num_steps):
         state = solver.step(state)
-    return state.x
+    return solver.bounded(state.x)
 
 
 class _State(NamedTuple):
     x: Tensor
-    ahead: Tensor
     data_dual: Tensor
     gradient_dual: Tensor
 
@@ -91,32 +92,32 @@ class _PrimalDual:
         self.first = x
 
     def init(self) -> _State:
-        x = self._bounded(self.first)
-        data, slopes = (
-            torch.zeros_like(self.likelihood.target),
-            torch.zeros_like(self.gradient(x)),
-        )
-        return _State(x, x, data, slopes)
+        data = torch.zeros_like(self.likelihood.target)
+        return _State(self.first, data, torch.zeros_like(self.gradient(self.first)))
 
     def step(self, state: _State) -> _State:
-        p, q = self._data_dual(state), self._gradient_dual(state)
-        slope = self.likelihood.operator.adjoint(self.root * p)
-        slope = slope + self.gradient.adjoint(q) / self.gradient.norm
-        x = self._bounded(state.x - self.primal_step * slope)
-        return _State(x, 2 * x - state.x, p, q)
+        slope = self.likelihood.operator.adjoint(self.root * state.data_dual)
+        slope = slope + self.gradient.adjoint(state.gradient_dual) / self.gradient.norm
+        x = self.bounded(state.x - self.primal_step * slope)
+        ahead = 2 * x - state.x
+        reached = (x, self._data_dual(state, ahead), self._gradient_dual(state, ahead))
+        return _State(*map(_over_relaxed, state, reached))
 
-    def _data_dual(self, state: _State) -> Tensor:
+    def bounded(self, x: Tensor) -> Tensor:
+        return x if self.bounds == (None, None) else x.clamp(*self.bounds)
+
+    def _data_dual(self, state: _State, ahead: Tensor) -> Tensor:
         batch = self.dual_step.shape[: self.dual_step.ndim - self.in_dims]
         step = self.dual_step.reshape(*batch, *(1,) * self.out_dims)
-        moved = state.data_dual - step * self.root * self.likelihood.residual(state.ahead)
+        moved = state.data_dual - step * self.root * self.likelihood.residual(ahead)
         length = inner(moved, moved, self.out_dims).sqrt()
         # Moreau: the conjugate of a ball's indicator shortens by the step times the radius
         shortened = (length - step * self.radius).clamp(min=0)
         return moved * torch.where(length > 0, shortened / length, 0.0)
 
-    def _gradient_dual(self, state: _State) -> Tensor:
+    def _gradient_dual(self, state: _State, ahead: Tensor) -> Tensor:
         step = self.dual_step.unsqueeze(-self.in_dims - 1) / self.gradient.norm
-        moved = state.gradient_dual + step * self.gradient(state.ahead)
+        moved = state.gradient_dual + step * self.gradient(ahead)
         length = moved.abs().square().sum(-self.in_dims - 1, keepdim=True).sqrt()
         return moved / length.clamp(min=1)
 
@@ -129,5 +130,6 @@ class _PrimalDual:
             num_steps=4,
         )
 
-    def _bounded(self, x: Tensor) -> Tensor:
-        return x if self.bounds == (None, None) else x.clamp(*self.bounds)
+
+def _over_relaxed(old: Tensor, new: Tensor) -> Tensor:
+    return old + _RELAXATION * (new - old)

@@ -109,13 +109,13 @@ class RedDiff:
         ValueError: A number out of its range or a word that isn't known.
     """
 
-    num_steps: int = 90
+    num_steps: int = 120
     sigma_max: float = 1.0
     sigma_min: float = 0.015
     rho: float = 7.0
     order: Order = "descending"
     weighting: Weighting = "inverse_square"
-    regularization: float = 0.02
+    regularization: float = 0.03
     optimizer: MakeOptimizer | None = None
     relaxation: float = 0.25
     num_cg: int = 8
