@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import (
-    Field,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
@@ -55,7 +54,7 @@ class GridConfig(Config):
     @model_validator(mode="after")
     def _check_pixel(self) -> Self:
         if (self.kind == "spacing") != (self.pixel_mm is not None):
-            raise ValueError(f"pixel_mm goes with kind spacing, got kind {self.kind}")
+            raise ValueError(f"kind spacing and pixel_mm go together, got kind {self.kind}")
         return self
 
 
@@ -137,15 +136,22 @@ class Experiment(Config):
     prior: PriorConfig
     sampler: SamplerConfig = RedDiffConfig()
     num_samples: PositiveInt = 1
-    baselines: Annotated[tuple[Baseline, ...], Field(validate_default=False)] = ()
+    baselines: tuple[Baseline, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
-    def _default_baselines(cls, values: Any) -> Any:
-        operator = values.get("operator") if isinstance(values, dict) else None
-        if isinstance(operator, dict) and "baselines" not in values:
-            values = {**values, "baselines": _BASELINES.get(str(operator.get("kind")), ())}
-        return values
+    def _fill_in(cls, values: Any) -> Any:
+        """Add the kinds that go without saying, and the baselines of the operator."""
+        if not isinstance(values, dict):
+            return values
+        filled = dict(values)
+        for key, kind in (("sampler", "red-diff"), ("noise", "gaussian")):
+            if isinstance(filled.get(key), dict):
+                filled[key] = {"kind": kind, **filled[key]}
+        operator = filled.get("operator")
+        if isinstance(operator, dict):
+            filled.setdefault("baselines", _BASELINES.get(str(operator.get("kind")), ()))
+        return filled
 
     @model_validator(mode="after")
     def _check_pairs(self) -> Self:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import ValidationError
@@ -15,6 +15,15 @@ from invdiff.study.base import Config
 from invdiff.study.config import Experiment
 
 __all__ = ["list_experiments", "load_experiment", "parse_experiment", "read_experiment"]
+
+# errors whose message needs no value beside it
+_SELF_EXPLANATORY = {
+    "extra_forbidden",
+    "missing",
+    "union_tag_invalid",
+    "union_tag_not_found",
+    "value_error",
+}
 
 
 def list_experiments() -> list[str]:
@@ -60,8 +69,7 @@ def parse_experiment(values: dict[str, Any], overrides: Sequence[str] = ()) -> E
     try:
         return Experiment.model_validate(values)
     except ValidationError as error:
-        lines = [_line(part) for part in error.errors(include_url=False)]
-        raise ValueError("; ".join(lines)) from None
+        raise ValueError(_complaint(error)) from None
 
 
 def _overridden(values: dict[str, Any], override: str) -> dict[str, Any]:
@@ -88,35 +96,79 @@ def _yaml(text: str, name: str) -> Any:
         raise ValueError(f"{name}: not YAML ({' '.join(str(error).split())})") from None
 
 
-def _line(error: Any) -> str:
-    # pydantic puts the kind that it chose into the path
-    place = [str(part) for part in error["loc"] if part not in _kinds()]
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(place[-1], _names(), n=1)
-        message = "unknown key" + (f", did you mean {near[0]}?" if near else "")
-    elif error["type"] == "missing":
-        message = "missing"
-    elif error["type"] == "union_tag_not_found":
-        message = "expected a kind"
-    elif error["type"] != "value_error":
-        message = f"{message[0].lower()}{message[1:]}, got {error['input']!r}"
-    return f"{'.'.join(place)}: {message}" if place else message
+def _complaint(error: ValidationError) -> str:
+    """Join what is wrong; a value that may be of several types has a message for each."""
+    messages: dict[str, list[str]] = {}
+    inputs: dict[str, str] = {}
+    for part in error.errors(include_url=False):
+        place, message = _place(part), _message(part)
+        messages.setdefault(place, []).append(message)
+        if part["type"] not in _SELF_EXPLANATORY:
+            inputs[place] = f", got {part['input']!r}"
+    return "; ".join(
+        f"{place + ': ' if place else ''}{' or '.join(found)}{inputs.get(place, '')}"
+        for place, found in messages.items()
+    )
 
 
-def _models(base: type[Config] = Config) -> Iterator[type[Config]]:
-    for model in base.__subclasses__():
-        yield model
-        yield from _models(model)
+def _place(part: Any) -> str:
+    loc, unknown = part["loc"], part["type"] == "extra_forbidden"
+    place, _ = _walk(loc[:-1] if unknown else loc)
+    if unknown:
+        place.append(str(loc[-1]))
+    elif part["type"].startswith("union_tag"):
+        place.append("kind")
+    return ".".join(place)
 
 
-def _names() -> list[str]:
-    return sorted({name for model in _models() for name in model.model_fields})
+def _message(part: Any) -> str:
+    if part["type"] == "extra_forbidden":
+        *above, last = part["loc"]
+        near = difflib.get_close_matches(str(last), _fields(_walk(above)[1]), n=1)
+        return "unknown key" + (f", did you mean {near[0]}?" if near else "")
+    if part["type"] in ("missing", "union_tag_not_found"):
+        return "missing"
+    if part["type"] == "union_tag_invalid":
+        return f"expected one of {part['ctx']['expected_tags']}, got {part['ctx']['tag']!r}"
+    text = str(part["msg"]).removeprefix("Value error, ")
+    return text.replace("Input should", "should", 1)
 
 
-def _kinds() -> set[str]:
-    fields = (model.model_fields.get("kind") for model in _models())
-    return {str(field.default) for field in fields if field is not None}
+def _walk(loc: Iterable[int | str]) -> tuple[list[str], list[Any]]:
+    """Return the keys of a location without the kinds and types that pydantic puts between them.
+
+    Also the models that may stand there.
+    """
+    models: list[Any] = [Experiment]
+    place: list[str] = []
+    for name in map(str, loc):
+        if name in _fields(models):
+            place.append(name)
+            models = _below(models, name)
+        elif any(name == _kind(model) for model in models):
+            models = [model for model in models if name == _kind(model)]
+    return place, models
+
+
+def _kind(model: Any) -> Any:
+    field = model.model_fields.get("kind")
+    return field.default if field else None
+
+
+def _fields(models: Sequence[Any]) -> set[str]:
+    return {name for model in models for name in model.model_fields}
+
+
+def _below(models: Sequence[Any], name: str) -> list[Any]:
+    """Models that the value of a field may be."""
+    fields = (model.model_fields.get(name) for model in models)
+    return [model for field in fields if field for model in _models_in(field.annotation)]
+
+
+def _models_in(annotation: Any) -> list[Any]:
+    if isinstance(annotation, type) and issubclass(annotation, Config):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models_in(part)]
 
 
 def _folder() -> Path:

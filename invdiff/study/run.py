@@ -110,7 +110,7 @@ def _sample(
     experiment: Experiment, problem: Problem, prior: PretrainedPrior
 ) -> dict[str, NDArray[Any]]:
     calls, units = prior.num_calls, problem.units
-    trace = _Trace(f"{experiment.sampler.kind}")
+    trace = _Trace(experiment.sampler.kind, experiment.sampler.num_steps)
     samples = experiment.sampler.build().sample(
         problem.likelihood,
         rescale(prior, units.low, units.high),
@@ -130,15 +130,14 @@ def _sample(
 class _Trace:
     """A progress bar that shows the misfit, and keeps it."""
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, num_steps: int) -> None:
         from tqdm import tqdm
 
         self.misfits: list[float] = []
-        self._bar = tqdm(desc=title, unit="step", dynamic_ncols=True)
+        self._bar = tqdm(desc=title, total=num_steps, unit="step", dynamic_ncols=True)
 
     def __call__(self, progress: Progress) -> None:
         self.misfits.append(float(progress.misfit.mean()))
-        self._bar.total = progress.num_steps
         self._bar.set_postfix_str(f"misfit {self.misfits[-1]:.2f}", refresh=False)
         self._bar.update()
 

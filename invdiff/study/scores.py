@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -11,6 +11,8 @@ from invdiff.metrics import psnr, ssim
 from invdiff.study.problem import Problem
 
 __all__ = ["score"]
+
+Metric = Callable[..., Tensor]
 
 
 def score(problem: Problem, images: Mapping[str, Tensor]) -> dict[str, float]:
@@ -31,8 +33,9 @@ def score(problem: Problem, images: Mapping[str, Tensor]) -> dict[str, float]:
     return numbers
 
 
-def _against_truth(problem: Problem, image: Tensor, metric: object) -> float:
-    assert callable(metric)
-    values = torch.from_numpy(problem.values(image))
-    truth = torch.from_numpy(problem.values(torch.as_tensor(problem.truth)))
+def _against_truth(problem: Problem, image: Tensor, metric: Metric) -> float:
+    # values from 0 up: the SSIM compares means, to which an offset such as that of HU adds weight
+    offset = problem.units.offset
+    values = torch.from_numpy(problem.values(image) - offset)
+    truth = torch.from_numpy(problem.values(torch.as_tensor(problem.truth)) - offset)
     return float(metric(values, truth, data_range=problem.units.data_range))

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from invdiff.data import sample_path
+from invdiff.study.cli import main
+
+
+def test_misspelt_key_is_named_with_its_path(config, refusal) -> None:
+    config["operator"] = {"kind": "ct-parallel", "vievs": 8}
+    assert "operator.vievs: unknown key, did you mean views?" in refusal(config)
+
+
+def test_top_level_misspelling(config, refusal) -> None:
+    assert refusal({**config, "smapler": {}}) == "smapler: unknown key, did you mean sampler?"
+
+
+def test_missing_key(config, refusal) -> None:
+    config["operator"] = {"kind": "ct-parallel"}
+    assert refusal(config) == "operator.views: missing"
+
+
+@pytest.mark.parametrize("views", ["many", 0, -3, 2.5])
+def test_wrong_value_is_shown(config, refusal, views) -> None:
+    config["operator"]["views"] = views
+    line = refusal(config)
+    assert line.startswith("operator.views: ")
+    assert repr(views) in line
+
+
+@pytest.mark.parametrize("key", ["level", "sigma"])
+@pytest.mark.parametrize("value", [0, -1, ".nan"])
+def test_noise_level_that_is_not_positive(config, refusal, key, value) -> None:
+    line = refusal(config, "--set", f"noise={{kind: gaussian, {key}: {value}}}")
+    assert line.startswith(f"noise.{key}: ")
+
+
+def test_level_and_sigma_together(config, refusal) -> None:
+    config["noise"] = {"kind": "gaussian", "level": 0.1, "sigma": 0.1}
+    assert refusal(config) == "noise: give a level or a sigma, not both"
+
+
+def test_unknown_kind(config, refusal) -> None:
+    config["sampler"] = {"kind": "red_diff"}
+    expected = "sampler.kind: expected one of 'red-diff', 'diffpir', 'dds', got 'red_diff'"
+    assert refusal(config) == expected
+
+
+def test_sampler_numbers_that_do_not_go_together(config, refusal) -> None:
+    config["sampler"] |= {"sigma_max": 0.1, "sigma_min": 0.2}
+    assert refusal(config).startswith("sampler: ")
+
+
+def test_noise_that_does_not_go_with_the_operator(config, refusal) -> None:
+    config["operator"] = {"kind": "inpainting"}
+    config["noise"] = {"kind": "transmission", "photons": 100}
+    assert "transmission is for CT" in refusal(config)
+
+
+def test_baseline_of_another_operator(config, refusal) -> None:
+    config["baselines"] = ["zero_filled"]
+    assert refusal(config) == "baselines: zero_filled does not invert ct-parallel"
+
+
+def test_set_of_an_unknown_key(config, refusal) -> None:
+    line = refusal(config, "--set", "sampler.steps=3", "seed=2")
+    assert line.startswith("sampler.steps: unknown key")
+
+
+def test_set_without_a_value(config, refusal) -> None:
+    assert refusal(config, "--set", "seed").startswith("--set seed: expected key=value")
+
+
+def test_prior_of_another_size(config, refusal) -> None:
+    config["input"]["grid"] = {"kind": "fill", "size": 64}
+    assert refusal(config).startswith("input.grid.size: got 64, the prior ")
+
+
+def test_unknown_prior(config, refusal) -> None:
+    config["prior"]["name"] = "ct-512"
+    assert refusal(config).startswith("prior: expected one of brain-mr-256, ct-256 or a folder")
+
+
+def test_nan_sinogram(config, refusal, tmp_path: Path) -> None:
+    np.save(tmp_path / "sinogram.npy", np.full((8, 46), np.nan, np.float32))
+    config["input"] = {"path": str(tmp_path / "sinogram.npy")}
+    assert "sinogram.npy" in refusal(config)
+
+
+def test_truncated_dicom(config, refusal, tmp_path: Path) -> None:
+    whole = (sample_path("sts-044") / "1.dcm").read_bytes()
+    (tmp_path / "cut.dcm").write_bytes(whole[: len(whole) // 2])
+    config["input"] = {"path": str(tmp_path / "cut.dcm")}
+    assert "cut.dcm" in refusal(config)
+
+
+def test_mixed_series(config, refusal, tmp_path: Path) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    for name in ("sts-044", "head-t1"):
+        shutil.copy(sample_path(name) / "1.dcm", folder / f"{name}.dcm")
+    config["input"] = {"path": str(folder)}
+    assert "mixed" in refusal(config)
+
+
+def test_mr_image_for_a_ct_scan(config, refusal) -> None:
+    config["input"] = {"sample": "head-t1"}
+    assert refusal(config).startswith("operator.kind: ct-parallel needs a CT in HU")
+
+
+def test_slice_past_the_end(config, refusal) -> None:
+    config["input"]["slice"] = 3
+    assert refusal(config) == "input.slice: expected 0 to 2, got 3"
+
+
+def test_factor_that_does_not_divide(config, refusal) -> None:
+    config["operator"] = {"kind": "downsample", "factor": 5}
+    assert "Downsample" in refusal(config)
+
+
+def test_no_such_experiment(capsys, tmp_path: Path) -> None:
+    assert main(["run", "ct_spars_view", "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.startswith("invdiff: error: ct_spars_view: no such file")
+
+
+def test_broken_yaml(capsys, tmp_path: Path) -> None:
+    (tmp_path / "broken.yaml").write_text("input: {path: x\noperator")
+    assert main(["run", str(tmp_path / "broken.yaml"), "--out", str(tmp_path / "out")]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_device_that_is_not_there(config, refusal) -> None:
+    assert refusal(config, "--device", "cudo").startswith("device: ")
