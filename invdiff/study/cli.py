@@ -10,7 +10,9 @@ from typing import Annotated
 import tyro
 from tyro.conf import subcommand
 
-from invdiff.study.commands import Demo, List, Reconstruct, Report, Run, expanded
+from invdiff.study.commands import Demo, List, Report, Run
+from invdiff.study.options import expanded
+from invdiff.study.reconstruct import Reconstruct
 
 __all__ = ["main"]
 

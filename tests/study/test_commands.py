@@ -11,9 +11,10 @@ import pytest
 from invdiff.data import read_dicom, sample_path
 from invdiff.study import commands
 from invdiff.study.cli import main
-from invdiff.study.commands import Reconstruct, expanded
 from invdiff.study.config import Experiment
 from invdiff.study.load import list_experiments, load_experiment, parse_experiment
+from invdiff.study.options import expanded
+from invdiff.study.reconstruct import Reconstruct
 from invdiff.study.sampling import DDSConfig, DiffPIRConfig, RedDiffConfig
 
 TOP = Path(__file__).parents[2] / "experiments"
@@ -141,6 +142,7 @@ def test_demo(prior_folder, tmp_path, monkeypatch, capsys) -> None:
     assert str(out / "index.html") in capsys.readouterr().out
     html = (out / "index.html").read_text()
     assert html.count("<article>") == 2
+    assert main(["demo", "--out", str(out), "--resume", "--set", *tiny]) == 0
     assert main(["demo", "--out", str(out), "--set", *tiny]) == 2
     assert "--overwrite" in capsys.readouterr().err
 
