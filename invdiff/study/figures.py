@@ -39,7 +39,7 @@ def comparison(result: Result) -> Figure:
     at = len(pictures)
     pictures |= result.images
     figure, axes = make_grid(result, 2, len(pictures) + 1)
-    part = detail_of(next(iter(pictures.values())))
+    part = detail_of(pictures.get("truth", pictures[""]))
     columns = [c for c in range(len(pictures) + 1) if c != at]
     for column, (name, picture) in zip(columns, pictures.items(), strict=True):
         draw_detail(axes[:, column], result, picture, part)

@@ -51,7 +51,7 @@ class MRIConfig(Config):
         """Say what is measured."""
         return (
             f"{self.acceleration:g}x undersampled k-space of {self.coils} coils "
-            f"({self.pattern} lines, {self.center_fraction:.0%} centre)"
+            f"({self.pattern} lines, {100 * self.center_fraction:g} % centre)"
         )
 
     def _mask(self, grid: ImageGrid, generator: torch.Generator) -> Tensor:

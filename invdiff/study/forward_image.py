@@ -41,7 +41,7 @@ class RandomMaskConfig(Config):
 
     def describe(self) -> str:
         """Say what is measured."""
-        return f"a random {self.keep:.0%} of the pixels"
+        return f"a random {100 * self.keep:g} % of the pixels"
 
 
 class BoxMaskConfig(Config):

@@ -48,7 +48,9 @@ def _render(path: Path, pages: list[dict[str, Any]], title: str) -> Path:
     import jinja2
 
     template = (files("invdiff.study") / "templates" / "report.html.jinja").read_text()
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
     html = environment.from_string(template).render(pages=pages, title=title)
     path.write_text(html, encoding="utf-8")
     return path
