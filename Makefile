@@ -15,7 +15,7 @@ test: $(VENV)/.tested lint
 lint: $(VENV)/.tested
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/codespell
+	$(BIN)/codespell *.md operators invdiff experiments tests docs
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 

@@ -1,0 +1,36 @@
+"""The code that the documentation shows is run, and prints what it says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parents[1]
+PAGES = ("README.md", "docs/quickstart.md", "docs/operators.md")
+BLOCK = re.compile(r"```python\n(?P<code>.*?)```", re.DOTALL)
+PRINTED = re.compile(r"```text\n(?P<text>.*?)```", re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_code_prints_what_the_page_says(page, capsys, tmp_path, monkeypatch) -> None:
+    text = (TOP / page).read_text()
+    blocks = [match["code"] for match in BLOCK.finditer(text)]
+    assert blocks
+    monkeypatch.chdir(tmp_path)  # where the examples write
+    names: dict[str, object] = {"__name__": "example"}
+    for code in blocks:
+        exec(compile(code, page, "exec"), names)
+    expected = "".join(match["text"] for match in PRINTED.finditer(text))
+    printed, stated = capsys.readouterr().out.split(), expected.split()
+    assert len(printed) == len(stated)
+    assert all(map(_same, printed, stated)), printed
+
+
+def _same(printed: str, stated: str) -> bool:
+    """Compare words; numbers to one unit of the last digit, as processors round differently."""
+    if "." not in stated:
+        return printed == stated
+    unit = 10.0 ** -len(stated.partition(".")[2])
+    return float(printed) == pytest.approx(float(stated), abs=1.01 * unit)
