@@ -20,8 +20,9 @@ def run_and_print(experiment: Any, out: Path, overwrite: bool, resume: bool) -> 
 
     metrics = run_experiment(experiment, out, overwrite=overwrite, resume=resume)
     print(f"{experiment.title or experiment.name}")
+    width = max(map(len, metrics)) + 2
     for name, value in metrics.items():
-        print(f"  {name:<32}{value:.4g}")
+        print(f"  {name:<{width}}{value:.4g}")
     print(f"report: {(out / 'report.html').resolve()}")
 
 
