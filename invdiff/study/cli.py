@@ -10,6 +10,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import subcommand
 
+from invdiff.study.benchmark import Bench
 from invdiff.study.commands import Demo, List, Report, Run
 from invdiff.study.options import expanded
 from invdiff.study.reconstruct import Reconstruct
@@ -22,6 +23,7 @@ _Command = (
     | Annotated[Demo, subcommand("demo")]
     | Annotated[List, subcommand("list")]
     | Annotated[Report, subcommand("report")]
+    | Annotated[Bench, subcommand("bench")]
 )
 _OPTIONS = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)
 _DESCRIPTION = (

@@ -1,0 +1,49 @@
+"""The sub-command that measures speed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, UseAppendAction, arg
+
+__all__ = ["Bench"]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Time the operators beside those of other packages that are installed.
+
+    Args:
+        what: What to time.
+        device: "cpu" or "cuda".
+        case: Only this one of the cases; may be given several times.
+        threads: Threads that each package may use.
+        rounds: Turns; the median over them is shown.
+        json: File to write the numbers to.
+    """
+
+    what: Positional[Annotated[Literal["operators"], arg(metavar="operators")]]
+    device: Literal["cpu", "cuda"] = "cpu"
+    case: UseAppendAction[Annotated[tuple[str, ...], arg(metavar="NAME")]] = ()
+    threads: int = 1
+    rounds: int = 5
+    json: Annotated[Path | None, arg(metavar="FILE")] = None
+
+    def __call__(self) -> None:
+        """Measure, print the table and write the file."""
+        import torch
+        from tqdm import tqdm
+
+        from invdiff.bench import Machine, as_json, as_markdown, bench_operators
+
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise ValueError("--device cuda: no CUDA device is available")
+        if self.threads < 1:
+            raise ValueError(f"--threads: expected at least 1, got {self.threads}")
+        machine = Machine.measured(self.device, self.threads)
+        rows = list(bench_operators(machine, self.case, rounds=self.rounds, progress=tqdm.write))
+        print(f"{machine.name}, {machine.threads} thread(s)\n\n{as_markdown(rows)}")
+        if self.json is not None:
+            self.json.write_text(as_json(rows, machine))
