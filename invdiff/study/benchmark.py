@@ -42,6 +42,8 @@ class Bench:
             raise ValueError("--device cuda: no CUDA device is available")
         if self.threads < 1:
             raise ValueError(f"--threads: expected at least 1, got {self.threads}")
+        if self.json is not None and not self.json.parent.is_dir():
+            raise ValueError(f"--json: no such folder: {self.json.parent}")
         machine = Machine.measured(self.device, self.threads)
         rows = list(bench_operators(machine, self.case, rounds=self.rounds, progress=tqdm.write))
         print(f"{machine.name}, {machine.threads} thread(s)\n\n{as_markdown(rows)}")

@@ -50,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return stop.code if isinstance(stop.code, int) else 2
     except (ValueError, OSError) as error:
         return _refused(str(error) or type(error).__name__, error, 2)
+    except MemoryError as error:
+        return _refused(f"this needs more memory than there is ({error})", error, 2)
     except KeyboardInterrupt as error:
         return _refused("interrupted", error, 130)
     return 0

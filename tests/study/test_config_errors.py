@@ -135,3 +135,8 @@ def test_broken_yaml(capsys, tmp_path: Path) -> None:
 
 def test_device_that_is_not_there(config, refusal) -> None:
     assert refusal(config, "--device", "cudo").startswith("device: ")
+
+
+def test_more_views_than_fit_into_memory(config, refusal) -> None:
+    config["operator"]["views"] = 10**11
+    assert refusal(config).startswith("this needs more memory than there is")

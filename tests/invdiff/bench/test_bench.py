@@ -96,3 +96,15 @@ def test_astra_projects_the_same_scan(kind):
     theirs = contender.forward(contender.x)[0].reshape(case[0].shape) * 0.8  # pixels to mm
     # two models of a line through pixels, on a smooth image
     np.testing.assert_allclose(theirs, ours(image).numpy(), atol=0.01 * theirs.max())
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--threads", "0"], "--threads: expected at least 1, got 0"),
+        (["--json", "nowhere/bench.json"], "--json: no such folder: nowhere"),
+    ],
+)
+def test_command_refuses_before_it_measures(words, reason, capsys):
+    assert main(["bench", "operators", *words]) == 2
+    assert capsys.readouterr().err == f"invdiff: error: {reason}\n"
