@@ -121,8 +121,9 @@ def missing_elements(geometry: ParallelGeometry | FanGeometry) -> tuple[int, int
     positions, spacing = geometry.detector_positions(), geometry.detector_spacing
     whole = geometry.with_field_of_view(2 * float(np.abs(geometry.axis_distances()).max()))
     half = whole.num_detectors * spacing / 2
-    low, high = (max(0, round((half - p) / spacing)) for p in (-positions[0], positions[-1]))
-    return low, high
+    # half is up to half an element more than the outermost position of the longer side
+    low, high = (int((half - p) / spacing + 1e-6) for p in (-positions[0], positions[-1]))
+    return max(low, 0), max(high, 0)
 
 
 def _limited_weights(geometry: ParallelGeometry | FanGeometry) -> Array:
