@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from operators.ct._detector import Array
+from operators.ct.detector import Array
 from operators.ct.geometry3d import VectorGeometry3D
 from operators.ct.vectors2d import VectorGeometry2D
 from operators.ct.volume import ScanVectors

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from operators.ct._detector import Array, equal_angles
-from operators.ct._panel import FlatPanel
+from operators.ct.detector import Array, equal_angles
 from operators.ct.fan import FanGeometry, check_distances
+from operators.ct.panel import FlatPanel
 from operators.ct.volume import ScanVectors
 
 if TYPE_CHECKING:

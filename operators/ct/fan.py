@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from operators.ct._detector import LineDetector, equal_angles
+from operators.ct.detector import LineDetector, equal_angles
 from operators.ct.vectors2d import VectorGeometry2D
 
 if TYPE_CHECKING:
-    from operators.ct._detector import Array
+    from operators.ct.detector import Array
     from operators.ct.geometry import ImageGrid
-
-Detector = Literal["flat", "curved"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class FanGeometry(LineDetector):
 
     source_to_axis: float = field(kw_only=True)
     source_to_detector: float = field(kw_only=True)
-    detector: Detector = field(default="flat", kw_only=True)
+    detector: Literal["flat", "curved"] = field(default="flat", kw_only=True)
     detector_tilt: float = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -144,7 +142,7 @@ class FanGeometry(LineDetector):
         source_to_axis: float,
         source_to_detector: float,
         start: float = 0.0,
-        detector: Detector = "flat",
+        detector: Literal["flat", "curved"] = "flat",
         detector_tilt: float = 0.0,
     ) -> FanGeometry:
         """Equally spaced views with a detector that sees the whole grid from every angle.

@@ -15,7 +15,7 @@ from operators.ct.ramp import Window, apply_ramp
 from operators.ct.redundancy import missing_elements, redundancy_weights, scan_arc
 
 if TYPE_CHECKING:
-    from operators.ct._detector import Array
+    from operators.ct.detector import Array
     from operators.ct.sparse import FanBeam2D, ParallelBeam2D
 
 __all__ = ["Window", "filtered_backprojection"]

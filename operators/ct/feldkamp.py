@@ -17,7 +17,7 @@ from operators.ct.ramp import Window, apply_ramp
 from operators.ct.redundancy import missing_elements, redundancy_weights, scan_arc
 
 if TYPE_CHECKING:
-    from operators.ct._detector import Array
+    from operators.ct.detector import Array
     from operators.ct.volume import VolumeGrid
 
 

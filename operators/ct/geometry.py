@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from operators.ct._detector import Array, LineDetector, equal_angles
-from operators.ct.fan import FanGeometry, check_source
+from operators.ct.detector import Array as Array
+from operators.ct.detector import LineDetector, equal_angles
+from operators.ct.fan import FanGeometry as FanGeometry
+from operators.ct.fan import check_source as check_source
 from operators.ct.vectors2d import VectorGeometry2D
-
-__all__ = ["Array", "FanGeometry", "ImageGrid", "ParallelGeometry", "check_source"]
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from operators.ct._detector import equal_angles
-from operators.ct._panel import FlatPanel
+from operators.ct.detector import equal_angles
+from operators.ct.panel import FlatPanel
 from operators.ct.volume import ScanVectors
 
 if TYPE_CHECKING:

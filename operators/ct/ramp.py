@@ -14,8 +14,8 @@ Window = Literal["ramp", "shepp-logan", "cosine", "hamming", "hann"]
 def apply_ramp(rows: Tensor, spacing: float, window: Window, *, angle_step: float = 0.0) -> Tensor:
     r"""Convolve along the last axis with the band-limited ramp of :cite:t:`kak1988`, eq. 3-61.
 
-    On a curved detector the kernel is :math:`(\gamma / \sin\gamma)^2` times that (eq. 3-111), as
-    rays that differ by the fan angle gamma are the sine of it apart.
+    On a curved detector the kernel is :math:`(\gamma / \sin\gamma)^2` times that (section 3.4.1),
+    as rays that differ by the fan angle gamma are the sine of it apart.
 
     Args:
         rows: Shape ``(*batch, elements)``.

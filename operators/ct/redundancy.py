@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from operators.ct._detector import Array
+    from operators.ct.detector import Array
     from operators.ct.geometry import FanGeometry, ParallelGeometry
 
 _TURN = 2 * math.pi
@@ -38,7 +38,7 @@ def redundancy_weights(geometry: ParallelGeometry | FanGeometry) -> Array:
 
     A full turn halves all rays, or takes the longer side of an offset detector; a scan of at
     least pi and the fan takes :func:`parker_weights`; less than that is smooth between lines that
-    are measured once and twice.
+    are measured once and twice (:cite:t:`noo2002`).
 
     Args:
         geometry: A scan whose views are equally spaced, in any order.
@@ -93,8 +93,9 @@ def offset_weights(geometry: ParallelGeometry | FanGeometry) -> Array:
     .. math:: w(d) = \tfrac12 \left(1 + \sin\frac{\pi d}{2 \Delta}\right)
 
     for rays at the distance d from the axis, within the overlap :math:`\pm\Delta` that both sides
-    see (:cite:t:`wang2002`). Where the detector is nearly centred the change from one half is
-    moved to the edge of the overlap, so that a quarter-element offset costs no noise.
+    see (as :cite:t:`wang2002` for a flat detector). Where the detector is nearly centred the change
+    from one half is moved to the edge of the overlap, so that a quarter-element offset costs no
+    noise.
 
     Returns:
         Shape (detectors,).
@@ -127,7 +128,7 @@ def missing_elements(geometry: ParallelGeometry | FanGeometry) -> tuple[int, int
 
 
 def _limited_weights(geometry: ParallelGeometry | FanGeometry) -> Array:
-    """Share a line by how far its views are from the ends of the scan (Noo et al. 2002)."""
+    """Share a line by how far its views are from the ends of the scan."""
     arc, fan = scan_arc(geometry), geometry.fan_angles()
     beta = np.broadcast_to(_from_start(geometry, arc)[:, None], geometry.shape)
     here = _fading(beta, arc)

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from operators.ct._detector import Array
+from operators.ct.detector import Array
 
 _NAMES = ("emitter", "centre", "u")
 

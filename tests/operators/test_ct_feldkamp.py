@@ -8,10 +8,10 @@ from operators import ConeGeometry, ImageGrid, VolumeGrid, feldkamp, filtered_ba
 from operators.ct.sparse import FanBeam2D
 from tests.operators.scan_phantoms import chords, vector_rays
 
-GRID = VolumeGrid((24, 44, 48), (1.0, 1.1, 0.9))
+GRID = VolumeGrid((20, 36, 40), (1.0, 1.1, 0.9))
 CONE = {"source_to_axis": 120.0, "source_to_detector": 200.0}
 VIEWS = 120
-RADIUS = 8.0
+RADIUS = 7.0
 
 
 def coordinates(grid):
@@ -55,12 +55,6 @@ def test_ball_becomes_one_inside_and_zero_outside(name, centre):
     assert (volume[middle] - 1).abs().max() < 0.01
     # streaks of few views, twice as many in a full turn as in a short scan
     assert volume[apart > RADIUS + 4].abs().max() < (0.12 if name == "short" else 0.06)
-
-
-@pytest.mark.parametrize("name", scans_by_name())
-def test_the_ball_is_at_its_place(name):
-    geometry, centre = scans_by_name()[name], (9.0, -5.0, 2.5)
-    volume = feldkamp(GRID, geometry, ball_sinogram(geometry, centre))
     weight = torch.where(volume > 0.5, volume, 0.0)
     for axis, expected in zip(coordinates(GRID), centre, strict=True):
         found = (weight * torch.from_numpy(axis)).sum() / weight.sum()
@@ -80,15 +74,16 @@ def test_the_mid_plane_is_the_fan_beam_image(name, generator):
 
 def test_a_column_is_the_same_at_every_height():
     """FDK is exact for what does not change along z (Feldkamp, Davis and Kress 1984)."""
-    geometry = ConeGeometry.covering(GRID, VIEWS, **CONE)
+    # a steep cone: rays climb by up to 0.28 of their length, and are weighted by 0.96
+    geometry = ConeGeometry.covering(GRID, VIEWS, source_to_axis=60.0, source_to_detector=100.0)
     points, directions = vector_rays(geometry.vectors())
-    across = directions[..., :2] / np.linalg.norm(directions[..., :2], axis=-1, keepdims=True)
-    disc = chords(points[..., :2], across, 9.0, (5.0, 3.0))
-    slant = torch.from_numpy(np.linalg.norm(directions[..., :2], axis=-1))
-    volume = feldkamp(GRID, geometry, disc / slant)
+    level = np.linalg.norm(directions[..., :2], axis=-1, keepdims=True)
+    assert level.min() < 0.96
+    disc = chords(points[..., :2], directions[..., :2] / level, 9.0, (5.0, 3.0))
+    volume = feldkamp(GRID, geometry, disc / torch.from_numpy(level[..., 0]))
     x, y, _ = coordinates(GRID)
     core = torch.from_numpy((x - 5) ** 2 + (y - 3) ** 2 < 6**2)
-    assert (volume[:, core] - 1).abs().max() < 0.015
+    assert (volume[:, core] - 1).abs().max() < 0.01
 
 
 def test_no_tilt_is_the_limit_of_a_small_one(generator):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from operators.ct._detector import Array, checked_angles, plane_axes
+from operators.ct.detector import Array, checked_angles, plane_axes
 
 
 @dataclass(frozen=True)
