@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import scipy.sparse
 import torch
 from torch import Tensor
@@ -28,6 +30,7 @@ from operators import (
     SparseOperator,
     Stack,
     Sum,
+    VectorBeam2D,
     birdcage_maps,
     cartesian_lines,
     gaussian_psf,
@@ -64,9 +67,13 @@ def _offset_parallel(grid: ImageGrid) -> ParallelBeam2D:
     return ParallelBeam2D(grid, ParallelGeometry((0.0, 0.4, 2.0), 7, 1.1, 0.3))
 
 
-def _fan(grid: ImageGrid, num_views: int) -> FanBeam2D:
+def _fan(grid: ImageGrid, num_views: int, **detector: Any) -> FanBeam2D:
     distances = {"source_to_axis": 9.0, "source_to_detector": 14.0}
-    return FanBeam2D(grid, FanGeometry.covering(grid, num_views, **distances))
+    return FanBeam2D(grid, FanGeometry.covering(grid, num_views, **distances, **detector))
+
+
+def _vectors(projector: ParallelBeam2D | FanBeam2D) -> VectorBeam2D:
+    return VectorBeam2D(projector.grid, projector.geometry.vectors())
 
 
 def _sparse(*shape: int) -> scipy.sparse.csr_matrix:
@@ -110,6 +117,10 @@ def instances() -> dict[str, LinearOperator]:
         "ct-fan": _fan(grid, 4),
         "ct-parallel-anisotropic": _offset_parallel(ImageGrid((3, 6), (2.0, 0.5))),
         "ct-fan-anisotropic": _fan(ImageGrid((6, 3), (0.7, 1.6)), 3),
+        "ct-fan-curved": _fan(ImageGrid((4, 5)), 3, detector="curved"),
+        "ct-fan-tilted": _fan(ImageGrid((4, 5)), 3, detector_tilt=0.2),
+        "ct-vectors-parallel": _vectors(_offset_parallel(ImageGrid((4, 3)))),
+        "ct-vectors-fan": _vectors(_fan(grid, 3)),
         "sparse": SparseOperator(_sparse(7, 6), (2, 3), (7,)),
         "composition": Composition(Downsample((4, 6), 2), ReflectiveBlur(_psf(3, 3), (4, 6))),
         "composition-real-mri": lines @ RealToComplex((6, 8)),
