@@ -3,8 +3,16 @@
 import triton
 import triton.language as tl
 
-from operators.ct.ray_kernels import affine, height, wins
-from operators.ct.volume_kernels import clipped, shadow_bounds
+from operators.ct.ray_kernels import (
+    affine,
+    clipped,
+    common_range,
+    height,
+    shadow_bounds,
+    span,
+    wins,
+    within,
+)
 
 
 @triton.jit
@@ -31,18 +39,21 @@ def split(low, per_rise):
 
 @triton.jit
 def project_plane(
-    x, y, values, views, axes, frames, I, J, C, B,
-    TRANSPOSED: tl.constexpr, OFFSET: tl.constexpr, BLOCK_V: tl.constexpr, BLOCK_C: tl.constexpr,
-    BLOCK_B: tl.constexpr,
+    x, y, values, views, axes, frames, groups, V, I, J, C,
+    OFFSET: tl.constexpr, WIDTH: tl.constexpr, GROUPS: tl.constexpr,
+    BLOCK_V: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
-    """Sum x of shape (I, J, B) over the pixels that each ray crosses, into y (V, C, B)."""
+    """Sum the pixels that each ray crosses, into y (groups, V, C, WIDTH).
+
+    The images x come twice, as (2, groups, I, J, WIDTH), the second time with rows and columns
+    exchanged: neighbouring rays then always read neighbouring values.
+    """
     FLOAT: tl.constexpr = values.dtype.element_ty
     lane = tl.arange(0, BLOCK_V * BLOCK_C)
     column = tl.program_id(0) * BLOCK_C + lane % BLOCK_C
     frame = tl.program_id(1) * BLOCK_V + lane // BLOCK_C
     active = (column < C) & (frame < frames)
     frame = tl.minimum(frame, frames - 1)
-    batch = tl.program_id(2) * BLOCK_B + tl.arange(0, BLOCK_B)
     axis, view = tl.load(axes + frame), tl.load(views + frame)
 
     f, at = values + frame * 27, column.to(FLOAT) - (C - 1) * 0.5
@@ -50,7 +61,7 @@ def project_plane(
     side = affine(tl.load(f + 3), tl.load(f + 4), 0.0, at, 0.0)
     moment = affine(tl.load(f + 9), tl.load(f + 10), 0.0, at, 0.0)
     # every ray is written by the one frame whose axis is its main axis
-    active &= wins(main, side, axis == 0)
+    active &= wins(main, side, axis, 1)
 
     size_a, size_b = tl.where(axis == 0, J, I), tl.where(axis == 0, I, J)
     middle = size_a.to(FLOAT) * 0.5
@@ -58,54 +69,58 @@ def project_plane(
     slope = side * inverse
     start = lower_end(slope, tl.fma(moment, inverse, size_b.to(FLOAT) * 0.5))
     per_rise = inverse_rise(slope)
-    # bounds a little too wide also cover a slope too small to divide by
-    steep = tl.where(tl.abs(slope) < 1e-6, 1e-6, slope)
-    enters, leaves = (-1.01 - start) / steep, (size_b + 0.01 - start) / steep
-    low = tl.maximum(tl.minimum(enters, leaves), -middle)
-    high = tl.minimum(tl.maximum(enters, leaves), middle - 1.0)
+    low, high = span(slope, start, size_b)
+    low, high = tl.maximum(low, -middle), tl.minimum(high, middle - 1.0)
     touched = active & (low <= high)
-    begin = tl.min(tl.where(touched, tl.floor(low + middle), 1073741824.0)).to(tl.int32)
-    end = tl.max(tl.where(touched, tl.ceil(high + middle), -1.0)).to(tl.int32)
+    begin, end = common_range(low, high, middle, touched)
+    start = tl.where(touched, start, -1e6)  # below every pixel
 
-    # a second copy of x with rows and columns exchanged keeps neighbouring rays on one line
-    flipped = TRANSPOSED & (axis == 0)
-    step_a = tl.where(axis == 0, tl.where(flipped, I, 1), J).to(OFFSET)
-    step_b = tl.where(axis == 0, tl.where(flipped, 1, J), 1).to(OFFSET)
-    base = tl.where(flipped, I, 0).to(OFFSET) * J
-    in_batch = (batch < B)[None, :]
-    total = tl.zeros((BLOCK_V * BLOCK_C, BLOCK_B), dtype=FLOAT)
+    group = tl.program_id(2) * GROUPS + tl.arange(0, GROUPS)
+    some = (group < groups)[:, None, None]
+    image = x + (group.to(OFFSET) * I * J * WIDTH)[:, None, None]
+    image += tl.arange(0, WIDTH)[None, None, :]
+    copy = tl.where(axis == 0, groups, 0).to(OFFSET) * I * J
+    total = tl.zeros((GROUPS, BLOCK_V * BLOCK_C, WIDTH), dtype=FLOAT)
     plane = begin.to(FLOAT) - middle
+    offset = copy + begin * size_b
     for n in range(begin, end + 1):
         first, share = split(height(plane, slope, start), per_rise)
         b = first.to(tl.int32)
-        inside = touched & (n < size_a)
-        pixel = x + ((base + n * step_a + b * step_b) * B)[:, None] + batch[None, :]
-        lower = (inside & (b >= 0) & (b < size_b))[:, None] & in_batch
-        upper = (inside & (share < 1.0) & (b >= -1) & (b < size_b - 1))[:, None] & in_batch
-        x0 = tl.load(pixel, mask=lower, other=0.0)
-        x1 = tl.load(pixel + (step_b * B)[:, None], mask=upper, other=0.0)
-        total = tl.fma(share[:, None], x0, total)
-        total = tl.fma((1.0 - share)[:, None], x1, total)
+        lower, upper = within(b, size_b), within(b + 1, size_b)
+        if BLOCK_V > 1:  # a tile may mix axes, of different lengths
+            lower &= n < size_a
+            upper &= n < size_a
+        pixel = image + ((offset + b) * WIDTH)[None, :, None]
+        x0 = tl.load(pixel, mask=lower[None, :, None] & some, other=0.0)
+        x1 = tl.load(pixel + WIDTH, mask=upper[None, :, None] & some, other=0.0)
+        total = tl.fma(share[None, :, None], x0, total)
+        total = tl.fma((1.0 - share)[None, :, None], x1, total)
         plane += 1.0
-    ray = view.to(OFFSET) * C + column
-    tl.store(y + (ray * B)[:, None] + batch[None, :], total, mask=active[:, None] & in_batch)
+        offset += size_b
+    ray = (group.to(OFFSET) * V)[:, None] + view[None, :]
+    ray = (ray * C + column[None, :]) * WIDTH
+    out = y + ray[:, :, None] + tl.arange(0, WIDTH)[None, None, :]
+    tl.store(out, total, mask=active[None, :, None] & some)
 
 
 @triton.jit
 def backproject_plane(
-    y, x, values, views, axes, frames, I, J, C, B,
-    OFFSET: tl.constexpr, BLOCK_I: tl.constexpr, BLOCK_J: tl.constexpr, BLOCK_B: tl.constexpr,
+    y, x, values, views, axes, frames, groups, V, I, J, C,
+    OFFSET: tl.constexpr, WIDTH: tl.constexpr, GROUPS: tl.constexpr,
+    BLOCK_I: tl.constexpr, BLOCK_J: tl.constexpr,
 ):  # fmt: skip
-    """Sum y of shape (V, C, B) over the rays that cross each pixel, into x (I, J, B)."""
+    """Sum y (groups, V, C, WIDTH) over the rays that cross each pixel, into (groups, I, J, WIDTH)."""
     FLOAT: tl.constexpr = values.dtype.element_ty
     lane = tl.arange(0, BLOCK_I * BLOCK_J)
     across = tl.cdiv(J, BLOCK_J)
     j = tl.program_id(0) % across * BLOCK_J + lane % BLOCK_J
     i = tl.program_id(0) // across * BLOCK_I + lane // BLOCK_J
     real = (i < I) & (j < J)
-    batch = tl.program_id(1) * BLOCK_B + tl.arange(0, BLOCK_B)
-    in_batch = (batch < B)[None, :]
-    total = tl.zeros((BLOCK_I * BLOCK_J, BLOCK_B), dtype=FLOAT)
+    group = tl.program_id(1) * GROUPS + tl.arange(0, GROUPS)
+    some = (group < groups)[:, None, None]
+    sinogram = y + (group.to(OFFSET) * V * C * WIDTH)[:, None, None]
+    sinogram += tl.arange(0, WIDTH)[None, None, :]
+    total = tl.zeros((GROUPS, BLOCK_I * BLOCK_J, WIDTH), dtype=FLOAT)
     for frame in range(frames):
         f, axis, view = values + frame * 27, tl.load(axes + frame), tl.load(views + frame)
         a, b = tl.where(axis == 0, j, i).to(FLOAT), tl.where(axis == 0, i, j).to(FLOAT)
@@ -117,29 +132,32 @@ def backproject_plane(
         u_a, u_b, t_a, t_b = tl.load(f + 16), tl.load(f + 17), tl.load(f + 24), tl.load(f + 25)
         depth = tl.load(f + 23) + t_a * to_a + t_b * to_b
         centre = (tl.load(f + 15) + u_a * to_a + u_b * to_b) / depth
-        low, high = shadow_bounds(centre, depth, t_a, t_b, u_a, u_b, 0.5)
+        per_depth = 1.0 / (depth - 0.5 * (tl.abs(t_a) + tl.abs(t_b)))
+        wide = 0.5 * (tl.abs(u_a - centre * t_a) + tl.abs(u_b - centre * t_b))
+        low, high = shadow_bounds(centre, per_depth, wide)
         column, last = clipped(low, high, C)
         columns = tl.max(tl.where(real, last - column + 1, 0))
-        main_0, main_c, side_0, side_c = (
-            tl.load(f), tl.load(f + 1), tl.load(f + 3), tl.load(f + 4)
-        )  # fmt: skip
+        main_0, main_c = tl.load(f), tl.load(f + 1)
+        side_0, side_c = tl.load(f + 3), tl.load(f + 4)
         moment_0, moment_c = tl.load(f + 9), tl.load(f + 10)
+        at = column.to(FLOAT) - (C - 1) * 0.5
+        ray = (view.to(OFFSET) * C + column) * WIDTH
         for _ in range(columns):
-            at = column.to(FLOAT) - (C - 1) * 0.5
             main = affine(main_0, main_c, 0.0, at, 0.0)
             side = affine(side_0, side_c, 0.0, at, 0.0)
-            active = real & (column <= last) & wins(main, side, axis == 0)
+            active = real & (column <= last) & wins(main, side, axis, 1)
             inverse = 1.0 / tl.where(active, main, 1.0)
             slope = side * inverse
             moment = affine(moment_0, moment_c, 0.0, at, 0.0)
             start = lower_end(slope, tl.fma(moment, inverse, half_b))
             first, share = split(height(plane, slope, start), inverse_rise(slope))
             weight = tl.where(b == first, share, tl.where(b == first + 1.0, 1.0 - share, 0.0))
-            weight = tl.where(active, weight, 0.0)
-            ray = (view.to(OFFSET) * C + column) * B
-            hit = (weight > 0.0)[:, None] & in_batch
-            value = tl.load(y + ray[:, None] + batch[None, :], mask=hit, other=0.0)
-            total = tl.fma(weight[:, None], value, total)
+            hit = (active & (weight > 0.0))[None, :, None] & some
+            value = tl.load(sinogram + ray[None, :, None], mask=hit, other=0.0)
+            total = tl.fma(weight[None, :, None], value, total)
             column += 1
-    pixel = (i.to(OFFSET) * J + j) * B
-    tl.store(x + pixel[:, None] + batch[None, :], total, mask=real[:, None] & in_batch)
+            at += 1.0
+            ray += WIDTH
+    pixel = ((group.to(OFFSET) * I)[:, None] + i[None, :]) * J + j[None, :]
+    out = x + (pixel * WIDTH)[:, :, None] + tl.arange(0, WIDTH)[None, None, :]
+    tl.store(out, total, mask=real[None, :, None] & some)

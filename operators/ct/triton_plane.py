@@ -11,14 +11,13 @@ from torch import Tensor
 from operators.ct.frames import RayFrames, ray_frames
 from operators.ct.geometry import FanGeometry, ImageGrid, ParallelGeometry
 from operators.ct.launch import (
-    batch_block,
-    batch_last,
     both_orientations,
     check_tensor,
+    grouped,
     interpreting,
     launch,
-    offsets,
     scaled_by_lengths,
+    ungrouped,
 )
 from operators.ct.plane_kernels import backproject_plane, project_plane
 from operators.ct.volume import ScanVectors, VolumeGrid
@@ -56,23 +55,20 @@ def project(x: Tensor, grid: ImageGrid, frames: RayFrames, shape: tuple[int, int
         ValueError: If x is not such a tensor.
     """
     check_tensor("project", x, grid.shape)
+    images = both_orientations(x)
+    _, groups, *_, width = images.shape
     views, columns = shape
-    image, transposed = both_orientations(x)
-    y = x.new_empty(views, 1, columns, len(x))
-    block, count = batch_block(len(x)), len(frames.views)
+    y = x.new_empty(groups, views, 1, columns, width)
     launch(
-        project_plane,
-        lambda meta: (
-            triton.cdiv(columns, meta["BLOCK_C"]),
-            triton.cdiv(count, meta["BLOCK_V"]),
-            triton.cdiv(len(x), block),
+        project_plane, images, y, frames, (views, *grid.shape, columns),
+        lambda block, batches: (
+            triton.cdiv(columns, block["BLOCK_C"]),
+            triton.cdiv(len(frames.views), block["BLOCK_V"]),
+            batches,
         ),
-        (image, y, frames.values, frames.views, frames.axes, count, *grid.shape, columns, len(x)),
-        {"TRANSPOSED": transposed, "OFFSET": offsets(image, y), "BLOCK_B": block},
-        _ray_blocks(block),
-        ("I", "J", "C", "B", "frames"),
-    )
-    return scaled_by_lengths(y, frames, out=y).squeeze(1).movedim(-1, 0)
+        _ray_blocks(width),
+    )  # fmt: skip
+    return ungrouped(scaled_by_lengths(y, frames, out=y), len(x)).squeeze(2)
 
 
 def backproject(y: Tensor, grid: ImageGrid, frames: RayFrames, shape: tuple[int, int]) -> Tensor:
@@ -94,25 +90,20 @@ def backproject(y: Tensor, grid: ImageGrid, frames: RayFrames, shape: tuple[int,
         ValueError: If y is not such a tensor.
     """
     check_tensor("backproject", y, shape)
-    rays = batch_last(y).unsqueeze(1)
+    rays = grouped(y).unsqueeze(2)
     # a batch of one shares its memory with y, which is the caller's
     rays = scaled_by_lengths(rays, frames, out=rays.new_empty(rays.shape))
-    x = y.new_empty(*grid.shape, len(y))
+    x = y.new_empty(len(rays), *grid.shape, rays.shape[-1])
     rows, columns = grid.shape
-    block = batch_block(len(y))
     launch(
-        backproject_plane,
-        lambda meta: (
-            triton.cdiv(rows, meta["BLOCK_I"]) * triton.cdiv(columns, meta["BLOCK_J"]),
-            triton.cdiv(len(y), block),
+        backproject_plane, rays, x, frames, (shape[0], *grid.shape, shape[1]),
+        lambda block, batches: (
+            triton.cdiv(rows, block["BLOCK_I"]) * triton.cdiv(columns, block["BLOCK_J"]),
+            batches,
         ),
-        (rays, x, frames.values, frames.views, frames.axes, len(frames.views), *grid.shape)
-        + (shape[1], len(y)),
-        {"OFFSET": offsets(x, rays), "BLOCK_B": block},
-        _pixel_blocks(block),
-        ("I", "J", "C", "B", "frames"),
-    )
-    return x.movedim(-1, 0)
+        _pixel_blocks(rays.shape[-1]),
+    )  # fmt: skip
+    return ungrouped(x, len(y))
 
 
 def _slice_scan(geometry: ParallelGeometry | FanGeometry) -> ScanVectors:
@@ -133,23 +124,21 @@ def _lifted(vectors: Array) -> Array:
     return np.pad(vectors, ((0, 0), (0, 1)))
 
 
-def _ray_blocks(batch: int) -> list[dict[str, int]]:
-    """Tiles of neighbouring rays and views, which meet the same pixels."""
-    if interpreting():
-        shapes = [(16, 16)]
-    elif batch < 8:
-        shapes = [(1, 32), (2, 32), (4, 32), (1, 128), (4, 8)]
-    else:
-        shapes = [(1, 16), (2, 16), (4, 8), (4, 16), (1, 32)]
-    return [{"BLOCK_V": v, "BLOCK_C": c} for v, c in shapes]
+def _ray_blocks(width: int) -> tuple[tuple[dict[str, int], int], ...]:
+    """Tiles of neighbouring rays and views, which meet the same pixels, and warps."""
+    if interpreting():  # one large tile: it pays for operations, not for elements
+        return (({"BLOCK_V": 8, "BLOCK_C": 16}, 4),)
+    shapes = [(1, 64, 2), (2, 32, 2), (1, 32, 1), (4, 32, 4), (1, 128, 4)]
+    if width > 1:
+        shapes = [(1, 64, 4), (2, 32, 4), (4, 16, 4), (1, 32, 2), (2, 16, 2), (8, 16, 8)]
+    return tuple(({"BLOCK_V": v, "BLOCK_C": c}, w) for v, c, w in shapes)
 
 
-def _pixel_blocks(batch: int) -> list[dict[str, int]]:
-    """Square tiles, whose shadow on the detector is short from every side."""
+def _pixel_blocks(width: int) -> tuple[tuple[dict[str, int], int], ...]:
+    """Square tiles, whose shadow on the detector is short from every side, and warps."""
     if interpreting():
-        shapes = [(16, 16)]
-    elif batch < 8:
-        shapes = [(4, 16), (8, 8), (8, 16), (4, 32)]
-    else:
-        shapes = [(4, 4), (4, 8), (8, 8)]
-    return [{"BLOCK_I": i, "BLOCK_J": j} for i, j in shapes]
+        return (({"BLOCK_I": 8, "BLOCK_J": 8}, 4),)
+    shapes = [(8, 8, 2), (4, 8, 1), (8, 16, 4), (4, 32, 4), (16, 16, 4)]
+    if width > 1:
+        shapes = [(8, 8, 4), (4, 8, 2), (8, 16, 8), (8, 8, 2), (4, 16, 4)]
+    return tuple(({"BLOCK_I": i, "BLOCK_J": j}, w) for i, j, w in shapes)

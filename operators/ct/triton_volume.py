@@ -10,14 +10,13 @@ from torch import Tensor
 
 from operators.ct.frames import RayFrames, ray_frames
 from operators.ct.launch import (
-    batch_block,
-    batch_last,
     both_orientations,
     check_tensor,
+    grouped,
     interpreting,
     launch,
-    offsets,
     scaled_by_lengths,
+    ungrouped,
 )
 from operators.ct.volume_kernels import backproject_volume, project_volume
 
@@ -51,25 +50,20 @@ def project(x: Tensor, grid: VolumeGrid, scan: ScanVectors) -> Tensor:
     """
     check_tensor("project", x, grid.shape)
     frames = _frames(grid, scan).like(x)
-    volume, transposed = both_orientations(x)
-    y = x.new_empty(*scan.shape, len(x))
-    _, rows, columns = scan.shape
-    block = batch_block(len(x))
-    count = len(frames.views)
+    volumes = both_orientations(x)
+    _, groups, *_, width = volumes.shape
+    y = x.new_empty(groups, *scan.shape, width)
+    views, rows, columns = scan.shape
     launch(
-        project_volume,
-        lambda meta: (
-            triton.cdiv(rows, meta["BLOCK_R"]) * triton.cdiv(columns, meta["BLOCK_C"]),
-            triton.cdiv(count, meta["BLOCK_V"]),
-            triton.cdiv(len(x), block),
+        project_volume, volumes, y, frames, (views, *grid.shape, rows, columns),
+        lambda block, batches: (
+            triton.cdiv(rows, block["BLOCK_R"]) * triton.cdiv(columns, block["BLOCK_C"]),
+            triton.cdiv(len(frames.views), block["BLOCK_V"]),
+            batches,
         ),
-        (volume, y, frames.values, frames.views, frames.axes, count, *grid.shape, rows, columns)
-        + (len(x),),
-        {"TRANSPOSED": transposed, "OFFSET": offsets(volume, y), "BLOCK_B": block},
-        _ray_blocks(block),
-        ("K", "I", "J", "R", "C", "B"),
-    )
-    return scaled_by_lengths(y, frames, out=y).movedim(-1, 0)
+        _ray_blocks(width),
+    )  # fmt: skip
+    return ungrouped(scaled_by_lengths(y, frames, out=y), len(x))
 
 
 def backproject(y: Tensor, grid: VolumeGrid, scan: ScanVectors) -> Tensor:
@@ -91,27 +85,23 @@ def backproject(y: Tensor, grid: VolumeGrid, scan: ScanVectors) -> Tensor:
     """
     check_tensor("backproject", y, scan.shape)
     frames = _frames(grid, scan).like(y)
-    rays = batch_last(y)
+    rays = grouped(y)
     # a batch of one shares its memory with y, which is the caller's
     rays = scaled_by_lengths(rays, frames, out=rays.new_empty(rays.shape))
-    x = y.new_empty(*grid.shape, len(y))
-    slices, height, width = grid.shape
-    block = batch_block(len(y))
+    x = y.new_empty(len(rays), *grid.shape, rays.shape[-1])
+    slices, rows, columns = grid.shape
     launch(
-        backproject_volume,
-        lambda meta: (
-            triton.cdiv(slices, meta["BLOCK_K"])
-            * triton.cdiv(height, meta["BLOCK_I"])
-            * triton.cdiv(width, meta["BLOCK_J"]),
-            triton.cdiv(len(y), block),
+        backproject_volume, rays, x, frames, (len(scan.emitter), *grid.shape, *scan.detector_shape),
+        lambda block, batches: (
+            triton.cdiv(slices, block["BLOCK_K"])
+            * triton.cdiv(rows, block["BLOCK_I"])
+            * triton.cdiv(columns, block["BLOCK_J"]),
+            batches,
         ),
-        (rays, x, frames.values, frames.views, frames.axes, len(frames.views), *grid.shape)
-        + (*scan.detector_shape, len(y)),
-        {"ALIGNED": frames.aligned, "OFFSET": offsets(x, rays), "BLOCK_B": block},
-        _voxel_blocks(block),
-        ("K", "I", "J", "R", "C", "B"),
-    )
-    return x.movedim(-1, 0)
+        _voxel_blocks(rays.shape[-1]),
+        ALIGNED=frames.aligned,
+    )  # fmt: skip
+    return ungrouped(x, len(y))
 
 
 @functools.lru_cache(maxsize=8)  # a scan is compared by identity, as it cannot change
@@ -119,23 +109,21 @@ def _frames(grid: VolumeGrid, scan: ScanVectors) -> RayFrames:
     return ray_frames(grid, scan, reach=1.0)
 
 
-def _ray_blocks(batch: int) -> list[dict[str, int]]:
-    """Tiles of about 128 rays for one volume, and fewer for a batch: registers hold all sums."""
-    if interpreting():
-        shapes = [(8, 8, 8)]
-    elif batch < 8:
-        shapes = [(1, 4, 32), (1, 8, 16), (1, 2, 64), (1, 8, 32), (2, 4, 16)]
-    else:
-        shapes = [(1, 2, 8), (1, 4, 8), (1, 4, 16), (2, 2, 8)]
-    return [{"BLOCK_V": v, "BLOCK_R": r, "BLOCK_C": c} for v, r, c in shapes]
+def _ray_blocks(width: int) -> tuple[tuple[dict[str, int], int], ...]:
+    """Tiles of neighbouring rays, and warps: a ray for every thread, or two threads for a ray."""
+    if interpreting():  # one large tile: it pays for operations, not for elements
+        return (({"BLOCK_V": 8, "BLOCK_R": 8, "BLOCK_C": 8}, 4),)
+    shapes = [(1, 4, 32, 4), (1, 8, 16, 4), (1, 2, 64, 4), (1, 8, 32, 8), (1, 2, 32, 2)]
+    if width > 1:
+        shapes = [(1, 4, 16, 4), (1, 8, 8, 4), (1, 2, 16, 2), (1, 8, 16, 8), (2, 4, 8, 4)]
+    return tuple(({"BLOCK_V": v, "BLOCK_R": r, "BLOCK_C": c}, w) for v, r, c, w in shapes)
 
 
-def _voxel_blocks(batch: int) -> list[dict[str, int]]:
-    """Tiles of neighbouring voxels, whose shadows overlap."""
+def _voxel_blocks(width: int) -> tuple[tuple[dict[str, int], int], ...]:
+    """Tiles of neighbouring voxels, whose shadows overlap; a thread takes BLOCK_K of a pixel."""
     if interpreting():
-        shapes = [(8, 8, 8)]
-    elif batch < 8:
-        shapes = [(2, 4, 32), (4, 4, 16), (1, 8, 32), (8, 4, 8), (1, 1, 128)]
-    else:
-        shapes = [(2, 2, 4), (2, 4, 4), (4, 4, 4), (1, 4, 8)]
-    return [{"BLOCK_K": k, "BLOCK_I": i, "BLOCK_J": j} for k, i, j in shapes]
+        return (({"BLOCK_K": 8, "BLOCK_I": 8, "BLOCK_J": 8}, 4),)
+    shapes = [(8, 4, 32, 4), (8, 8, 16, 4), (16, 4, 32, 4), (4, 8, 16, 4), (8, 2, 32, 2)]
+    if width > 1:
+        shapes = [(4, 8, 8, 4), (2, 8, 8, 4), (4, 4, 8, 2), (8, 4, 8, 2), (1, 8, 16, 8)]
+    return tuple(({"BLOCK_K": k, "BLOCK_I": i, "BLOCK_J": j}, w) for k, i, j, w in shapes)
