@@ -56,11 +56,15 @@ def grouped(v: Tensor) -> Tensor:
 
     For a batch of one the result may share its memory with v.
     """
+    return _side_by_side(v).contiguous()
+
+
+def _side_by_side(v: Tensor) -> Tensor:
     width = min(triton.next_power_of_2(len(v)), _MAX_WIDTH)
     missing = -len(v) % width
     if missing:
         v = torch.cat([v, v.new_zeros(missing, *v.shape[1:])])
-    return v.unflatten(0, (-1, width)).movedim(1, -1).contiguous()
+    return v.unflatten(0, (-1, width)).movedim(1, -1)
 
 
 def ungrouped(v: Tensor, batch: int) -> Tensor:
@@ -74,8 +78,11 @@ def both_orientations(v: Tensor) -> Tensor:
     Args:
         v: Images or volumes, (batch, ..., rows, columns).
     """
-    straight, exchanged = grouped(v), grouped(v.mT)
-    return torch.stack([straight, exchanged.view(straight.shape)])
+    straight, exchanged = _side_by_side(v), _side_by_side(v.mT)
+    both = v.new_empty(2, *straight.shape)
+    both[0].copy_(straight)
+    both[1].view(exchanged.shape).copy_(exchanged)
+    return both
 
 
 def group_block(groups: int) -> int:
@@ -95,10 +102,11 @@ def scaled_by_lengths(y: Tensor, frames: RayFrames, out: Tensor) -> Tensor:
         out: Like y, or y itself.
     """
     _, *shape, width = y.shape
-    multiply_by_lengths[(triton.cdiv(y.numel(), _LENGTH_BLOCK),)](
-        y, out, frames.directions, y.numel(), *shape,
-        WIDTH=width, OFFSET=_offset_type(y), BLOCK=_LENGTH_BLOCK, **_OPTIONS,
-    )  # fmt: skip
+    with torch.cuda.device_of(y):
+        multiply_by_lengths[(triton.cdiv(y.numel(), _LENGTH_BLOCK),)](
+            y, out, frames.directions, y.numel(), *shape,
+            WIDTH=width, OFFSET=_offset_type(y), BLOCK=_LENGTH_BLOCK, **_OPTIONS,
+        )  # fmt: skip
     return out
 
 
@@ -137,7 +145,8 @@ def launch(
         return
     frozen = tuple((tuple(block.items()), warps) for block, warps in blocks)
     tuned = _tuned(kernel, frozen)
-    tuned[lambda meta: grid(meta, count)](*arguments, **constants, **_OPTIONS)
+    with torch.cuda.device_of(source):
+        tuned[lambda meta: grid(meta, count)](*arguments, **constants, **_OPTIONS)
 
 
 @functools.cache

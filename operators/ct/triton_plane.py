@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import triton
 from torch import Tensor
 
-from operators.ct.frames import RayFrames, ray_frames
-from operators.ct.geometry import FanGeometry, ImageGrid, ParallelGeometry
 from operators.ct.launch import (
     both_orientations,
     check_tensor,
@@ -20,20 +17,10 @@ from operators.ct.launch import (
     ungrouped,
 )
 from operators.ct.plane_kernels import backproject_plane, project_plane
-from operators.ct.volume import ScanVectors, VolumeGrid
 
 if TYPE_CHECKING:
-    from operators.ct.geometry import Array
-
-
-def plane_frames(grid: ImageGrid, geometry: ParallelGeometry | FanGeometry) -> RayFrames:
-    """Return what the kernels read of a two-dimensional scan, in float64.
-
-    Raises:
-        ValueError: If the source would pass through the image.
-    """
-    volume = VolumeGrid((1, *grid.shape), (1.0, *grid.pixel_size))
-    return ray_frames(volume, _slice_scan(geometry), reach=0.5)
+    from operators.ct.frames import RayFrames
+    from operators.ct.geometry import ImageGrid
 
 
 def project(x: Tensor, grid: ImageGrid, frames: RayFrames, shape: tuple[int, int]) -> Tensor:
@@ -45,7 +32,7 @@ def project(x: Tensor, grid: ImageGrid, frames: RayFrames, shape: tuple[int, int
         x: (batch, rows, columns) in 1/mm; float32 or float64 on a CUDA device, or on the CPU where
             triton is interpreting (TRITON_INTERPRET=1).
         grid: Shape and pixel size.
-        frames: Those of :func:`plane_frames`, in the dtype and on the device of x.
+        frames: The rays, in the dtype and on the device of x.
         shape: (views, detector elements).
 
     Returns:
@@ -104,24 +91,6 @@ def backproject(y: Tensor, grid: ImageGrid, frames: RayFrames, shape: tuple[int,
         _pixel_blocks(rays.shape[-1]),
     )  # fmt: skip
     return ungrouped(x, len(y))
-
-
-def _slice_scan(geometry: ParallelGeometry | FanGeometry) -> ScanVectors:
-    """Describe the scan of an image as that of a volume of one slice, by one detector row."""
-    along, forward = (_lifted(axes) for axes in geometry._axes())
-    centre = geometry.detector_offset * along
-    emitter = forward
-    if isinstance(geometry, FanGeometry):
-        emitter = -geometry.source_to_axis * forward
-        centre = centre + (geometry.source_to_detector - geometry.source_to_axis) * forward
-    up = np.broadcast_to([0.0, 0.0, 1.0], along.shape)
-    kind = "cone" if isinstance(geometry, FanGeometry) else "parallel"
-    step = geometry.detector_spacing * along
-    return ScanVectors(kind, emitter, centre, step, up, (1, geometry.num_detectors))
-
-
-def _lifted(vectors: Array) -> Array:
-    return np.pad(vectors, ((0, 0), (0, 1)))
 
 
 def _ray_blocks(width: int) -> tuple[tuple[dict[str, int], int], ...]:

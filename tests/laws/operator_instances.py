@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import scipy.sparse
 import torch
 from torch import Tensor
@@ -19,6 +21,7 @@ from operators import (
     ImageGrid,
     LinearOperator,
     Mask,
+    MatrixFreeBeam2D,
     ParallelBeam2D,
     ParallelGeometry,
     RealToComplex,
@@ -69,6 +72,13 @@ def _fan(grid: ImageGrid, num_views: int) -> FanBeam2D:
     return FanBeam2D(grid, FanGeometry.covering(grid, num_views, **distances))
 
 
+def _matrix_free_fan(grid: ImageGrid) -> MatrixFreeBeam2D:
+    distances = {"source_to_axis": 6.0, "source_to_detector": 9.0}
+    operator = MatrixFreeBeam2D(grid, FanGeometry((0.3, 2.0), 3, 1.9, 0.1, **distances))
+    # interpreted where there is no GPU: see conftest
+    return operator if os.environ["TRITON_INTERPRET"] == "1" else operator.to("cuda")
+
+
 def _sparse(*shape: int) -> scipy.sparse.csr_matrix:
     return scipy.sparse.csr_matrix((_psf(*shape) * _mask(*shape)).numpy())
 
@@ -110,6 +120,7 @@ def instances() -> dict[str, LinearOperator]:
         "ct-fan": _fan(grid, 4),
         "ct-parallel-anisotropic": _offset_parallel(ImageGrid((3, 6), (2.0, 0.5))),
         "ct-fan-anisotropic": _fan(ImageGrid((6, 3), (0.7, 1.6)), 3),
+        "ct-fan-matrix-free": _matrix_free_fan(ImageGrid((2, 3), (1.2, 0.9))),
         "sparse": SparseOperator(_sparse(7, 6), (2, 3), (7,)),
         "composition": Composition(Downsample((4, 6), 2), ReflectiveBlur(_psf(3, 3), (4, 6))),
         "composition-real-mri": lines @ RealToComplex((6, 8)),
