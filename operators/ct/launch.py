@@ -64,7 +64,7 @@ def _side_by_side(v: Tensor) -> Tensor:
     missing = -len(v) % width
     if missing:
         v = torch.cat([v, v.new_zeros(missing, *v.shape[1:])])
-    return v.unflatten(0, (-1, width)).movedim(1, -1)
+    return v.reshape(-1, width, *v.shape[1:]).movedim(1, -1)
 
 
 def ungrouped(v: Tensor, batch: int) -> Tensor:
@@ -102,7 +102,7 @@ def scaled_by_lengths(y: Tensor, frames: RayFrames, out: Tensor) -> Tensor:
         out: Like y, or y itself.
     """
     _, *shape, width = y.shape
-    with torch.cuda.device_of(y):
+    with torch.cuda.device_of(y):  # type: ignore[no-untyped-call]
         multiply_by_lengths[(triton.cdiv(y.numel(), _LENGTH_BLOCK),)](
             y, out, frames.directions, y.numel(), *shape,
             WIDTH=width, OFFSET=_offset_type(y), BLOCK=_LENGTH_BLOCK, **_OPTIONS,
@@ -145,7 +145,7 @@ def launch(
         return
     frozen = tuple((tuple(block.items()), warps) for block, warps in blocks)
     tuned = _tuned(kernel, frozen)
-    with torch.cuda.device_of(source):
+    with torch.cuda.device_of(source):  # type: ignore[no-untyped-call]
         tuned[lambda meta: grid(meta, count)](*arguments, **constants, **_OPTIONS)
 
 

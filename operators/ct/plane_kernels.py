@@ -109,7 +109,7 @@ def backproject_plane(
     OFFSET: tl.constexpr, WIDTH: tl.constexpr, GROUPS: tl.constexpr,
     BLOCK_I: tl.constexpr, BLOCK_J: tl.constexpr,
 ):  # fmt: skip
-    """Sum y (groups, V, C, WIDTH) over the rays that cross each pixel, into (groups, I, J, WIDTH)."""
+    """Sum y (groups, V, C, WIDTH) over the rays that cross a pixel, into (groups, I, J, WIDTH)."""
     FLOAT: tl.constexpr = values.dtype.element_ty
     lane = tl.arange(0, BLOCK_I * BLOCK_J)
     across = tl.cdiv(J, BLOCK_J)

@@ -98,7 +98,7 @@ def backproject(y: Tensor, grid: VolumeGrid, scan: ScanVectors) -> Tensor:
             * triton.cdiv(columns, block["BLOCK_J"]),
             batches,
         ),
-        _voxel_blocks(rays.shape[-1]),
+        _voxel_blocks(rays.shape[-1], frames.aligned),
         ALIGNED=frames.aligned,
     )  # fmt: skip
     return ungrouped(x, len(y))
@@ -119,11 +119,18 @@ def _ray_blocks(width: int) -> tuple[tuple[dict[str, int], int], ...]:
     return tuple(({"BLOCK_V": v, "BLOCK_R": r, "BLOCK_C": c}, w) for v, r, c, w in shapes)
 
 
-def _voxel_blocks(width: int) -> tuple[tuple[dict[str, int], int], ...]:
-    """Tiles of neighbouring voxels, whose shadows overlap; a thread takes BLOCK_K of a pixel."""
+def _voxel_blocks(width: int, aligned: bool) -> tuple[tuple[dict[str, int], int], ...]:
+    """Tiles of neighbouring voxels, whose shadows overlap; a thread takes BLOCK_K of a pixel.
+
+    Only an aligned scan saves work by many slices; else registers would run out.
+    """
     if interpreting():
         return (({"BLOCK_K": 8, "BLOCK_I": 8, "BLOCK_J": 8}, 4),)
-    shapes = [(8, 4, 32, 4), (8, 8, 16, 4), (16, 4, 32, 4), (4, 8, 16, 4), (8, 2, 32, 2)]
-    if width > 1:
-        shapes = [(4, 8, 8, 4), (2, 8, 8, 4), (4, 4, 8, 2), (8, 4, 8, 2), (1, 8, 16, 8)]
+    if width == 1:
+        deep = [(8, 4, 32, 4), (8, 8, 16, 4), (16, 4, 32, 4), (8, 2, 32, 2)]
+        flat = [(4, 8, 16, 4), (2, 8, 16, 4), (2, 4, 32, 4), (1, 8, 32, 8)]
+    else:
+        deep = [(4, 8, 8, 4), (4, 4, 16, 4), (8, 4, 8, 2), (4, 4, 8, 2)]
+        flat = [(2, 8, 8, 4), (2, 4, 16, 4), (1, 8, 16, 8), (1, 8, 8, 4)]
+    shapes = [*deep, flat[0]] if aligned else flat
     return tuple(({"BLOCK_K": k, "BLOCK_I": i, "BLOCK_J": j}, w) for k, i, j, w in shapes)

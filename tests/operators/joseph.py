@@ -26,7 +26,9 @@ def joseph_matrix(grid: VolumeGrid, scan: ScanVectors) -> np.ndarray:
     counts = np.array(grid.shape)[::-1]  # along x, y, z
     scale = np.array([1, -1, 1]) / sizes
     matrix = np.zeros((points.size // 3, *grid.shape))
-    for ray, (p, d) in enumerate(zip(points.reshape(-1, 3), directions.reshape(-1, 3), strict=True)):
+    for ray, (p, d) in enumerate(
+        zip(points.reshape(-1, 3), directions.reshape(-1, 3), strict=True)
+    ):
         start, step = p * scale + (counts - 1) / 2, d * scale
         main = int(np.argmax(np.abs(step)))  # the first of equals: x, then y
         length = sizes[main] * np.linalg.norm(d) / abs(d[main])

@@ -7,8 +7,14 @@ import torch
 
 pytest.importorskip("triton")
 
-from operators import FanBeam2D, FanGeometry, ImageGrid, MatrixFreeBeam2D, ParallelBeam2D
-from operators import ParallelGeometry
+from operators import (
+    FanBeam2D,
+    FanGeometry,
+    ImageGrid,
+    MatrixFreeBeam2D,
+    ParallelBeam2D,
+    ParallelGeometry,
+)
 from operators.ct import launch
 from operators.probes import dot_test
 
@@ -66,7 +72,8 @@ def test_a_batch_is_a_loop(batch, kernel_device, generator):
 def test_more_pixels_and_rays_than_one_tile_holds(kernel_device, generator):
     grid, geometry = ImageGrid((9, 10)), ParallelGeometry.covering(ImageGrid((9, 17)), 9)
     expected, operator = stored(grid, geometry), MatrixFreeBeam2D(grid, geometry).to(kernel_device)
-    assert geometry.shape[0] > 8 and geometry.shape[1] > 16
+    assert geometry.shape[0] > 8
+    assert geometry.shape[1] > 16
     x = torch.randn(10, 9, generator=generator, dtype=torch.float64).mT
     y = torch.randn(geometry.shape, generator=generator, dtype=torch.float64)
     assert distance(operator(x.to(kernel_device)), expected(x)) < 1e-7
@@ -89,7 +96,7 @@ def test_a_source_inside_the_image_is_refused():
 
 def test_it_says_what_it_needs(monkeypatch):
     operator = MatrixFreeBeam2D(*GEOMETRIES["parallel"])
-    with pytest.raises(ValueError, match="expected float32 or float64, got torch.bfloat16"):
+    with pytest.raises(ValueError, match=r"expected float32 or float64, got torch\.bfloat16"):
         operator(torch.zeros(5, 5, dtype=torch.bfloat16))
     monkeypatch.setattr(launch, "interpreting", lambda: False)
     with pytest.raises(ValueError, match="TRITON_INTERPRET=1 set before triton"):

@@ -141,7 +141,7 @@ def test_wrong_tensors_are_refused(kernel_device, monkeypatch):
     for x in (torch.zeros(*grid.shape), torch.zeros(0, *grid.shape), torch.zeros(1, 5, 5, 6)):
         with pytest.raises(ValueError, match=r"project: expected \(batch, \*\(5, 5, 5\)\), got"):
             project(x.to(kernel_device), grid, scan)
-    with pytest.raises(ValueError, match="expected float32 or float64, got torch.float16"):
+    with pytest.raises(ValueError, match=r"expected float32 or float64, got torch\.float16"):
         project(torch.zeros(1, *grid.shape).half(), grid, scan)
     monkeypatch.setattr(launch, "interpreting", lambda: False)
     with pytest.raises(ValueError, match="on the CPU the kernels only run in the interpreter"):
