@@ -48,14 +48,14 @@ class RayFrames:
     axes: Tensor
     aligned: bool
 
-    def like(self, v: Tensor) -> RayFrames:
-        """Return the frames in the precision and on the device of v."""
+    def to(self, dtype: torch.dtype, device: torch.device) -> RayFrames:
+        """Return the frames in another precision and on another device."""
         return replace(
             self,
-            values=self.values.to(v),
-            directions=self.directions.to(v),
-            views=self.views.to(v.device),
-            axes=self.axes.to(v.device),
+            values=self.values.to(device, dtype),
+            directions=self.directions.to(device, dtype),
+            views=self.views.to(device),
+            axes=self.axes.to(device),
         )
 
 

@@ -68,7 +68,9 @@ class MatrixFreeBeam2D(LinearOperator):
         direction = triton_plane.project if is_forward else triton_plane.backproject
         frames = RayFrames(self._values, self._directions, self._views, self._axes, self._aligned)
         batch = v.shape[: v.ndim - len(inner)]
-        product = direction(v.reshape(-1, *inner), self.grid, frames.like(v), self.geometry.shape)
+        product = direction(
+            v.reshape(-1, *inner), self.grid, frames.to(v.dtype, v.device), self.geometry.shape
+        )
         return product.reshape(*batch, *outer)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
+import torch
 import triton
 from torch import Tensor
 
@@ -39,17 +40,18 @@ def project(x: Tensor, grid: VolumeGrid, scan: ScanVectors) -> Tensor:
         x: (batch, slices, rows, columns) in 1/mm; float32 or float64 on a CUDA device, or on the
             CPU where triton is interpreting (TRITON_INTERPRET=1).
         grid: Shape and voxel size.
-        scan: Where source and detector are.
+        scan: Where source and detector are; its arrays must not change after the first call.
 
     Returns:
-        (batch, views, detector rows, detector columns).
+        (batch, views, detector rows, detector columns). Autograd does not see through it: the
+        derivative is :func:`backproject`.
 
     Raises:
         ValueError: If x is not such a tensor, or a source is inside or beside the volume so that
             rays run backwards.
     """
     check_tensor("project", x, grid.shape)
-    frames = _frames(grid, scan).like(x)
+    frames = _frames(grid, scan, x.dtype, x.device)
     volumes = both_orientations(x)
     _, groups, *_, width = volumes.shape
     y = x.new_empty(groups, *scan.shape, width)
@@ -84,7 +86,7 @@ def backproject(y: Tensor, grid: VolumeGrid, scan: ScanVectors) -> Tensor:
         ValueError: As for project.
     """
     check_tensor("backproject", y, scan.shape)
-    frames = _frames(grid, scan).like(y)
+    frames = _frames(grid, scan, y.dtype, y.device)
     rays = grouped(y)
     # a batch of one shares its memory with y, which is the caller's
     rays = scaled_by_lengths(rays, frames, out=rays.new_empty(rays.shape))
@@ -104,9 +106,11 @@ def backproject(y: Tensor, grid: VolumeGrid, scan: ScanVectors) -> Tensor:
     return ungrouped(x, len(y))
 
 
-@functools.lru_cache(maxsize=8)  # a scan is compared by identity, as it cannot change
-def _frames(grid: VolumeGrid, scan: ScanVectors) -> RayFrames:
-    return ray_frames(grid, scan, reach=1.0)
+@functools.lru_cache(maxsize=8)  # a scan is compared by identity
+def _frames(
+    grid: VolumeGrid, scan: ScanVectors, dtype: torch.dtype, device: torch.device
+) -> RayFrames:
+    return ray_frames(grid, scan, reach=1.0).to(dtype, device)
 
 
 def _ray_blocks(width: int) -> tuple[tuple[dict[str, int], int], ...]:
