@@ -6,6 +6,7 @@ from operators.ct.fbp import filtered_backprojection
 from operators.ct.feldkamp import feldkamp
 from operators.ct.geometry import FanGeometry, ImageGrid, ParallelGeometry
 from operators.ct.geometry3d import ParallelGeometry3D, VectorGeometry3D
+from operators.ct.matrix_free import MatrixFreeBeam2D
 from operators.ct.redundancy import parker_weights
 from operators.ct.sparse import FanBeam2D, ParallelBeam2D, SparseOperator, VectorBeam2D
 from operators.ct.vectors2d import VectorGeometry2D
@@ -16,6 +17,7 @@ __all__ = [
     "FanBeam2D",
     "FanGeometry",
     "ImageGrid",
+    "MatrixFreeBeam2D",
     "ParallelBeam2D",
     "ParallelGeometry",
     "ParallelGeometry3D",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import scipy.sparse
@@ -21,6 +22,7 @@ from operators import (
     ImageGrid,
     LinearOperator,
     Mask,
+    MatrixFreeBeam2D,
     ParallelBeam2D,
     ParallelGeometry,
     RealToComplex,
@@ -76,6 +78,13 @@ def _vectors(projector: ParallelBeam2D | FanBeam2D) -> VectorBeam2D:
     return VectorBeam2D(projector.grid, projector.geometry.vectors())
 
 
+def _matrix_free_fan(grid: ImageGrid) -> MatrixFreeBeam2D:
+    distances = {"source_to_axis": 6.0, "source_to_detector": 9.0}
+    operator = MatrixFreeBeam2D(grid, FanGeometry((0.3, 2.0), 3, 1.9, 0.1, **distances))
+    # interpreted where there is no GPU: see conftest
+    return operator if os.environ["TRITON_INTERPRET"] == "1" else operator.to("cuda")
+
+
 def _sparse(*shape: int) -> scipy.sparse.csr_matrix:
     return scipy.sparse.csr_matrix((_psf(*shape) * _mask(*shape)).numpy())
 
@@ -121,6 +130,7 @@ def instances() -> dict[str, LinearOperator]:
         "ct-fan-tilted": _fan(ImageGrid((4, 5)), 3, detector_tilt=0.2),
         "ct-vectors-parallel": _vectors(_offset_parallel(ImageGrid((4, 3)))),
         "ct-vectors-fan": _vectors(_fan(grid, 3)),
+        "ct-fan-matrix-free": _matrix_free_fan(ImageGrid((2, 3), (1.2, 0.9))),
         "sparse": SparseOperator(_sparse(7, 6), (2, 3), (7,)),
         "composition": Composition(Downsample((4, 6), 2), ReflectiveBlur(_psf(3, 3), (4, 6))),
         "composition-real-mri": lines @ RealToComplex((6, 8)),
