@@ -16,6 +16,8 @@ from operators.identity import Diagonal, Identity, RealToComplex
 from operators.mask import Mask
 from operators.mri import (
     CartesianMRI,
+    DynamicMRI,
+    SingleCoilDynamicMRI,
     SingleCoilMRI,
     birdcage_maps,
     calibration_region,
@@ -33,6 +35,7 @@ __all__ = [
     "Composition",
     "Diagonal",
     "Downsample",
+    "DynamicMRI",
     "FanBeam2D",
     "FanGeometry",
     "FiniteDifferences",
@@ -49,6 +52,7 @@ __all__ = [
     "ReflectiveBlur",
     "SVDOperator",
     "Scaled",
+    "SingleCoilDynamicMRI",
     "SingleCoilMRI",
     "SparseOperator",
     "Stack",
