@@ -104,6 +104,19 @@ def estimate_maps(kspace: Tensor, region: tuple[slice, slice]) -> Tensor:
         ValueError: If kspace is not complex, not finite in the block, or the block does not reach
             two entries beyond the centre on every side.
     """
+    return _normalised(low_resolution(kspace, region))
+
+
+def low_resolution(kspace: Tensor, region: tuple[slice, slice]) -> Tensor:
+    """Return coil images of the block, cut to a square about the centre, in a Hann window.
+
+    Args:
+        kspace: Complex centred k-space ``(*batch, coils, height, width)``; only the block is read.
+        region: Rows and columns of the block, as :func:`calibration_region` gives them.
+
+    Raises:
+        ValueError: As :func:`estimate_maps`.
+    """
     if not kspace.is_complex() or kspace.ndim < 3:
         raise ValueError(
             f"expected complex (coils, height, width), got {kspace.dtype} {kspace.ndim}D"
@@ -124,7 +137,7 @@ def estimate_maps(kspace: Tensor, region: tuple[slice, slice]) -> Tensor:
     window = window.to(block.device)
     low = torch.zeros_like(kspace)
     low[..., rows, columns] = block * (window.unsqueeze(1) * window)
-    return _normalised(ifft(low, (-2, -1)))
+    return ifft(low, (-2, -1))
 
 
 def _finite_length(depth: Tensor, distance: Tensor) -> Tensor:

@@ -7,7 +7,9 @@ from operators import birdcage_maps, calibration_region, cartesian_lines, estima
 from operators.fourier import fft
 
 
-@pytest.mark.parametrize(("shape", "coils"), [((16, 20), 8), ((9, 7), 1), ((1, 1), 3), ((6, 5, 4), 4)])
+@pytest.mark.parametrize(
+    ("shape", "coils"), [((16, 20), 8), ((9, 7), 1), ((1, 1), 3), ((6, 5, 4), 4)]
+)
 def test_birdcage_has_unit_root_sum_of_squares(shape, coils):
     maps = birdcage_maps(shape, coils)
     assert maps.shape == (coils, *shape)
