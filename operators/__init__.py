@@ -21,6 +21,7 @@ from operators.mri import (
     SingleCoilDynamicMRI,
     SingleCoilMRI,
     birdcage_maps,
+    caipirinha_lattice,
     calibration_region,
     cartesian_lines,
     compression_matrix,
@@ -29,8 +30,13 @@ from operators.mri import (
     estimate_maps,
     mix_channels,
     noise_covariance,
+    poisson_disc_points,
     prewhiten,
+    random_points,
+    sheared_lines,
     sigpy_espirit_maps,
+    variable_density_lines,
+    variable_density_points,
 )
 from operators.noise import GaussianNoise, NoiseModel, PoissonNoise, TransmissionNoise
 from operators.psf import gaussian_psf, motion_psf, uniform_psf
@@ -67,6 +73,7 @@ __all__ = [
     "Sum",
     "TransmissionNoise",
     "birdcage_maps",
+    "caipirinha_lattice",
     "calibration_region",
     "cartesian_lines",
     "compression_matrix",
@@ -78,7 +85,12 @@ __all__ = [
     "mix_channels",
     "motion_psf",
     "noise_covariance",
+    "poisson_disc_points",
     "prewhiten",
+    "random_points",
+    "sheared_lines",
     "sigpy_espirit_maps",
     "uniform_psf",
+    "variable_density_lines",
+    "variable_density_points",
 ]
