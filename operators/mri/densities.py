@@ -71,7 +71,7 @@ def variable_density_lines(
     axis: int = -1,
     generator: torch.Generator,
 ) -> Tensor:
-    """Sample the central lines and others with a density that falls as (1 - |k|)^power.
+    r"""Sample the central lines and others with the density :math:`(1 - |k|)^p`.
 
     As :func:`variable_density_points` along one axis: ``round(N / acceleration)`` lines in all.
 
@@ -79,7 +79,7 @@ def variable_density_lines(
         shape: (height, width) of k-space.
         acceleration: N over the number of lines, at least 1.
         center_fraction: Share of the N lines in the fully sampled centre, in [0, 1].
-        power: At least 0; 0 is uniform.
+        power: p, at least 0; 0 is uniform.
         axis: Axis along which lines are chosen (phase encoding); whole lines run along the other.
         generator: Source of the draw.
 

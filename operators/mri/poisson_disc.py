@@ -38,16 +38,16 @@ def poisson_disc_points(
     .. math:: r(k) = r_0 \, (1 + (e - 1) |k|), \qquad
         |k|^2 = \sum_a \left(\frac{k_a}{N_a / 2}\right)^2
 
-    No two samples outside the block are nearer than the smaller of their r. On a grid distances
-    are 1, sqrt 2, 2, sqrt 5, ..., so that r_0 of a uniform mask is one of these; where r is below
-    1 every point may be sampled.
+    No two samples outside the block are nearer than the smaller of their r. Distances on a grid
+    are 1, :math:`\sqrt2`, 2, :math:`\sqrt5` and so on, so that r_0 of a uniform mask is one of
+    these; where r is below 1 every point may be sampled.
 
     Args:
         shape: Phase-encoding axes (height, width).
         acceleration: N over the number of samples, at least 1; N counts the corners as well.
         center_fraction: Side of the fully sampled central block over that of k-space, in [0, 1].
         edge_ratio: e, at least 1: distance at the edge of k-space over that at its centre.
-        elliptical: Whether to leave out the corners, beyond the ellipse |k| = 1.
+        elliptical: Whether to leave out the corners, beyond the ellipse :math:`|k| = 1`.
         generator: Source of the draw.
 
     Returns:
