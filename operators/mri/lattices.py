@@ -50,7 +50,7 @@ def caipirinha_lattice(
         )
     rows, columns = (torch.arange(n) - n // 2 for n in shape)
     rows = rows.unsqueeze(1)
-    shifted = columns - shift * rows.div(accelerations[0], rounding_mode="floor")
+    shifted = columns - shift * (rows // accelerations[0])
     mask = (rows % accelerations[0] == 0) & (shifted % accelerations[1] == 0)
     mask[central_block(shape, center_fraction)] = True
     return mask

@@ -65,6 +65,17 @@ def test_points_have_the_stated_probabilities(power):
     assert ((expected > 1 - 1e-9).sum() > 4) == (power == 6)
 
 
+def test_pairs_of_uniform_points_are_as_frequent_as_all_others():
+    draws, generator = 1500, torch.Generator().manual_seed(0)
+    masks = torch.stack([random_points((6, 5), 3, 0, generator=generator) for _ in range(draws)])
+    masks = masks.flatten(1).double()
+    frequency = (masks.mT @ masks / draws).fill_diagonal_(0)
+    share = 10 / 30 * 9 / 29
+    expected = torch.full((30, 30), share).fill_diagonal_(0)
+    # 435 pairs: 5 standard errors
+    assert (frequency - expected).abs().max() < 5 * math.sqrt(share * (1 - share) / draws)
+
+
 def test_lines_are_points_along_one_axis():
     first, second, points = (torch.Generator().manual_seed(1) for _ in range(3))
     rows = variable_density_lines((40, 6), 4, 0.1, power=2, axis=0, generator=first)
