@@ -23,14 +23,35 @@ from operators.mri import (
     equispaced_lines,
     estimate_maps,
 )
-from operators.noise import GaussianNoise, NoiseModel, PoissonNoise, TransmissionNoise
-from operators.psf import gaussian_psf, motion_psf, uniform_psf
-from operators.resample import Downsample
+from operators.noise import (
+    CorrelatedGaussianNoise,
+    GaussianNoise,
+    NoiseModel,
+    PoissonGaussianNoise,
+    PoissonNoise,
+    Prewhitened,
+    RicianNoise,
+    TransmissionNoise,
+    Whitening,
+    estimate_covariance,
+    prewhitened,
+)
+from operators.projection import RandomProjection, StructuredRandomProjection
+from operators.psf import (
+    defocus_psf,
+    gaussian_psf,
+    motion_psf,
+    random_motion_psf,
+    uniform_psf,
+)
+from operators.resample import Downsample, Resample
+from operators.space_varying import SpaceVaryingBlur, interpolation_weights
 
 __all__ = [
     "Blur",
     "CartesianMRI",
     "Composition",
+    "CorrelatedGaussianNoise",
     "Diagonal",
     "Downsample",
     "FanBeam2D",
@@ -44,23 +65,36 @@ __all__ = [
     "NoiseModel",
     "ParallelBeam2D",
     "ParallelGeometry",
+    "PoissonGaussianNoise",
     "PoissonNoise",
+    "Prewhitened",
+    "RandomProjection",
     "RealToComplex",
     "ReflectiveBlur",
+    "Resample",
+    "RicianNoise",
     "SVDOperator",
     "Scaled",
     "SingleCoilMRI",
+    "SpaceVaryingBlur",
     "SparseOperator",
     "Stack",
+    "StructuredRandomProjection",
     "Sum",
     "TransmissionNoise",
+    "Whitening",
     "birdcage_maps",
     "calibration_region",
     "cartesian_lines",
+    "defocus_psf",
     "equispaced_lines",
+    "estimate_covariance",
     "estimate_maps",
     "filtered_backprojection",
     "gaussian_psf",
+    "interpolation_weights",
     "motion_psf",
+    "prewhitened",
+    "random_motion_psf",
     "uniform_psf",
 ]
