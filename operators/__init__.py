@@ -3,12 +3,14 @@
 from operators.base import Composition, LinearOperator, Scaled, Stack, Sum, SVDOperator
 from operators.blur import Blur, ReflectiveBlur
 from operators.ct import (
+    DetectorShift,
     FanBeam2D,
     FanGeometry,
     ImageGrid,
     ParallelBeam2D,
     ParallelGeometry,
     SparseOperator,
+    UnknownCenterRadon,
     filtered_backprojection,
 )
 from operators.differences import FiniteDifferences
@@ -36,6 +38,7 @@ from operators.noise import (
     estimate_covariance,
     prewhitened,
 )
+from operators.nonlinear import NonlinearOperator, PhaseRetrieval
 from operators.projection import RandomProjection, StructuredRandomProjection
 from operators.psf import (
     defocus_psf,
@@ -52,6 +55,7 @@ __all__ = [
     "CartesianMRI",
     "Composition",
     "CorrelatedGaussianNoise",
+    "DetectorShift",
     "Diagonal",
     "Downsample",
     "FanBeam2D",
@@ -63,8 +67,10 @@ __all__ = [
     "LinearOperator",
     "Mask",
     "NoiseModel",
+    "NonlinearOperator",
     "ParallelBeam2D",
     "ParallelGeometry",
+    "PhaseRetrieval",
     "PoissonGaussianNoise",
     "PoissonNoise",
     "Prewhitened",
@@ -82,6 +88,7 @@ __all__ = [
     "StructuredRandomProjection",
     "Sum",
     "TransmissionNoise",
+    "UnknownCenterRadon",
     "Whitening",
     "birdcage_maps",
     "calibration_region",

@@ -58,7 +58,7 @@ class PoissonGaussianNoise(NoiseModel):
         1e-12 of the sum. The number of terms is set by the brightest entry: 17 gain sigma, or 17
         sqrt(gain y) if that is less.
         """
-        shape = torch.broadcast_shapes(y.shape, clean.shape)
+        shape = torch.broadcast_shapes(y.shape, clean.shape)  # type: ignore[no-untyped-call]
         log_density = _LogDensity.apply(  # type: ignore[no-untyped-call]
             y.expand(shape), clean.expand(shape).clamp(min=0), self.gain, self.sigma
         )
