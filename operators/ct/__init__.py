@@ -9,11 +9,13 @@ from operators.ct.geometry3d import ParallelGeometry3D, VectorGeometry3D
 from operators.ct.matrix_free import MatrixFreeBeam2D
 from operators.ct.redundancy import parker_weights
 from operators.ct.sparse import FanBeam2D, ParallelBeam2D, SparseOperator, VectorBeam2D
+from operators.ct.unknown_center import DetectorShift, UnknownCenterRadon
 from operators.ct.vectors2d import VectorGeometry2D
 from operators.ct.volume import ScanVectors, VolumeGrid
 
 __all__ = [
     "ConeGeometry",
+    "DetectorShift",
     "FanBeam2D",
     "FanGeometry",
     "ImageGrid",
@@ -23,6 +25,7 @@ __all__ = [
     "ParallelGeometry3D",
     "ScanVectors",
     "SparseOperator",
+    "UnknownCenterRadon",
     "VectorBeam2D",
     "VectorGeometry2D",
     "VectorGeometry3D",
