@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numba
@@ -67,7 +68,7 @@ def project(x: Array, grid: VolumeGrid, scan: ScanVectors, threads: int) -> Arra
     def work(share: tuple[int, int]) -> None:
         _project_lines(x, y, rays, scan.kind == "cone", voxel, *share)
 
-    _run(work, zip(bounds[:-1], bounds[1:], strict=True), threads)
+    _run(work, pairwise(bounds), threads)
     return y
 
 
