@@ -10,6 +10,7 @@ from operators import (
     Blur,
     CartesianMRI,
     Composition,
+    ConeBeam3D,
     Diagonal,
     Downsample,
     FanBeam2D,
@@ -20,6 +21,7 @@ from operators import (
     LinearOperator,
     Mask,
     ParallelBeam2D,
+    ParallelBeam3D,
     ParallelGeometry,
     RealToComplex,
     ReflectiveBlur,
@@ -28,10 +30,13 @@ from operators import (
     SparseOperator,
     Stack,
     Sum,
+    VolumeGrid,
+    VolumeProjector,
     birdcage_maps,
     cartesian_lines,
     gaussian_psf,
 )
+from tests.operators.volume_scans import WrittenOut, cone_scan, parallel_scan
 
 
 def _generator(seed: int) -> torch.Generator:
@@ -110,6 +115,27 @@ def instances() -> dict[str, LinearOperator]:
         "ct-fan": _fan(grid, 4),
         "ct-parallel-anisotropic": _offset_parallel(ImageGrid((3, 6), (2.0, 0.5))),
         "ct-fan-anisotropic": _fan(ImageGrid((6, 3), (0.7, 1.6)), 3),
+        "ct-parallel-half": ParallelBeam2D(
+            grid, ParallelGeometry.covering(grid, 5), storage=torch.float16
+        ),
+        "ct-fan-bfloat": FanBeam2D(grid, _fan(grid, 4).geometry, storage=torch.bfloat16),
+        "ct-parallel-3d": ParallelBeam3D(
+            VolumeGrid((3, 4, 5)), WrittenOut(parallel_scan((0.0, 0.9, 2.2), (4, 6)))
+        ),
+        "ct-parallel-3d-tilted": VolumeProjector(
+            VolumeGrid((4, 3, 3), (0.5, 1.0, 1.5)), parallel_scan((0.3, 2.0), (5, 4), tilt=2.5)
+        ),
+        "ct-parallel-3d-one-slice": VolumeProjector(
+            VolumeGrid((1, 5, 4)), parallel_scan((0.0, 0.7), (1, 6))
+        ),
+        "ct-cone": ConeBeam3D(
+            VolumeGrid((3, 5, 4)),
+            WrittenOut(cone_scan((0.0, 1.0, 4.0), (4, 5), (1.2, 1.4), (9.0, 14.0))),
+        ),
+        "ct-helix": VolumeProjector(
+            VolumeGrid((5, 3, 3), (1.0, 0.7, 1.2)),
+            cone_scan((0.0, 2.0, 5.0, 8.0), (3, 4), (1.0, 1.5), (6.0, 10.0), pitch=2.0),
+        ),
         "sparse": SparseOperator(_sparse(7, 6), (2, 3), (7,)),
         "composition": Composition(Downsample((4, 6), 2), ReflectiveBlur(_psf(3, 3), (4, 6))),
         "composition-real-mri": lines @ RealToComplex((6, 8)),
