@@ -188,9 +188,11 @@ def _clip(start, slope, low, high, first, last):
         return first, first
     if slope != 0.0:
         one, other = (low - start) / slope, (high - start) / slope
-        # one more at either end than exact arithmetic needs; bounded while still a float
-        first = int(min(max(math.floor(min(one, other)) - 1.0, float(first)), float(last)))
-        last = int(max(min(math.ceil(max(one, other)) + 1.0, float(last)), float(first)))
+        # bounded before the conversion, as an integer can't hold every quotient; one plane more at
+        # either end than exact arithmetic needs
+        enter = min(max(min(one, other), float(first)), float(last))
+        leave = min(max(max(one, other), float(first)), float(last))
+        first, last = max(int(enter) - 1, first), min(int(leave) + 2, last)
     while first < last and not low <= start + slope * first < high:
         first += 1
     while first < last and not low <= start + slope * (last - 1) < high:

@@ -107,6 +107,17 @@ def test_rays_on_borders_and_diagonals(shift):
     torch.testing.assert_close(sums[:3], torch.full_like(sums[:3], 40.0))
 
 
+@pytest.mark.parametrize("slope", [1e-300, 1e-20, 1e-17, 1e-9])
+def test_rays_all_but_parallel_to_planes(slope):
+    """They leave the volume after more planes than an integer can count."""
+    grid = VolumeGrid((4, 4, 4))
+    direction = np.array([[1.0, slope, -slope], [-slope, 1.0, slope], [slope, slope, -1.0]])
+    u, v = np.roll(np.eye(3), 1, axis=1), np.roll(np.eye(3), 2, axis=1)
+    scan = ScanVectors("parallel", direction, np.full((3, 3), 0.2), u, v, (3, 3))
+    actual = to_dense(VolumeProjector(grid, scan))
+    torch.testing.assert_close(actual, hat_weights(grid, scan), rtol=0, atol=WEIGHT_TOLERANCE)
+
+
 @pytest.mark.parametrize("centre", [(0.0, 0.0, 0.0), (2.0, -4.0, 1.0)])
 @pytest.mark.parametrize("kind", ["parallel", "tilted", "cone", "helix"])
 def test_ball_gives_its_chords(kind, centre):
@@ -209,3 +220,14 @@ def test_cost_is_known_beforehand():
     assert cost.memory_bytes == 4 * (6 * 7 * 8 + 7 * 7 * 9)
     with pytest.raises(ValueError, match="num_views must be positive, got 0"):
         VolumeProjector(GRID, SCANS["helix"]).estimate_cost(num_views=0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@EVERY_SCAN
+def test_both_devices_agree(scan, generator):
+    operator = VolumeProjector(GRID, scan)
+    x = torch.rand((2, *operator.in_shape), generator=generator, dtype=torch.float64)
+    y = torch.rand((2, *operator.out_shape), generator=generator, dtype=torch.float64)
+    torch.testing.assert_close(operator(x.cuda()).cpu(), operator(x))
+    torch.testing.assert_close(operator.adjoint(y.cuda()).cpu(), operator.adjoint(y))
