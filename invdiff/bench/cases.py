@@ -27,7 +27,7 @@ from operators import (
 
 __all__ = ["CASES", "Case"]
 
-_DISTANCES = {"source_to_axis": 541.0, "source_to_detector": 949.0}
+_SOURCE_TO_AXIS, _SOURCE_TO_DETECTOR = 541.0, 949.0  # mm
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,12 @@ def _scan(kind: str, size: int, views: int, batch: int, machine: Machine) -> Cas
     if kind == "parallel":
         operator = ParallelBeam2D(grid, ParallelGeometry.covering(grid, views))
     else:
-        operator = FanBeam2D(grid, FanGeometry.covering(grid, views, **_DISTANCES))
+        operator = FanBeam2D(
+            grid,
+            FanGeometry.covering(
+                grid, views, source_to_axis=_SOURCE_TO_AXIS, source_to_detector=_SOURCE_TO_DETECTOR
+            ),
+        )
     operator = operator.to(machine.device)
     setup = ScanSetup(grid, operator.geometry, x)
     models = ("linear", "strip") if kind == "parallel" else ("line", "strip")

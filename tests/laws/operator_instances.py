@@ -13,6 +13,7 @@ from operators import (
     Blur,
     CartesianMRI,
     Composition,
+    ConeBeam3D,
     DetectorShift,
     Diagonal,
     Downsample,
@@ -26,6 +27,7 @@ from operators import (
     Mask,
     MatrixFreeBeam2D,
     ParallelBeam2D,
+    ParallelBeam3D,
     ParallelGeometry,
     RandomProjection,
     RealToComplex,
@@ -40,12 +42,15 @@ from operators import (
     StructuredRandomProjection,
     Sum,
     VectorBeam2D,
+    VolumeGrid,
+    VolumeProjector,
     Whitening,
     birdcage_maps,
     cartesian_lines,
     gaussian_psf,
     interpolation_weights,
 )
+from tests.operators.volume_scans import WrittenOut, cone_scan, parallel_scan
 
 
 def _generator(seed: int) -> torch.Generator:
@@ -180,6 +185,27 @@ def instances() -> dict[str, LinearOperator]:
         "ct-fan-matrix-free": _matrix_free_fan(ImageGrid((2, 3), (1.2, 0.9))),
         "detector-shift": DetectorShift((3, 7), 0.8, 1.3),
         "detector-shift-whole": DetectorShift((2, 2, 4), -1.0, 0.5),
+        "ct-parallel-half": ParallelBeam2D(
+            grid, ParallelGeometry.covering(grid, 5), storage=torch.float16
+        ),
+        "ct-fan-bfloat": FanBeam2D(grid, _fan(grid, 4).geometry, storage=torch.bfloat16),
+        "ct-parallel-3d": ParallelBeam3D(
+            VolumeGrid((3, 4, 5)), WrittenOut(parallel_scan((0.0, 0.9, 2.2), (4, 6)))
+        ),
+        "ct-parallel-3d-tilted": VolumeProjector(
+            VolumeGrid((4, 3, 3), (0.5, 1.0, 1.5)), parallel_scan((0.3, 2.0), (5, 4), tilt=2.5)
+        ),
+        "ct-parallel-3d-one-slice": VolumeProjector(
+            VolumeGrid((1, 5, 4)), parallel_scan((0.0, 0.7), (1, 6))
+        ),
+        "ct-cone": ConeBeam3D(
+            VolumeGrid((3, 5, 4)),
+            WrittenOut(cone_scan((0.0, 1.0, 4.0), (4, 5), (1.2, 1.4), (9.0, 14.0))),
+        ),
+        "ct-helix": VolumeProjector(
+            VolumeGrid((5, 3, 3), (1.0, 0.7, 1.2)),
+            cone_scan((0.0, 2.0, 5.0, 8.0), (3, 4), (1.0, 1.5), (6.0, 10.0), pitch=2.0),
+        ),
         "sparse": SparseOperator(_sparse(7, 6), (2, 3), (7,)),
         "composition": Composition(Downsample((4, 6), 2), ReflectiveBlur(_psf(3, 3), (4, 6))),
         "composition-real-mri": lines @ RealToComplex((6, 8)),
