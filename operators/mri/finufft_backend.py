@@ -50,13 +50,15 @@ class FinufftTransform(NonUniformTransform):
                 f"finufft: expected a tolerance in [{TIGHTEST}, {LOOSEST}] and oversampling of "
                 f"1.25, 2 or None, got {tolerance} and {oversampling}"
             )
-        super().__init__(image_shape, trajectory.shape[0], 2 ** len(image_shape) * math.prod(image_shape))
+        num_pixels = math.prod(image_shape)
+        # at most twice oversampled
+        super().__init__(image_shape, trajectory.shape[0], 2 ** len(image_shape) * num_pixels)
         self._tolerance = tolerance
         # named, as the library would choose one for type 1 and another for type 2
         if oversampling is None:
             oversampling = 1.25 if tolerance > 0.9e-4 else 2.0
         self._oversampling = float(oversampling)
-        orthonormal = 1 / math.sqrt(math.prod(image_shape))
+        orthonormal = 1 / math.sqrt(num_pixels)
         scaling = torch.full(tuple(image_shape), orthonormal, dtype=torch.float64)
         self.register_buffer("scaling", scaling)
         # in radians per pixel, one contiguous row for each axis
@@ -75,7 +77,7 @@ class FinufftTransform(NonUniformTransform):
     def _encode(self, x: Tensor, weights: Tensor) -> Tensor:
         images = x.unsqueeze(1) * weights.movedim(-1, 0)
         points, options = self._arguments(x)
-        stack = images.flatten(0, 1).numpy()
+        stack = images.flatten(0, 1).contiguous().numpy()
         samples = _TYPE2[len(self.image_shape)](*points, stack, isign=-1, **options)
         return torch.from_numpy(samples).reshape(*images.shape[:2], self.num_samples)
 

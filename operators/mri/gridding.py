@@ -101,19 +101,19 @@ class GriddedTransform(NonUniformTransform):
         scaling = apodisation(kernels, device) / math.sqrt(math.prod(image_shape))
         self.register_buffer("scaling", scaling)
         matrix = interpolation_matrix(trajectory, kernels, centred=True)
-        self._register_csr("rows", matrix, trajectory)
-        self._register_csr("columns", matrix.T.tocsr(), trajectory)
+        self._register_csr("rows", matrix, device)
+        self._register_csr("columns", matrix.T.tocsr(), device)
 
-    def _register_csr(self, name: str, matrix: sp.csr_matrix, like: Tensor) -> None:
+    def _register_csr(self, name: str, matrix: sp.csr_matrix, device: torch.device) -> None:
         # MKL multiplies with 32-bit indices; 64-bit ones would be converted at every call
         index = torch.int32 if matrix.nnz < _INT32_LIMIT else torch.int64
         parts = {
             "start": torch.from_numpy(matrix.indptr).to(index),
             "index": torch.from_numpy(matrix.indices).to(index),
-            "value": torch.from_numpy(matrix.data).to(like.dtype),
+            "value": torch.from_numpy(matrix.data),
         }
         for part, tensor in parts.items():
-            self.register_buffer(f"_{name}_{part}", tensor.to(like.device))
+            self.register_buffer(f"_{name}_{part}", tensor.to(device))
 
     def _multiply(self, name: str, v: Tensor, num_out: int) -> Tensor:
         """Apply the real matrix to complex v (num_in, ...) as to twice as many real columns."""

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 LOOSEST, TIGHTEST = 1e-1, 1e-13
 # e^1.5 in front of the exponential decay of the aliasing error, measured for widths 3 to 16
 _SAFETY = 1.5
+# samples whose float64 weights exist at once
+_BLOCK = 2**14
+_INT32_LIMIT = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -102,18 +105,43 @@ def apodisation(kernels: Sequence[AxisKernel], device: torch.device) -> Tensor:
 def interpolation_matrix(
     trajectory: Tensor, kernels: Sequence[AxisKernel], *, centred: bool
 ) -> sp.csr_matrix:
-    """Return the weights of every grid point in every sample, (m, prod of the grid), float64.
+    """Return the weights of every grid point in every sample, (m, prod of the grid).
 
     Args:
-        trajectory: (m, ndim) in cycles per pixel.
+        trajectory: (m, ndim) in cycles per pixel; its precision becomes the matrix's, although the
+            weights are computed in float64.
         kernels: One for each axis.
         centred: Whether the grid is the plain FFT of an image with its origin at G // 2: then every
             second weight is negative, as that shift is the sign (-1)^l for an even G.
     """
-    num_samples = trajectory.shape[0]
-    column = torch.zeros(num_samples, 1, dtype=torch.int64)
-    value = torch.ones(num_samples, 1, dtype=torch.float64)
-    for k, kernel in zip(trajectory.double().cpu().unbind(-1), kernels, strict=True):
+    num_samples, reach = trajectory.shape[0], math.prod(kernel.width for kernel in kernels)
+    num_points = math.prod(kernel.grid_size for kernel in kernels)
+    # scipy and MKL both take 32-bit indices as long as they suffice
+    small = max(num_points, num_samples * reach) < _INT32_LIMIT
+    index_dtype = torch.int32 if small else torch.int64
+    columns = torch.empty(num_samples, reach, dtype=index_dtype)
+    values = torch.empty(num_samples, reach, dtype=trajectory.dtype)
+    for points, column, value in zip(
+        *(torch.split(t, _BLOCK) for t in (trajectory.cpu(), columns, values)), strict=True
+    ):
+        _fill(column, value, points.double(), kernels, centred)
+    start = torch.arange(num_samples + 1, dtype=index_dtype) * reach
+    parts = (values.flatten().numpy(), columns.flatten().numpy(), start.numpy())
+    matrix = sp.csr_matrix(parts, shape=(num_samples, num_points))
+    if any(kernel.width > kernel.grid_size for kernel in kernels):
+        # around a tiny grid the kernel meets points twice
+        matrix.sum_duplicates()
+    matrix.sort_indices()
+    return matrix
+
+
+def _fill(
+    column: Tensor, value: Tensor, points: Tensor, kernels: Sequence[AxisKernel], centred: bool
+) -> None:
+    """Write the grid points around some samples and their weights."""
+    index = torch.zeros(len(points), 1, dtype=torch.int64)
+    product = torch.ones(len(points), 1, dtype=torch.float64)
+    for k, kernel in zip(points.unbind(-1), kernels, strict=True):
         position = (k * kernel.grid_size).unsqueeze(1)
         near = torch.ceil(position - kernel.width / 2) + torch.arange(kernel.width)
         weight = kernel(near - position)
@@ -121,15 +149,10 @@ def interpolation_matrix(
         if centred:
             weight = weight * (1 - 2 * (line % 2))
         line = line % kernel.grid_size
-        column = (column.unsqueeze(2) * kernel.grid_size + line.unsqueeze(1)).flatten(1)
-        value = (value.unsqueeze(2) * weight.unsqueeze(1)).flatten(1)
-    start = torch.arange(num_samples + 1) * column.shape[1]
-    shape = (num_samples, math.prod(kernel.grid_size for kernel in kernels))
-    parts = (value.flatten().numpy(), column.flatten().numpy(), start.numpy())
-    matrix = sp.csr_matrix(parts, shape=shape)
-    # sorts each row as well; a kernel wider than a tiny grid meets points twice
-    matrix.sum_duplicates()
-    return matrix
+        index = (index.unsqueeze(2) * kernel.grid_size + line.unsqueeze(1)).flatten(1)
+        product = (product.unsqueeze(2) * weight.unsqueeze(1)).flatten(1)
+    column.copy_(index)
+    value.copy_(product)
 
 
 def fast_even_size(least: float) -> int:

@@ -26,7 +26,7 @@ class ToeplitzNormal(SampledFourier):
         T_d = \frac{1}{N} \sum_j w_j e^{2 \pi i k_j \cdot d}
 
     (Fessler et al. 2005). T comes from the adjoint NUFFT of the weights; its spectrum is real, so
-    that the operator is self-adjoint to rounding. x is complex (*image_shape), and so is the result.
+    that the operator is self-adjoint to rounding. x and the result are complex (*image_shape).
 
     Args:
         trajectory: Real (..., ndim) in cycles per pixel; see :class:`operators.mri.nufft.NUFFT`.
@@ -91,8 +91,8 @@ class ToeplitzNormal(SampledFourier):
         entries, coils = math.prod(self._grid), maps.shape[-1]
         columns = min(coils, max(1, CACHE_ENTRIES // entries))
         rows = max(1, CACHE_ENTRIES // (entries * columns))
-        for images, sums in zip(x.split(rows), result.split(rows), strict=True):
-            for group in maps.split(columns, dim=-1):
+        for images, sums in zip(*(torch.split(v, rows) for v in (x, result)), strict=True):
+            for group in torch.split(maps, columns, dim=-1):
                 sums += self._convolved(images, group, spectrum)
         return result
 

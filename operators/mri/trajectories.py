@@ -81,7 +81,9 @@ def radial_trajectory_3d(
             divide the spokes or that golden means do not have.
     """
     name = "radial_trajectory_3d"
-    _check_counts(name, num_spokes=num_spokes, num_samples=num_samples, num_interleaves=num_interleaves)
+    _check_counts(
+        name, num_spokes=num_spokes, num_samples=num_samples, num_interleaves=num_interleaves
+    )
     _check_choice(name, directions, ("golden", "phyllotaxis"))
     if num_spokes % num_interleaves or (directions == "golden" and num_interleaves > 1):
         raise ValueError(
