@@ -21,7 +21,7 @@ _OVERSAMPLING, _WIDTH = 2, 4
 def density_compensation(
     trajectory: Tensor, image_shape: Sequence[int], *, num_iterations: int = 30
 ) -> Tensor:
-    r"""Find weights that make the density of any trajectory uniform (Pipe and Menon 1999).
+    r"""Find weights that make the density of any trajectory uniform :cite:p:`pipe1999`.
 
     .. math:: w \leftarrow \frac{w}{C C^T w}
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LOOSEST, TIGHTEST = 1e-1, 1e-13
-# samples whose float64 weights exist at once
-_BLOCK = 2**14
+# samples whose float64 weights exist at once, in the cache
+_BLOCK = 2**10
 _INT32_LIMIT = 2**31 - 1
 
 
@@ -26,7 +26,7 @@ class AxisKernel:
     .. math:: \varphi(u) = I_0\!\left(\beta \sqrt{1 - (2u / w)^2}\right) / I_0(\beta), \quad
         \beta = \pi \sqrt{w^2 (1 - \tfrac{1}{2 \sigma})^2 - 0.8}
 
-    (Beatty et al. 2005).
+    :cite:p:`beatty2005`.
 
     Args:
         size: Pixels n of the image axis.

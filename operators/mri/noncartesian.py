@@ -8,8 +8,9 @@ from torch import Tensor
 from typing_extensions import override
 
 from operators.base import matched
+from operators.mri.backends import Backend, make_transform
 from operators.mri.checks import checked_maps, checked_trajectory
-from operators.mri.nufft import Backend, SampledFourier, make_transform
+from operators.mri.nufft import SampledFourier
 from operators.mri.toeplitz import ToeplitzNormal
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ class NonCartesianMRI(SampledFourier):
 
     .. math:: y_{c, j} = N^{-1/2} \sum_p s_{c, p} \, x_p \, e^{-2 \pi i k_j \cdot (p - c_0)}
 
-    (Pruessmann et al. 2001). x is a complex image (*image_shape), y has shape (coils, m). The maps
+    :cite:p:`pruessmann2001`. x is a complex image (*image_shape), y has shape (coils, m). The maps
     and the correction of the gridding kernel are one buffer, and coils are transformed together, so
     that the interpolation matrix is read once for all of them.
 
@@ -32,7 +33,7 @@ class NonCartesianMRI(SampledFourier):
         tolerance: Relative error of y, in [1e-13, 0.1].
         oversampling: As for NUFFT.
         backend: As for NUFFT.
-        toeplitz: Whether `normal` convolves with the point spread function (Fessler et al. 2005)
+        toeplitz: Whether `normal` convolves with the point spread function :cite:p:`fessler2005`
             rather than going to the samples and back: it agrees to the tolerance, and its cost does
             not depend on m. Going there and back is faster for few samples (on a CPU, 64 spokes of
             512 for a 256^2 image).

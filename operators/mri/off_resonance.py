@@ -13,7 +13,7 @@ from operators.base import matched
 from operators.mri.noncartesian import NonCartesianMRI
 
 if TYPE_CHECKING:
-    from operators.mri.nufft import Backend
+    from operators.mri.backends import Backend
 
 # more would not change the fit: the phase varies by far less than a turn within a bin
 _HISTOGRAM_BINS = 512
@@ -29,7 +29,7 @@ class OffResonanceMRI(NonCartesianMRI):
         e^{2 \pi i f t} \approx \sum_{l=1}^L b_l(t) \, e^{2 \pi i f \tau_l}
 
     by time segmentation: L equispaced instants and interpolators that are least-squares over the
-    histogram of the field map (Sutton et al. 2003). One transform for each segment; the
+    histogram of the field map :cite:p:`sutton2003`. One transform for each segment; the
     adjoint is that of the sum, to rounding. x is complex (*image_shape), y has shape (coils, m).
 
     Args:

@@ -25,7 +25,7 @@ class ToeplitzNormal(SampledFourier):
     .. math:: (A^H W A x)_p = \sum_c \bar s_{c, p} \sum_q T_{p - q} \, s_{c, q} x_q, \quad
         T_d = \frac{1}{N} \sum_j w_j e^{2 \pi i k_j \cdot d}
 
-    (Fessler et al. 2005). T comes from the adjoint NUFFT of the weights; its spectrum is real, so
+    :cite:p:`fessler2005`. T comes from the adjoint NUFFT of the weights; its spectrum is real, so
     that the operator is self-adjoint to rounding. x and the result are complex (*image_shape).
 
     Args:

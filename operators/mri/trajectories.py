@@ -27,7 +27,7 @@ def radial_trajectory(
     .. math:: k_{s, i} = r_i (\sin \theta_s, \cos \theta_s), \quad
         r_i = \frac{i - \lfloor R / 2 \rfloor}{R}
 
-    with :math:`\theta_s = \pi s / S` or, for the golden angle (Winkelmann et al. 2007),
+    with :math:`\theta_s = \pi s / S` or, for the golden angle :cite:p:`winkelmann2007`,
     :math:`\theta_s = s \pi (\sqrt 5 - 1) / 2`.
 
     Args:
@@ -58,11 +58,11 @@ def radial_trajectory_3d(
 ) -> Tensor:
     r"""Sample diameters of the ball of radius 0.5 cycles per pixel.
 
-    The golden means (Chan et al. 2009) put spoke s at height and azimuth
+    The golden means :cite:p:`chan2009` put spoke s at height and azimuth
 
     .. math:: \cos \beta_s = \{s g^2\}, \quad \alpha_s = 2 \pi \{s g\}, \quad g^3 + g = 1
 
-    with {.} the fractional part; the spiral phyllotaxis (Piccini et al. 2011) at
+    with {.} the fractional part; the spiral phyllotaxis :cite:p:`piccini2011` at
 
     .. math:: \beta_s = \frac{\pi}{2} \sqrt{s / S}, \quad \alpha_s = s \pi (3 - \sqrt 5)
 
