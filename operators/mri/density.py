@@ -68,8 +68,8 @@ def radial_density(trajectory: Tensor, image_shape: Sequence[int]) -> Tensor:
 
     Args:
         trajectory: Real (spokes, samples, ndim) in cycles per pixel, each spoke a diameter through
-            the centre with equal steps, as :func:`radial_trajectory` and
-            :func:`radial_trajectory_3d` give them.
+            the centre with equal steps, as ``radial_trajectory`` and
+            ``radial_trajectory_3d`` give them.
         image_shape: Pixels along each of two or three axes.
 
     Returns:

@@ -22,14 +22,14 @@ class NonCartesianMRI(SampledFourier):
 
     .. math:: y_{c, j} = N^{-1/2} \sum_p s_{c, p} \, x_p \, e^{-2 \pi i k_j \cdot (p - c_0)}
 
-    :cite:p:`pruessmann2001`. x is a complex image (*image_shape), y has shape (coils, m). The maps
-    and the correction of the gridding kernel are one buffer, and coils are transformed together, so
-    that the interpolation matrix is read once for all of them.
+    :cite:p:`pruessmann2001`. x is a complex image ``(*image_shape)``, y has shape (coils, m). The
+    maps and the correction of the gridding kernel are one buffer, and coils are transformed
+    together, so that the interpolation matrix is read once for all of them.
 
     Args:
         trajectory: Real (..., ndim) in cycles per pixel; see :class:`operators.mri.nufft.NUFFT`.
         image_shape: Pixels along each axis.
-        maps: Complex coil sensitivities (coils, *image_shape); None is a single uniform coil.
+        maps: Complex coil sensitivities ``(coils, *image_shape)``; None is a single uniform coil.
         tolerance: Relative error of y, in [1e-13, 0.1].
         oversampling: As for NUFFT.
         backend: As for NUFFT.

@@ -69,7 +69,7 @@ class NUFFT(SampledFourier):
         \quad c = \lfloor n / 2 \rfloor
 
     On the Cartesian trajectory it is :func:`operators.fourier.fft`. The adjoint is the conjugate
-    transpose to rounding, at any tolerance. x is complex (*image_shape), y complex (m).
+    transpose to rounding, at any tolerance. x is complex ``(*image_shape)``, y complex (m).
 
     The interpolation is a sparse matrix, twice m w^ndim numbers of the trajectory's precision and
     as many indices (w = 6 at a tolerance of 1e-3, 8 at 1e-5): ``operator.to(torch.float32)`` halves

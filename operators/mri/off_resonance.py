@@ -29,16 +29,16 @@ class OffResonanceMRI(NonCartesianMRI):
         e^{2 \pi i f t} \approx \sum_{l=1}^L b_l(t) \, e^{2 \pi i f \tau_l}
 
     by time segmentation: L equispaced instants and interpolators that are least-squares over the
-    histogram of the field map :cite:p:`sutton2003`. One transform for each segment; the
-    adjoint is that of the sum, to rounding. x is complex (*image_shape), y has shape (coils, m).
+    histogram of the field map :cite:p:`sutton2003`. One transform for each segment; the adjoint is
+    that of the sum, to rounding. x is complex ``(*image_shape)``, y has shape (coils, m).
 
     Args:
         trajectory: Real (..., ndim) in cycles per pixel; see :class:`operators.mri.nufft.NUFFT`.
-        field_map: Real f (*image_shape) in Hz.
+        field_map: Real f ``(*image_shape)`` in Hz.
         sample_times: Real t in s since the excitation, one for each point of the trajectory.
         num_segments: L, at least 1; about six more than the (max f - min f) * (max t - min t)
             turns give 1e-3, and ``segmentation_error`` says what they do.
-        maps: Complex coil sensitivities (coils, *image_shape); None is a single uniform coil.
+        maps: Complex coil sensitivities ``(coils, *image_shape)``; None is a single uniform coil.
         tolerance: Relative error of each segment's transform, in [1e-13, 0.1].
         oversampling: As for NUFFT.
         backend: As for NUFFT.

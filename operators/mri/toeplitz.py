@@ -26,12 +26,12 @@ class ToeplitzNormal(SampledFourier):
         T_d = \frac{1}{N} \sum_j w_j e^{2 \pi i k_j \cdot d}
 
     :cite:p:`fessler2005`. T comes from the adjoint NUFFT of the weights; its spectrum is real, so
-    that the operator is self-adjoint to rounding. x and the result are complex (*image_shape).
+    that the operator is self-adjoint to rounding. x and the result are complex ``(*image_shape)``.
 
     Args:
         trajectory: Real (..., ndim) in cycles per pixel; see :class:`operators.mri.nufft.NUFFT`.
         image_shape: Pixels along each axis.
-        maps: Complex coil sensitivities (coils, *image_shape); None is a single uniform coil.
+        maps: Complex coil sensitivities ``(coils, *image_shape)``; None is a single uniform coil.
         weights: Real w, one for each point of the trajectory, such as density compensation; None
             is 1.
         tolerance: Relative error of T, in [1e-13, 0.1].
