@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from operators import (
+    NUFFT,
     Blur,
     CartesianMRI,
     Composition,
@@ -26,6 +27,8 @@ from operators import (
     LinearOperator,
     Mask,
     MatrixFreeBeam2D,
+    NonCartesianMRI,
+    OffResonanceMRI,
     ParallelBeam2D,
     ParallelBeam3D,
     ParallelGeometry,
@@ -41,6 +44,7 @@ from operators import (
     Stack,
     StructuredRandomProjection,
     Sum,
+    ToeplitzNormal,
     VectorBeam2D,
     VolumeGrid,
     VolumeProjector,
@@ -77,6 +81,16 @@ def _weights(*shape: int) -> Tensor:
     weights = torch.randn(shape, generator=_generator(6), dtype=torch.complex128)
     weights[..., 0] = 0
     return weights
+
+
+def _points(number: int, ndim: int) -> Tensor:
+    return torch.rand(number, ndim, generator=_generator(7), dtype=torch.float64) - 0.5
+
+
+def _off_resonance(*shape: int, num_segments: int, **options: object) -> OffResonanceMRI:
+    field = 40 * torch.randn(shape, generator=_generator(8), dtype=torch.float64)
+    times = torch.linspace(0.001, 0.02, 9, dtype=torch.float64)
+    return OffResonanceMRI(_points(9, len(shape)), field, times, num_segments, **options)
 
 
 def _offset_parallel(grid: ImageGrid) -> ParallelBeam2D:
@@ -174,6 +188,21 @@ def instances() -> dict[str, LinearOperator]:
         "single-coil-3d": SingleCoilMRI(_mask(3, 2, 4)),
         "single-coil-lines": SingleCoilMRI(_lines(6, 5, axis=-2)),
         "single-coil-points": SingleCoilMRI(_mask(5, 6)),
+        "nufft-1d": NUFFT(_points(7, 1), (6,)),
+        "nufft-2d": NUFFT(_points(9, 2), (4, 5), tolerance=1e-3),
+        "nufft-3d": NUFFT(_points(8, 3), (3, 4, 2), tolerance=1e-9),
+        "nufft-finufft": NUFFT(_points(9, 2), (4, 5), backend="finufft"),
+        "mri-radial": NonCartesianMRI(_points(9, 2), (5, 4), _maps(5, 4)),
+        "mri-radial-one-coil": NonCartesianMRI(_points(7, 3), (3, 2, 4), tolerance=1e-2),
+        # the convolution is the normal operator as far as the transform is exact
+        "mri-toeplitz": NonCartesianMRI(
+            _points(9, 2), (5, 4), _maps(5, 4), tolerance=1e-13, toeplitz=True
+        ),
+        "mri-finufft": NonCartesianMRI(_points(8, 2), (3, 4), _maps(3, 4), backend="finufft"),
+        "mri-off-resonance": _off_resonance(4, 5, num_segments=4, maps=_maps(4, 5)),
+        "mri-off-resonance-3d": _off_resonance(2, 3, 4, num_segments=1),
+        "toeplitz": ToeplitzNormal(_points(9, 2), (4, 5), weights=_weights(3, 3).real),
+        "toeplitz-coils": ToeplitzNormal(_points(8, 2), (3, 4), _maps(3, 4)),
         "ct-parallel": ParallelBeam2D(grid, ParallelGeometry.covering(grid, 5)),
         "ct-fan": _fan(grid, 4),
         "ct-parallel-anisotropic": _offset_parallel(ImageGrid((3, 6), (2.0, 0.5))),
