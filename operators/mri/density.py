@@ -64,7 +64,8 @@ def radial_density(trajectory: Tensor, image_shape: Sequence[int]) -> Tensor:
 
     for S diameters with samples :math:`\Delta` apart: an equal share of the circle or sphere of
     radius \|k\|. In 2D the centre gets :math:`N \pi \Delta^2 / (6 S)`, the term of Euler and
-    Maclaurin that makes the sum of :math:`|k| f(k)` second-order accurate; it is zero in 3D.
+    Maclaurin that makes the sum of :math:`|k| f(k)` second-order accurate; it is zero in 3D. Not for
+    the spiral phyllotaxis, which is denser about its equator: that takes density_compensation.
 
     Args:
         trajectory: Real (spokes, samples, ndim) in cycles per pixel, each spoke a diameter through
