@@ -19,11 +19,14 @@ def checked_trajectory(name: str, trajectory: Tensor, image_shape: Sequence[int]
     shape, ndim = tuple(image_shape), len(image_shape)
     if not 1 <= ndim <= 3 or min(shape) < 1:
         raise ValueError(f"{name}: expected one to three positive image sizes, got {shape}")
-    if not trajectory.is_floating_point() or trajectory.ndim < 2 or trajectory.shape[-1] != ndim:
+    known = trajectory.dtype in (torch.float32, torch.float64)
+    if not known or trajectory.ndim < 2 or trajectory.shape[-1] != ndim:
         raise ValueError(
-            f"{name}: expected a real trajectory (..., {ndim}) for an image of {ndim} axes, "
+            f"{name}: expected a real trajectory (..., {ndim}) in float32 or float64, "
             f"got {trajectory.dtype} {tuple(trajectory.shape)}"
         )
+    if trajectory.requires_grad:
+        raise ValueError(f"{name}: no gradient can reach the trajectory: detach it")
     if trajectory.numel() == 0 or not trajectory.isfinite().all():
         raise ValueError(f"{name}: the trajectory is empty or not finite")
     if (largest := trajectory.abs().max().item()) > _EDGE:

@@ -63,8 +63,9 @@ def radial_density(trajectory: Tensor, image_shape: Sequence[int]) -> Tensor:
         w = N \frac{2 \pi |k|^2 \Delta}{S} \;\text{(3D)}
 
     for S diameters with samples :math:`\Delta` apart: an equal share of the circle or sphere of
-    radius \|k\|. In 2D the centre gets :math:`N \pi \Delta^2 / (6 S)`, the term of Euler and
-    Maclaurin that makes the sum of :math:`|k| f(k)` second-order accurate; it is zero in 3D.
+    radius \|k\|. In 2D the centre gets :math:`N \pi \Delta^2 / (6 S)`, which cancels the leading
+    error of summing :math:`|k| f(k)` (Euler and Maclaurin); in 3D it gets nothing. The spiral
+    phyllotaxis, denser about its equator, needs :func:`density_compensation` instead.
 
     Args:
         trajectory: Real (spokes, samples, ndim) in cycles per pixel, each spoke a diameter through

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
 
 # entries of oversampled k-space that are held at once: larger ones leave the processor's cache
-CACHE_ENTRIES = 2**21
+CACHE_ENTRIES = 2**20
+# images transformed together even where they leave it, as the matrix is read for each group
+_LEAST_COLUMNS = 4
 _INT32_LIMIT = 2**31 - 1
 
 
@@ -64,7 +66,7 @@ class NonUniformTransform(nn.Module, abc.ABC):
         return x
 
     def _groups(self, num_images: int, num_weights: int) -> Iterator[tuple[slice, slice]]:
-        columns = min(num_weights, max(1, CACHE_ENTRIES // self._num_entries))
+        columns = min(num_weights, max(_LEAST_COLUMNS, CACHE_ENTRIES // self._num_entries))
         rows = max(1, CACHE_ENTRIES // (self._num_entries * columns))
         for i in range(0, num_images, rows):
             for j in range(0, num_weights, columns):

@@ -87,9 +87,9 @@ class NUFFT(SampledFourier):
             the tolerance, and it rounds the trajectory to the precision of the image.
 
     Raises:
-        ValueError: If the trajectory is not real, finite and within [-0.5, 0.5] (an error and not
-            a wrap: points outside mean other units), does not fit the shape, or another argument
-            is out of range.
+        ValueError: If the trajectory is not in float32 or float64, finite and within [-0.5, 0.5]
+            (an error and not a wrap: points outside mean other units), wants gradients or does not
+            fit the shape, or another argument is out of range.
     """
 
     def __init__(

@@ -70,7 +70,7 @@ def test_agrees_with_cartesian_mri_on_its_grid(generator):
 
 def test_coils_in_groups_give_the_same_as_all_at_once(generator, monkeypatch):
     shape = (6, 5)
-    maps, x = _maps(shape, 4, generator), _image((3, *shape), generator)
+    maps, x = _maps(shape, 6, generator), _image((3, *shape), generator)
     operator = NonCartesianMRI(radial_trajectory(5, 8), shape, maps, toeplitz=True)
     y = operator(x)
     expected = [operator.adjoint(y), operator.normal(x)]

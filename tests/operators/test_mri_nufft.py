@@ -193,6 +193,8 @@ def test_finufft_is_imported_only_when_asked_for(generator, monkeypatch):
         (torch.zeros(2), "real trajectory"),
         (torch.zeros(5, 2, dtype=torch.int64), "real trajectory"),
         (torch.zeros(5, 2, dtype=torch.complex64), "real trajectory"),
+        (torch.zeros(5, 2, dtype=torch.float16), "real trajectory"),
+        (torch.zeros(5, 2, requires_grad=True), "no gradient can reach"),
         (torch.zeros(0, 2), "empty or not finite"),
         (torch.full((5, 2), math.nan), "empty or not finite"),
         (torch.full((5, 2), math.inf), "empty or not finite"),
