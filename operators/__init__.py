@@ -80,6 +80,7 @@ from operators.noise import (
     prewhitened,
 )
 from operators.nonlinear import NonlinearOperator, PhaseRetrieval
+from operators.pair import MatchedPair
 from operators.projection import RandomProjection, StructuredRandomProjection
 from operators.psf import defocus_psf, gaussian_psf, motion_psf, random_motion_psf, uniform_psf
 from operators.resample import Downsample, Resample
@@ -106,6 +107,7 @@ __all__ = [
     "ImageGrid",
     "LinearOperator",
     "Mask",
+    "MatchedPair",
     "MatrixFreeBeam2D",
     "NoiseModel",
     "NonCartesianMRI",

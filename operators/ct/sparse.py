@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 import warnings
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import override
 
-from operators.base import LinearOperator
 from operators.ct.geometry import FanGeometry, ImageGrid, ParallelGeometry, check_source
 from operators.ct.intersections import intersection_matrix
 from operators.ct.vectors2d import VectorGeometry2D
+from operators.pair import MatchedPair
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -36,7 +37,7 @@ def _block_starts(start: np.ndarray) -> list[tuple[int, int]]:
     return [(int(row), int(start[row])) for row in rows]
 
 
-class SparseOperator(LinearOperator):
+class SparseOperator(MatchedPair):
     """A x for a sparse matrix, kept in CSR both ways so that neither product scatters.
 
     Args:
@@ -107,34 +108,14 @@ class SparseOperator(LinearOperator):
             out[row:next_row] = _csr(*block, (next_row - row, num_in)) @ dense
         return out.T
 
-    def _forward(self, x: Tensor) -> Tensor:
-        return _SparseProduct.apply(x, self, "rows")  # type: ignore[no-untyped-call]
-
-    def _adjoint(self, y: Tensor) -> Tensor:
-        return _SparseProduct.apply(y, self, "columns")  # type: ignore[no-untyped-call]
-
-    def _product(self, v: Tensor, name: str) -> Tensor:
+    @override
+    def _product(self, v: Tensor, transposed: bool) -> Tensor:
         inner, outer = self.in_shape, self.out_shape
-        if name == "columns":
-            inner, outer = outer, inner
-        batch = v.shape[: v.ndim - len(inner)]
+        name = "rows"
+        if transposed:
+            inner, outer, name = outer, inner, "columns"
         sizes = torch.Size(inner).numel(), torch.Size(outer).numel()
-        return self._multiply(name, v, *sizes).reshape(*batch, *outer)
-
-
-class _SparseProduct(torch.autograd.Function):
-    """The product with the matrix; its derivative is the product with the transpose."""
-
-    @staticmethod
-    def forward(ctx: Any, v: Tensor, operator: SparseOperator, name: str) -> Tensor:
-        ctx.operator, ctx.name = operator, name
-        return operator._product(v, name)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        other = "columns" if ctx.name == "rows" else "rows"
-        grad = _SparseProduct.apply(grads[0], ctx.operator, other)  # type: ignore[no-untyped-call]
-        return grad, None, None
+        return self._multiply(name, v, *sizes).reshape(-1, *outer)
 
 
 class _Projector2D(SparseOperator):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import override
 
-from operators.base import LinearOperator
 from operators.ct.volume import ScanVectors, VolumeGrid
+from operators.pair import MatchedPair
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +40,7 @@ class ProjectionCost:
     memory_bytes: int
 
 
-class VolumeProjector(LinearOperator):
+class VolumeProjector(MatchedPair):
     r"""Line integrals of a volume along the rays of any scan, after :cite:t:`joseph1982`.
 
     .. math:: (A x)_r = \frac{\Delta}{|\cos \theta_r|} \sum_m
@@ -69,20 +70,10 @@ class VolumeProjector(LinearOperator):
             _check_sources(grid, scan)
         self.grid, self.scan = grid, scan
 
-    def _forward(self, x: Tensor) -> Tensor:
-        return _Projection.apply(x, self, False)  # type: ignore[no-untyped-call]
-
-    def _adjoint(self, y: Tensor) -> Tensor:
-        return _Projection.apply(y, self, True)  # type: ignore[no-untyped-call]
-
+    @override
     def _product(self, v: Tensor, transposed: bool) -> Tensor:
-        inner, outer = self.in_shape, self.out_shape
-        if transposed:
-            inner, outer = outer, inner
-        batch = v.shape[: v.ndim - 3]
         product = _on_cuda if v.is_cuda else _on_cpu
-        out = product(v.reshape(-1, *inner), self.grid, self.scan, transposed)
-        return out.reshape(*batch, *outer)
+        return product(v, self.grid, self.scan, transposed)
 
     def estimate_cost(
         self, num_views: int = 4, dtype: torch.dtype = torch.float32
@@ -110,20 +101,6 @@ class VolumeProjector(LinearOperator):
         return ProjectionCost(
             scale * _seconds(few, x), scale * _seconds(few.adjoint, y), numbers * dtype.itemsize
         )
-
-
-class _Projection(torch.autograd.Function):
-    """A or its transpose; the derivative of either is the other."""
-
-    @staticmethod
-    def forward(ctx: Any, v: Tensor, operator: VolumeProjector, transposed: bool) -> Tensor:
-        ctx.operator, ctx.transposed = operator, transposed
-        return operator._product(v, transposed)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        grad = _Projection.apply(grads[0], ctx.operator, not ctx.transposed)  # type: ignore[no-untyped-call]
-        return grad, None, None
 
 
 class _GeometryProjector3D(VolumeProjector):

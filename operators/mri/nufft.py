@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import abc
-import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 from typing_extensions import override
 
-from operators.base import LinearOperator, matched
+from operators.base import matched
 from operators.mri.backends import Backend, make_transform
 from operators.mri.checks import checked_trajectory
+from operators.pair import MatchedPair
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class SampledFourier(LinearOperator):
-    """Base of operators whose pair of maps is written without autograd, each the other's adjoint.
-
-    Gradients of either are the other one, of any order.
-    """
+class SampledFourier(MatchedPair):
+    """Base of operators from complex images to samples of their Fourier transform."""
 
     in_complex = out_complex = True
 
@@ -34,32 +30,9 @@ class SampledFourier(LinearOperator):
     def _decode(self, y: Tensor) -> Tensor:
         """Map (b, *out_shape) to (b, *in_shape)."""
 
-    def _forward(self, x: Tensor) -> Tensor:
-        return _Product.apply(x, self, False)  # type: ignore[no-untyped-call]
-
-    def _adjoint(self, y: Tensor) -> Tensor:
-        return _Product.apply(y, self, True)  # type: ignore[no-untyped-call]
-
-    def _product(self, v: Tensor, adjoint: bool) -> Tensor:
-        inner = self.out_shape if adjoint else self.in_shape
-        batch = v.shape[: v.ndim - len(inner)]
-        flat = v.resolve_conj().reshape(math.prod(batch), *inner)
-        result = self._decode(flat) if adjoint else self._encode(flat)
-        return result.reshape(*batch, *result.shape[1:])
-
-
-class _Product(torch.autograd.Function):
-    """A or A^H; the derivative of one is the other."""
-
-    @staticmethod
-    def forward(ctx: Any, v: Tensor, operator: SampledFourier, adjoint: bool) -> Tensor:
-        ctx.operator, ctx.is_adjoint = operator, adjoint
-        return operator._product(v, adjoint)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        grad = _Product.apply(grads[0], ctx.operator, not ctx.is_adjoint)  # type: ignore[no-untyped-call]
-        return grad, None, None
+    @override
+    def _product(self, v: Tensor, transposed: bool) -> Tensor:
+        return self._decode(v) if transposed else self._encode(v)
 
 
 class NUFFT(SampledFourier):
