@@ -1,6 +1,7 @@
 """Joseph's interpolation along rays through a volume, compiled for processors.
 
-Importing this module imports numba; :mod:`operators.ct.volume_projector` does so on first use.
+Importing this module imports numba; :mod:`operators.ct.volume_projector` does so on first use. The
+compiled code is kept beside this file, or where the environment variable ``NUMBA_CACHE_DIR`` says.
 Positions are in index units: (slice, row, column), with voxel centres at whole numbers.
 """
 
