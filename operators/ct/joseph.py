@@ -1,6 +1,7 @@
 """Joseph's interpolation along rays through a volume, compiled for processors.
 
-Importing this module imports numba; :mod:`operators.ct.volume_projector` does so on first use.
+Importing this module imports numba; :mod:`operators.ct.volume_projector` does so on first use. The
+compiled code is kept beside this file, or where the environment variable ``NUMBA_CACHE_DIR`` says.
 Positions are in index units: (slice, row, column), with voxel centres at whole numbers.
 """
 
@@ -122,9 +123,9 @@ def _project_lines(x, y, rays, is_cone, voxel, first, last):
         box[axis, 1] = x.shape[axis + 1]
     for line in range(first, last):
         row, view, b = line % rows, line // rows % views, line // rows // views
-        values = x[b].reshape(-1)
+        values, ray = x[b].reshape(-1), rays[view]
         for column in range(columns):
-            path = _trace(rays[view], is_cone, voxel, box, x.shape[1:], row, column)
+            path = _trace(ray, is_cone, voxel, box, x.shape[1:], row, column)
             y[b, view, row, column] = _integrate(values, path)
 
 
@@ -133,10 +134,29 @@ def _backproject_box(x, y, rays, is_cone, voxel, box):
     views, rows, columns = y.shape
     values = x.reshape(-1)
     for view in range(views):
+        ray = rays[view]
         for row in range(rows):
+            if not _meets(ray, is_cone, box, row):
+                continue
             for column in range(columns):
-                path = _trace(rays[view], is_cone, voxel, box, x.shape, row, column)
+                path = _trace(ray, is_cone, voxel, box, x.shape, row, column)
                 _spread(values, path, float(y[view, row, column]))
+
+
+@_compiled
+def _meets(ray, is_cone, box, row):
+    """Whether the plane that holds all rays of a detector row meets a box and its outer hats."""
+    distance, reach = 0.0, 0.0
+    for axis in range(3):
+        i, j = (axis + 1) % 3, (axis + 2) % 3
+        d_i, d_j = ray[0, i], ray[0, j]
+        if is_cone:
+            d_i, d_j = ray[1, i] + row * ray[3, i] - d_i, ray[1, j] + row * ray[3, j] - d_j
+        normal = ray[2, i] * d_j - ray[2, j] * d_i
+        low, high = box[axis, 0] - 1, box[axis, 1]
+        distance += normal * ((low + high) / 2 - ray[1, axis] - row * ray[3, axis])
+        reach += abs(normal) * ((high - low) / 2 + 1e-6)  # voxels to spare for rounding
+    return abs(distance) <= reach
 
 
 @_compiled
