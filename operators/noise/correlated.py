@@ -20,8 +20,9 @@ from operators.noise.gaussian import GaussianNoise
 class CorrelatedGaussianNoise(NoiseModel):
     r"""y = A x + L n along one axis, with standard normal n and :math:`L L^H = \Psi`.
 
-    A diagonal :math:`\Psi = \sigma^2 1` is :class:`GaussianNoise` of that sigma: for complex y
-    the covariance is that of the real and of the imaginary part each, :math:`E[e e^H] = 2 \Psi`.
+    A diagonal :math:`\Psi = \sigma^2 1` is :class:`~operators.noise.gaussian.GaussianNoise` of
+    that sigma: for complex y the covariance is that of the real and of the imaginary part each,
+    :math:`E[e e^H] = 2 \Psi`.
 
     Args:
         covariance: Psi (C, C), symmetric or Hermitian and positive definite, in squared units of
