@@ -13,7 +13,7 @@ from torch import Tensor
 
 from invdiff.bench.contender import Contender, Unavailable
 from invdiff.bench.setups import BlurSetup, MRISetup, ScanSetup
-from operators import ConeGeometry, FanGeometry, VolumeGrid, to_astra_vectors
+from operators import ConeGeometry, FanGeometry, VolumeGrid
 
 __all__ = [
     "astra_cone",
@@ -40,21 +40,7 @@ def astra_scan(setup: ScanSetup, model: Literal["linear", "strip", "line"]) -> C
     """ASTRA's projectors on a CPU; the batch is a loop, as it takes one image at a time."""
     if setup.x.device.type != "cpu":
         raise Unavailable("CPU model")
-    astra = imported("astra")
-    (rows, columns), pixel = setup.grid.shape, setup.grid.pixel_size[1]
-    volume = astra.create_vol_geom(rows, columns)
-    geometry = setup.geometry
-    kind: str = model
-    angles = np.asarray(geometry.angles)
-    spacing = geometry.detector_spacing / pixel
-    if isinstance(geometry, FanGeometry):
-        kind = f"{model}_fanflat"
-        near = geometry.source_to_axis / pixel
-        far = geometry.source_to_detector / pixel - near
-        scan = astra.create_proj_geom("fanflat", spacing, geometry.num_detectors, angles, near, far)
-    else:
-        scan = astra.create_proj_geom("parallel", spacing, geometry.num_detectors, angles)
-    projector = astra.OpTomo(astra.create_projector(kind, scan, volume))
+    projector = imported("operators.ct.astra").on_the_fly(setup.grid, setup.geometry, model)
     return Contender.of(
         f"ASTRA {model}",
         lambda x: np.stack([projector.FP(image) for image in x]),
@@ -67,15 +53,8 @@ def astra_cone(grid: VolumeGrid, geometry: ConeGeometry, x: Tensor) -> Contender
     """ASTRA's cone beam on a GPU, whose back-projector is not the adjoint of its projector."""
     if x.device.type != "cuda":
         raise Unavailable("needs CUDA")
-    astra = imported("astra")
-    (slices, rows, columns), size = grid.shape, grid.voxel_size
-    if len(set(size)) != 1:
-        raise Unavailable("cubic voxels only")
-    volume = astra.create_vol_geom(rows, columns, slices)
-    vectors = to_astra_vectors(geometry) / size[0]
-    scan = astra.create_proj_geom("cone_vec", *geometry.detector_shape, vectors)
-    projector = astra.OpTomo(astra.create_projector("cuda3d", scan, volume))
-    return Contender.of("ASTRA CUDA", projector.FP, projector.BP, x.cpu().numpy())
+    projector = imported("operators.ct.astra").UnmatchedAstra3D(grid, geometry.vectors())
+    return Contender.of("ASTRA CUDA", projector.project, projector.backproject, x)
 
 
 def deepinv_scan(setup: ScanSetup) -> Contender:

@@ -44,11 +44,7 @@ class AstraParallel2D(SparseOperator):
         model: Literal["linear", "line", "strip"] = "linear",
     ) -> None:
         _check("AstraParallel2D", grid, model, ("linear", "line", "strip"))
-        along, forward = _axes(geometry.angles)
-        centre = geometry.detector_offset * along
-        vectors = np.hstack([forward, centre, geometry.detector_spacing * along])
-        scan = astra.create_proj_geom("parallel_vec", geometry.num_detectors, vectors)
-        super().__init__(_matrix(model, scan, grid), grid.shape, geometry.shape)
+        super().__init__(_matrix(model, _parallel(geometry), grid), grid.shape, geometry.shape)
         self.grid, self.geometry, self.model = grid, geometry, model
 
 
@@ -117,6 +113,33 @@ class UnmatchedAstra3D:
         return torch.from_numpy(x).to(y.device)
 
 
+def on_the_fly(
+    grid: ImageGrid,
+    geometry: ParallelGeometry | FanGeometry,
+    model: Literal["linear", "line", "strip"],
+) -> Any:
+    """Return ASTRA's own CPU operator, which works its weights out in every product.
+
+    Args:
+        grid: Image shape (rows, columns) and pixel size in mm; pixels must be square.
+        geometry: Views and detector.
+        model: As for :class:`AstraParallel2D` or :class:`AstraFan2D`.
+
+    Returns:
+        An ``astra.OpTomo`` with the methods ``FP`` and ``BP`` for one image or sinogram.
+
+    Raises:
+        ValueError: As those classes.
+    """
+    if isinstance(geometry, FanGeometry):
+        _check("on_the_fly", grid, model, ("line", "strip"))
+        kind, scan = f"{model}_fanflat", _fan(geometry, model)
+    else:
+        _check("on_the_fly", grid, model, ("linear", "line", "strip"))
+        kind, scan = model, _parallel(geometry)
+    return astra.OpTomo(astra.create_projector(kind, scan, _image_box(grid)))
+
+
 def _check(name: str, grid: ImageGrid, model: str, models: tuple[str, ...]) -> None:
     if model not in models:
         raise ValueError(f"{name}: expected a model of {models}, got {model!r}")
@@ -128,6 +151,13 @@ def _axes(angles: tuple[float, ...]) -> tuple[Array, Array]:
     """Unit vectors along the detector and along the central ray, shape (views, 2) each."""
     cos, sin = np.cos(angles), np.sin(angles)
     return np.stack([cos, sin], -1), np.stack([-sin, cos], -1)
+
+
+def _parallel(geometry: ParallelGeometry) -> dict[str, Any]:
+    along, forward = _axes(geometry.angles)
+    centre = geometry.detector_offset * along
+    vectors = np.hstack([forward, centre, geometry.detector_spacing * along])
+    return astra.create_proj_geom("parallel_vec", geometry.num_detectors, vectors)
 
 
 def _fan(geometry: FanGeometry, model: str) -> dict[str, Any]:
@@ -151,16 +181,19 @@ def _fan(geometry: FanGeometry, model: str) -> dict[str, Any]:
 
 
 def _matrix(kind: str, scan: dict[str, Any], grid: ImageGrid) -> sp.csr_matrix:
-    (rows, columns), (dy, dx) = grid.shape, grid.pixel_size
-    half_x, half_y = columns * dx / 2, rows * dy / 2
-    image = astra.create_vol_geom(rows, columns, -half_x, half_x, -half_y, half_y)
-    projector = astra.create_projector(kind, scan, image)
+    projector = astra.create_projector(kind, scan, _image_box(grid))
     stored = astra.projector.matrix(projector)
     # ASTRA holds float32, and gives it as float64
     matrix = astra.matrix.get(stored).astype(np.float32)
     astra.matrix.delete(stored)
     astra.projector.delete(projector)
     return matrix
+
+
+def _image_box(grid: ImageGrid) -> dict[str, Any]:
+    (rows, columns), (dy, dx) = grid.shape, grid.pixel_size
+    half_x, half_y = columns * dx / 2, rows * dy / 2
+    return astra.create_vol_geom(rows, columns, -half_x, half_x, -half_y, half_y)
 
 
 def _mirrored(scan: ScanVectors) -> Array:
