@@ -1,4 +1,4 @@
-"""Multi-coil and single-coil Cartesian MRI."""
+"""Multi-coil and single-coil Cartesian MRI of images, volumes and moving frames."""
 
 from __future__ import annotations
 
@@ -8,88 +8,85 @@ from typing_extensions import override
 
 from operators.base import LinearOperator, SVDOperator, matched
 from operators.fourier import centring_ramp
+from operators.mri._axes import AxisOrder
 
 # entries of coil images that are transformed at once: larger ones leave the processor's cache
 _GROUP = 2**21
 
 
 class CartesianMRI(LinearOperator):
-    r"""Sampled k-space of every coil, with centred orthonormal transforms.
+    r"""Sampled k-space of every coil, with centred orthonormal transforms, in 2D or 3D.
 
     .. math:: y_c = M F (s_c \odot x)
 
-    x is a complex image (height, width); y has shape (coils, m) and holds the m sampled entries
-    alone, in row-major order. Both shifts of the centred transform live in the maps (the ramps of
-    :func:`operators.fourier.centring_ramp`) and in one roll of x, so that no k-space is touched.
+    x is a complex image (height, width) or volume (depth, height, width); y has shape (coils, m)
+    and holds the m sampled entries alone, in row-major order. Both shifts of the centred transform
+    live in the maps (the ramps of :func:`operators.fourier.centring_ramp`) and in one roll of x,
+    so that no k-space is touched.
 
-    Where whole lines are sampled, the readout is transformed for the sampled lines only, and
-    A^H A needs no readout transform at all, as it cancels:
-    :math:`A^H A = S^H F_p^H M F_p S` along the phase-encoding axis p.
+    Axes along which the mask is constant are readouts: they are transformed for the sampled lines
+    only, and A^H A needs no readout transform at all, as it cancels:
+    :math:`A^H A = S^H F_p^H M F_p S` along the phase-encoding axes p.
 
     Args:
-        mask: Boolean (height, width) over centred k-space, True where sampled.
-        maps: Complex coil sensitivities (coils, height, width); None is a single uniform coil.
+        mask: Boolean over centred k-space, True where sampled: the shape of x, or for a volume the
+            (height, width) of its phase encoding alone, with readouts along the depth.
+        maps: Complex coil sensitivities (coils, height, width) or (coils, depth, height, width);
+            None is a single uniform coil.
 
     Raises:
-        ValueError: If the mask is not boolean and 2D or samples nothing, or the maps are not
+        ValueError: If the mask is not boolean, 2D or 3D, or samples nothing, or the maps are not
             complex, finite and of the mask's shape.
     """
 
     in_complex = out_complex = True
     mask: Tensor
+    _num_frame_axes = 0
     _encoding: Tensor
     _entries: Tensor
     _lines: Tensor
     _weights: Tensor
+    _order: Tensor
+    _inverse_order: Tensor
 
     def __init__(self, mask: Tensor, maps: Tensor | None = None) -> None:
-        name = type(self).__name__
-        if mask.dtype != torch.bool or mask.ndim != 2 or not mask.any():
-            raise ValueError(
-                f"{name}: expected a boolean mask (height, width) with a sampled entry, "
-                f"got {mask.dtype} {tuple(mask.shape)}"
-            )
-        if maps is None:
-            maps = torch.ones(1, *mask.shape, dtype=torch.complex128, device=mask.device)
-        if not maps.is_complex() or maps.ndim != 3 or maps.shape[1:] != mask.shape:
-            raise ValueError(
-                f"{name}: expected complex maps (coils, {', '.join(map(str, mask.shape))}), "
-                f"got {maps.dtype} {tuple(maps.shape)}"
-            )
-        if maps.numel() == 0 or not maps.isfinite().all():
-            raise ValueError(f"{name}: the maps are empty or not finite")
+        mask, maps = self._checked_parts(mask, maps)
         super().__init__(mask.shape, (maps.shape[0], int(mask.sum())))
-        axis = _line_axis(mask)
-        self._lines_only, self._transposed = axis is not None, axis == -2
-        weights = mask
-        if axis is not None:
-            weights = mask.any(dim=-3 - axis).unsqueeze(0)
-            self.register_buffer("_lines", weights.flatten().nonzero().squeeze(1))
+        frames = self._num_frame_axes
+        self._axes = AxisOrder.of(mask, frames)
+        weights = self._axes.framed(mask)[(0,) * len(self._axes.readouts)]
         self.register_buffer("mask", mask.clone())
         self.register_buffer("_entries", mask.flatten().nonzero().squeeze(1))
+        self.register_buffer("_lines", weights.flatten().nonzero().squeeze(1))
         self.register_buffer("_weights", weights.clone())
-        encoding = _encoding(maps)
-        encoding = encoding.mT.contiguous() if self._transposed else encoding
-        self.register_buffer("_encoding", encoding)
+        if not self._axes.contiguous:
+            order = self._axes.row_major_order(mask, self._lines)
+            self.register_buffer("_order", order)
+            self.register_buffer("_inverse_order", order.argsort())
+        encoding = _encoding(maps)[(slice(None), *(None,) * frames)]
+        self.register_buffer("_encoding", self._axes.framed(encoding).contiguous())
 
     def sample(self, kspace: Tensor) -> Tensor:
         """Gather the sampled entries of centred k-space.
 
         Args:
-            kspace: Complex ``(*batch, coils, height, width)``.
+            kspace: Complex ``(*batch, coils, *in_shape)``.
 
         Returns:
             y of shape ``(*batch, coils, m)``.
         """
         full = (self.out_shape[0], *self.in_shape)
-        return self._gathered(self._checked(kspace, full, True))
+        kspace = self._checked(kspace, full, True)
+        return kspace.flatten(-len(self.in_shape)).index_select(-1, self._entries)
 
     def zero_filled(self, y: Tensor) -> Tensor:
-        """Return centred k-space ``(*batch, coils, height, width)`` zero where not sampled."""
-        return self._scattered(self._checked(y, self.out_shape, True))
+        """Return centred k-space ``(*batch, coils, *in_shape)``, zero where not sampled."""
+        y = self._checked(y, self.out_shape, True)
+        empty = y.new_zeros(*y.shape[:-1], self.mask.numel())
+        return empty.index_copy(-1, self._entries, y).reshape(*y.shape[:-1], *self.in_shape)
 
     def _forward(self, x: Tensor) -> Tensor:
-        image = self._framed(x).unsqueeze(-3)
+        image = self._framed(x).unsqueeze(self._coil_axis)
         return torch.cat([self._encoded(maps * image) for maps in self._groups(x)], dim=-2)
 
     def _adjoint(self, y: Tensor) -> Tensor:
@@ -97,26 +94,55 @@ class CartesianMRI(LinearOperator):
         groups = self._groups(image)
         parts = torch.split(y, [len(g) for g in groups], dim=-2)
         for maps, part in zip(groups, parts, strict=True):
-            image = _combined(image, maps, self._decoded(part))
+            image = self._combined(image, maps, self._decoded(part))
         return self._unframed(image)
 
     def _normal(self, x: Tensor) -> Tensor:
-        dims = (-1,) if self._lines_only else (-2, -1)
+        dims = self._axes.encoded_dims
         shifted = self._framed(x)
         image = torch.zeros_like(shifted)
         for maps in self._groups(x):
-            kspace = torch.fft.fftn(maps * shifted.unsqueeze(-3), dim=dims, norm="ortho")
+            # nothing named outlives its use: page faults of large blocks cost as much as a pass
+            coils = shifted.unsqueeze(self._coil_axis)
+            kspace = torch.fft.fftn(maps * coils, dim=dims, norm="ortho")
             kspace = kspace * self._weights
-            image = _combined(image, maps, torch.fft.ifftn(kspace, dim=dims, norm="ortho"))
+            image = self._combined(image, maps, torch.fft.ifftn(kspace, dim=dims, norm="ortho"))
         return self._unframed(image)
 
+    def _checked_parts(self, mask: Tensor, maps: Tensor | None) -> tuple[Tensor, Tensor]:
+        name, frames = type(self).__name__, self._num_frame_axes
+        axes = "(frames, height, width)" if frames else "(height, width)"
+        if mask.dtype != torch.bool or mask.ndim - frames not in (2, 3) or not mask.any():
+            raise ValueError(
+                f"{name}: expected a boolean mask {axes}, or of a volume, with a sampled entry, "
+                f"got {mask.dtype} {tuple(mask.shape)}"
+            )
+        if maps is None:
+            shape = mask.shape[frames:]
+            maps = torch.ones(1, *shape, dtype=torch.complex128, device=mask.device)
+        if maps.ndim == mask.ndim - frames + 2 == 4:
+            depth = (-1,) * frames + (maps.shape[1], -1, -1)
+            mask = mask.unsqueeze(frames).expand(*depth)
+        shape = mask.shape[frames:]
+        if not maps.is_complex() or maps.ndim != len(shape) + 1 or maps.shape[1:] != shape:
+            raise ValueError(
+                f"{name}: expected complex maps (coils, {', '.join(map(str, shape))}), "
+                f"got {maps.dtype} {tuple(maps.shape)}"
+            )
+        if maps.numel() == 0 or not maps.isfinite().all():
+            raise ValueError(f"{name}: the maps are empty or not finite")
+        return mask, maps
+
+    @property
+    def _coil_axis(self) -> int:
+        return -1 - len(self.in_shape)
+
     def _framed(self, x: Tensor) -> Tensor:
-        """Move the origin to index 0 and the phase encoding to the last axis: faster in memory."""
-        shifted = torch.fft.ifftshift(x, dim=(-2, -1))
-        return shifted.mT.contiguous() if self._transposed else shifted
+        """Move the origin to index 0 and the phase encoding to the last axes: faster in memory."""
+        return self._axes.framed(torch.fft.ifftshift(x, dim=self._axes.spatial_dims)).contiguous()
 
     def _unframed(self, image: Tensor) -> Tensor:
-        return torch.fft.fftshift(image.mT if self._transposed else image, dim=(-2, -1))
+        return torch.fft.fftshift(self._axes.unframed(image), dim=self._axes.spatial_dims)
 
     def _groups(self, images: Tensor) -> tuple[Tensor, ...]:
         """Split the maps into groups of coils that are transformed at once."""
@@ -125,40 +151,69 @@ class CartesianMRI(LinearOperator):
 
     def _encoded(self, coils: Tensor) -> Tensor:
         """Map coil images, framed, to y."""
-        if not self._lines_only:
-            return self._gathered(torch.fft.fft2(coils, norm="ortho"))
-        hybrid = torch.fft.fft(coils, dim=-1, norm="ortho").index_select(-1, self._lines)
-        lines = torch.fft.fft(hybrid, dim=-2, norm="ortho")
-        return (lines.mT if self._transposed else lines).flatten(-2)
+        kspace = torch.fft.fftn(coils, dim=self._axes.encoded_dims, norm="ortho")
+        lines = kspace.flatten(-self._weights.ndim).index_select(-1, self._lines)
+        readouts = len(self._axes.readouts)
+        if readouts:
+            lines = torch.fft.fftn(lines, dim=self._axes.readout_dims, norm="ortho")
+        if self._axes.contiguous:
+            return lines.movedim(-1, self._axes.line_dim).flatten(-1 - readouts)
+        return lines.flatten(-1 - readouts).index_select(-1, self._order)
 
     def _decoded(self, y: Tensor) -> Tensor:
         """Map y to coil images, framed: the adjoint of _encoded."""
-        if not self._lines_only:
-            return torch.fft.ifft2(self._scattered(y), norm="ortho")
-        height, width = self.in_shape
-        sizes = (-1, width) if self._transposed else (height, -1)
-        lines = y.reshape(*y.shape[:-1], *sizes)
-        lines = torch.fft.ifft(lines.mT if self._transposed else lines, dim=-2, norm="ortho")
-        empty = y.new_zeros(*lines.shape[:-1], self._weights.shape[-1])
+        axes, batch = self._axes, y.shape[:-1]
+        sizes = [self.in_shape[r] for r in axes.readouts]
+        if axes.contiguous:
+            sizes.insert(axes.line_dim + 1 + len(sizes), -1)
+            lines = y.reshape(*batch, *sizes).movedim(axes.line_dim, -1)
+        else:
+            lines = y.index_select(-1, self._inverse_order).reshape(*batch, *sizes, -1)
+        if axes.readouts:
+            lines = torch.fft.ifftn(lines, dim=axes.readout_dims, norm="ortho")
+        empty = y.new_zeros(*lines.shape[:-1], self._weights.numel())
         hybrid = empty.index_copy(-1, self._lines, lines)
-        return torch.fft.ifft(hybrid, dim=-1, norm="ortho")
+        hybrid = hybrid.reshape(*lines.shape[:-1], *self._weights.shape)
+        return torch.fft.ifftn(hybrid, dim=axes.encoded_dims, norm="ortho")
 
-    def _gathered(self, kspace: Tensor) -> Tensor:
-        return kspace.flatten(-2).index_select(-1, self._entries)
+    def _combined(self, image: Tensor, maps: Tensor, coils: Tensor) -> Tensor:
+        # one coil after the other: the same sum to the bit, however the coils are grouped
+        pairs = zip(maps.conj().unbind(0), coils.unbind(self._coil_axis), strict=True)
+        for sensitivity, coil in pairs:
+            image = torch.addcmul(image, sensitivity, coil)
+        return image
 
-    def _scattered(self, y: Tensor) -> Tensor:
-        empty = y.new_zeros(*y.shape[:-1], self.mask.numel())
-        return empty.index_copy(-1, self._entries, y).reshape(*y.shape[:-1], *self.in_shape)
+
+class DynamicMRI(CartesianMRI):
+    r"""Frames of a moving object, each with its own sampling and all with the same coil maps.
+
+    .. math:: y_{c,t} = M_t F (s_c \odot x_t)
+
+    x is complex (frames, height, width) or (frames, depth, height, width); y has shape (coils, m),
+    the sampled entries of all frames in row-major order, so that frames may differ in their
+    number. Axes along which every frame is fully sampled are readouts as in :class:`CartesianMRI`.
+
+    Args:
+        mask: Boolean over the centred k-space of every frame, in the shape of x, or for volumes
+            the phase encoding (frames, height, width) alone.
+        maps: Complex coil sensitivities without a frame axis; None is a single uniform coil.
+
+    Raises:
+        ValueError: As :class:`CartesianMRI`.
+    """
+
+    _num_frame_axes = 1
 
 
 class SingleCoilMRI(CartesianMRI, SVDOperator):
     """Sampled k-space of one uniform coil: orthonormal rows, so that A A^H = 1.
 
     Args:
-        mask: Boolean (height, width) over centred k-space, True where sampled.
+        mask: Boolean (height, width) or (depth, height, width) over centred k-space, True where
+            sampled.
 
     Raises:
-        ValueError: If the mask is not boolean and 2D or samples nothing.
+        ValueError: If the mask is not boolean, 2D or 3D, or samples nothing.
     """
 
     def __init__(self, mask: Tensor) -> None:
@@ -182,23 +237,23 @@ class SingleCoilMRI(CartesianMRI, SVDOperator):
         return self._forward(x)
 
 
-def _combined(image: Tensor, maps: Tensor, coils: Tensor) -> Tensor:
-    # one coil after the other: the same sum to the bit, however the coils are grouped
-    for sensitivity, coil in zip(maps.conj().unbind(0), coils.unbind(-3), strict=True):
-        image = torch.addcmul(image, sensitivity, coil)
-    return image
+class SingleCoilDynamicMRI(SingleCoilMRI, DynamicMRI):
+    """Sampled k-space of moving frames and one uniform coil: orthonormal rows.
 
+    Args:
+        mask: Boolean (frames, height, width) or (frames, depth, height, width), as
+            :class:`DynamicMRI`.
 
-def _line_axis(mask: Tensor) -> int | None:
-    """Return the axis along which whole lines are selected, None if the mask has no such."""
-    if torch.equal(mask, mask[:, :1].expand_as(mask)):
-        return -2
-    return -1 if torch.equal(mask, mask[:1].expand_as(mask)) else None
+    Raises:
+        ValueError: As :class:`SingleCoilMRI`.
+    """
 
 
 def _encoding(maps: Tensor) -> Tensor:
     """Return the maps with the origin at index 0 and the ramps that centre k-space."""
-    rows, columns = (centring_ramp(n).to(maps.device) for n in maps.shape[1:])
-    ramps = rows.unsqueeze(1) * columns
-    shifted = torch.fft.ifftshift(maps, dim=(-2, -1))
-    return (shifted * ramps).to(maps.dtype).resolve_conj().contiguous()
+    dims = tuple(range(1, maps.ndim))
+    encoding = torch.fft.ifftshift(maps, dim=dims)
+    for dim in dims:
+        ramp = centring_ramp(maps.shape[dim]).to(maps.device)
+        encoding = encoding * ramp.reshape(-1, *(1,) * (maps.ndim - 1 - dim))
+    return encoding.to(maps.dtype).resolve_conj().contiguous()

@@ -18,29 +18,35 @@ _RING_RADIUS = 1.5
 
 
 def birdcage_maps(shape: Sequence[int], num_coils: int) -> Tensor:
-    r"""Return smooth maps of long straight conductors on a ring about the image.
+    r"""Return smooth maps of straight conductors on a ring about the image.
 
     .. math:: s_c(z) \propto \frac{z_c}{z_c - z}, \qquad z_c = \tfrac32 e^{2 \pi i c / C}
 
-    the transverse field of a current at z_c (Biot and Savart), z in half fields of view.
+    the transverse field of a long current at z_c (Biot and Savart), z in half fields of view. In a
+    volume the conductors run along its front half (even c) or back half (odd c), at depths t from
+    a to b, which multiplies the field by :math:`\sin\theta_b - \sin\theta_a` with
+    :math:`\sin\theta_b = (b - t) / \sqrt{|z_c - z|^2 + (b - t)^2}`.
 
     Args:
-        shape: (height, width).
+        shape: (height, width) or (depth, height, width).
         num_coils: C, at least 1.
 
     Returns:
-        complex64 maps (num_coils, height, width) with root sum of squares 1 in every pixel.
+        complex64 maps (num_coils, *shape) with root sum of squares 1 in every pixel.
 
     Raises:
-        ValueError: If the shape is not 2D and positive or num_coils is less than 1.
+        ValueError: If the shape is not 2D or 3D and positive or num_coils is less than 1.
     """
-    if len(shape) != 2 or min(shape) < 1 or num_coils < 1:
+    if len(shape) not in (2, 3) or min(shape) < 1 or num_coils < 1:
         raise ValueError(f"birdcage_maps: got shape {tuple(shape)} and {num_coils} coils")
-    rows, columns = ((2 * torch.arange(n, dtype=torch.float64) + 1) / n - 1 for n in shape)
+    *depth, rows, columns = ((2 * torch.arange(n, dtype=torch.float64) + 1) / n - 1 for n in shape)
     position = torch.complex(*torch.meshgrid(columns, rows, indexing="xy"))
     angles = 2 * math.pi * torch.arange(num_coils, dtype=torch.float64) / num_coils
     ring = torch.polar(torch.full_like(angles, _RING_RADIUS), angles)[:, None, None]
-    return _normalised(ring / (ring - position)).to(torch.complex64)
+    maps = ring / (ring - position)
+    if depth:
+        maps = maps.unsqueeze(1) * _finite_length(depth[0], (ring - position).abs())
+    return _normalised(maps, dim=0).to(torch.complex64)
 
 
 def calibration_region(mask: Tensor) -> tuple[slice, slice]:
@@ -98,6 +104,19 @@ def estimate_maps(kspace: Tensor, region: tuple[slice, slice]) -> Tensor:
         ValueError: If kspace is not complex, not finite in the block, or the block does not reach
             two entries beyond the centre on every side.
     """
+    return _normalised(low_resolution(kspace, region))
+
+
+def low_resolution(kspace: Tensor, region: tuple[slice, slice]) -> Tensor:
+    """Return coil images of the block, cut to a square about the centre, in a Hann window.
+
+    Args:
+        kspace: Complex centred k-space ``(*batch, coils, height, width)``; only the block is read.
+        region: Rows and columns of the block, as :func:`calibration_region` gives them.
+
+    Raises:
+        ValueError: As :func:`estimate_maps`.
+    """
     if not kspace.is_complex() or kspace.ndim < 3:
         raise ValueError(
             f"expected complex (coils, height, width), got {kspace.dtype} {kspace.ndim}D"
@@ -118,9 +137,17 @@ def estimate_maps(kspace: Tensor, region: tuple[slice, slice]) -> Tensor:
     window = window.to(block.device)
     low = torch.zeros_like(kspace)
     low[..., rows, columns] = block * (window.unsqueeze(1) * window)
-    return _normalised(ifft(low, (-2, -1)))
+    return ifft(low, (-2, -1))
 
 
-def _normalised(maps: Tensor) -> Tensor:
-    total = maps.abs().square().sum(dim=-3, keepdim=True).sqrt()
+def _finite_length(depth: Tensor, distance: Tensor) -> Tensor:
+    """Return (coils, depth, height, width): the field of half a conductor over that of a whole."""
+    starts = torch.arange(len(distance)) % 2 - 1
+    start = starts.reshape(-1, 1, 1, 1) - depth.reshape(-1, 1, 1)
+    distance = distance.unsqueeze(1)
+    return (start + 1) / torch.hypot(distance, start + 1) - start / torch.hypot(distance, start)
+
+
+def _normalised(maps: Tensor, dim: int = -3) -> Tensor:
+    total = maps.abs().square().sum(dim=dim, keepdim=True).sqrt()
     return maps / total.clamp_min(torch.finfo(total.dtype).tiny)

@@ -64,9 +64,9 @@ def test_normal_is_that_of_the_matrix(kind):
 
 def test_line_paths_are_taken():
     masks = _masks((6, 8))
-    assert CartesianMRI(masks["columns"])._lines_only
-    assert CartesianMRI(masks["rows"])._transposed
-    assert not CartesianMRI(masks["points"])._lines_only
+    assert CartesianMRI(masks["columns"])._axes.readouts == (0,)
+    assert CartesianMRI(masks["rows"])._axes.readouts == (1,)
+    assert CartesianMRI(masks["points"])._axes.readouts == ()
 
 
 @pytest.mark.parametrize("kind", ["columns", "rows", "points"])

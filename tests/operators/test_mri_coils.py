@@ -7,7 +7,9 @@ from operators import birdcage_maps, calibration_region, cartesian_lines, estima
 from operators.fourier import fft
 
 
-@pytest.mark.parametrize(("shape", "coils"), [((16, 20), 8), ((9, 7), 1), ((1, 1), 3)])
+@pytest.mark.parametrize(
+    ("shape", "coils"), [((16, 20), 8), ((9, 7), 1), ((1, 1), 3), ((6, 5, 4), 4)]
+)
 def test_birdcage_has_unit_root_sum_of_squares(shape, coils):
     maps = birdcage_maps(shape, coils)
     assert maps.shape == (coils, *shape)
@@ -25,6 +27,18 @@ def test_birdcage_is_smooth_and_each_coil_sees_its_own_side():
     rows = [(m.abs().square().sum(1) * columns).sum() / m.abs().square().sum() for m in maps]
     assert rows[1] > 18
     assert rows[3] < 13
+
+
+def test_birdcage_in_a_volume_has_coils_in_front_and_behind():
+    maps = birdcage_maps((16, 12, 12), 6)
+    flipped = birdcage_maps((16, 12, 12), 6).flip(1)
+    energy = maps.abs().square().sum((-2, -1))
+    assert (energy[::2, :8].sum(1) > 1.2 * energy[::2, 8:].sum(1)).all()
+    assert (energy[1::2, 8:].sum(1) > 1.2 * energy[1::2, :8].sum(1)).all()
+    # the mirrored coil of the other ring, half a turn on, sees the same through a point reflection
+    torch.testing.assert_close(maps[0], flipped.roll(3, 0)[0].flip((-2, -1)))
+    # the ends of the conductors are as near to the corners as a tenth of the field
+    assert maps.diff(dim=1).abs().max() < 0.2
 
 
 def _phantom(size):
