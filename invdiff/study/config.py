@@ -22,9 +22,7 @@ from invdiff.study.sampling import RedDiffConfig, SamplerConfig
 
 __all__ = ["Baseline", "Experiment", "GridConfig", "InputConfig", "PriorConfig"]
 
-Baseline = Literal[
-    "fbp", "zero_filled", "cg_sense", "l1_wavelet", "bicubic", "least_squares", "tv"
-]
+Baseline = Literal["fbp", "zero_filled", "cg_sense", "l1_wavelet", "bicubic", "least_squares", "tv"]
 
 _BASELINES: dict[str, tuple[Baseline, ...]] = {
     "ct-parallel": ("fbp", "tv"),

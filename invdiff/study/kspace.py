@@ -80,10 +80,13 @@ def kspace_problem(experiment: Experiment, kspace: KSpace, shape: tuple[int, int
     centre = Centre(shape, tuple(field), complex_valued=is_complex)
     image_map = identity @ centre
     padded = Centre(shape, tuple(field)).adjoint
+    training = scan.split.training
     return Problem(
-        scan.likelihood(scan.split.training, image_map, units.scale),
+        scan.likelihood(training, image_map, units.scale),
         units,
-        kspace_picture(CartesianMRI(scan.split.training, scan.maps), scan.data[:, scan.split.training]),
+        kspace_picture(
+            CartesianMRI(scan.split.training, scan.maps), scan.data[:, scan.split.training]
+        ),
         None if kspace.spacing is None else kspace.spacing[1:],
         truth=_reference(kspace, units.solver, shape, centre.frame),
         frame=centre.frame,
@@ -94,7 +97,7 @@ def kspace_problem(experiment: Experiment, kspace: KSpace, shape: tuple[int, int
         imaginary_std=None if std is None else padded(std),
         support=padded((scan.maps != 0).any(0).float()) > 0,
         body=padded(scan.body.float()) > 0,
-        coils=CoilData(scan.data / units.scale, scan.split.training, scan.maps),
+        coils=CoilData(scan.data / units.scale, training, scan.maps),
         held_out=_held_out(scan, image_map, units.scale),
     )
 
@@ -160,8 +163,7 @@ def _description(scan: _Scan, kspace: KSpace, is_complex: bool) -> str:
 
 def _notes(scan: _Scan) -> dict[str, Any]:
     counts = {
-        f"num_{name}": int(mask.sum())
-        for name, mask in zip(Split._fields, scan.split, strict=True)
+        f"num_{name}": int(mask.sum()) for name, mask in zip(Split._fields, scan.split, strict=True)
     }
     return {"noise_sigma": scan.sigma, "kspace_locations": counts}
 

@@ -9,7 +9,7 @@ import torch
 
 from invdiff.data import MU_WATER
 from invdiff.study.field import Centre
-from invdiff.study.measured import estimate_sigma
+from invdiff.study.kspace import estimate_sigma
 from operators import ImageGrid, ParallelBeam2D, ParallelGeometry
 from operators.fourier import fft
 from operators.testing import check_operator
