@@ -82,7 +82,7 @@ def test_spread_that_cannot_be(real, std) -> None:
 
 
 def test_real_images_are_refused(real) -> None:
-    with pytest.raises(ValueError, match="expected complex images, got torch.float64"):
+    with pytest.raises(ValueError, match=r"expected complex images, got torch\.float64"):
         ComplexPrior(real, 1.0)(torch.zeros(SHAPE, dtype=torch.float64), torch.tensor(1.0))
 
 
