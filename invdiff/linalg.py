@@ -15,6 +15,7 @@ __all__ = [
     "expand_right",
     "inner",
     "operator_norm",
+    "ratio",
 ]
 
 
@@ -92,13 +93,14 @@ def cg_iterates(
         yield x, rr
         q = matrix(p)
         # a problem that is solved already has r = p = 0: its step is 0 / 0, and must be 0
-        step = _ratio(rr, inner(p, q, num_dims))
+        step = ratio(rr, inner(p, q, num_dims))
         x, r = x + step * p, r - step * q
         last, rr = rr, inner(r, r, num_dims)
-        p = r + _ratio(rr, last) * p
+        p = r + ratio(rr, last) * p
 
 
-def _ratio(a: Tensor, b: Tensor) -> Tensor:
+def ratio(a: Tensor, b: Tensor) -> Tensor:
+    """Return a / b where b > 0, and 0 elsewhere."""
     return torch.where(b > 0, a / torch.where(b > 0, b, 1.0), 0.0)
 
 

@@ -18,7 +18,38 @@ def matched(constant: Tensor, v: Tensor) -> Tensor:
     return constant.to(real.to_complex() if constant.is_complex() else real)
 
 
-class LinearOperator(nn.Module, abc.ABC):
+class ShapedModule(nn.Module):
+    """A map between trailing shapes; it refuses other ones and keeps complex constants complex."""
+
+    in_complex: bool = False
+    out_complex: bool = False
+
+    def __init__(self, in_shape: Sequence[int], out_shape: Sequence[int]) -> None:
+        super().__init__()
+        self.in_shape = tuple(int(n) for n in in_shape)
+        self.out_shape = tuple(int(n) for n in out_shape)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ShapedModule:
+        # Module.to(torch.float64) would drop the imaginary part of a complex buffer
+        def on_parts(t: Tensor) -> Tensor:
+            return torch.view_as_complex(fn(torch.view_as_real(t))) if t.is_complex() else fn(t)
+
+        return super()._apply(on_parts, recurse)  # type: ignore[no-untyped-call]
+
+    def _checked(self, v: Tensor, expected: tuple[int, ...], is_complex: bool) -> Tensor:
+        name = type(self).__name__
+        if v.ndim < len(expected) or v.shape[v.ndim - len(expected) :] != expected:
+            raise ValueError(f"{name}: expected trailing shape {expected}, got {tuple(v.shape)}")
+        if v.is_complex() != is_complex or not (is_complex or v.is_floating_point()):
+            kind = "complex" if is_complex else "real floating-point"
+            raise ValueError(f"{name}: expected a {kind} tensor, got {v.dtype}")
+        buffer = next(self.buffers(), None)
+        if buffer is not None and buffer.device != v.device:
+            raise ValueError(f"{name}: is on {buffer.device}, got a tensor on {v.device}")
+        return v
+
+
+class LinearOperator(ShapedModule, abc.ABC):
     """Linear map A with an exact adjoint, acting on the trailing dimensions.
 
     Any leading batch dimensions go through as one call: ``forward`` takes ``(*batch, *in_shape)``
@@ -33,14 +64,6 @@ class LinearOperator(nn.Module, abc.ABC):
         in_complex: Whether x is complex.
         out_complex: Whether y is complex. Both are fixed by the operator, not by its input.
     """
-
-    in_complex: bool = False
-    out_complex: bool = False
-
-    def __init__(self, in_shape: Sequence[int], out_shape: Sequence[int]) -> None:
-        super().__init__()
-        self.in_shape = tuple(int(n) for n in in_shape)
-        self.out_shape = tuple(int(n) for n in out_shape)
 
     @abc.abstractmethod
     def _forward(self, x: Tensor) -> Tensor: ...
@@ -76,25 +99,6 @@ class LinearOperator(nn.Module, abc.ABC):
 
     def __rmul__(self, factor: float) -> LinearOperator:
         return Scaled(factor, self)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LinearOperator:
-        # Module.to(torch.float64) would drop the imaginary part of a complex buffer
-        def on_parts(t: Tensor) -> Tensor:
-            return torch.view_as_complex(fn(torch.view_as_real(t))) if t.is_complex() else fn(t)
-
-        return super()._apply(on_parts, recurse)  # type: ignore[no-untyped-call]
-
-    def _checked(self, v: Tensor, expected: tuple[int, ...], is_complex: bool) -> Tensor:
-        name = type(self).__name__
-        if v.ndim < len(expected) or v.shape[v.ndim - len(expected) :] != expected:
-            raise ValueError(f"{name}: expected trailing shape {expected}, got {tuple(v.shape)}")
-        if v.is_complex() != is_complex or not (is_complex or v.is_floating_point()):
-            kind = "complex" if is_complex else "real floating-point"
-            raise ValueError(f"{name}: expected a {kind} tensor, got {v.dtype}")
-        buffer = next(self.buffers(), None)
-        if buffer is not None and buffer.device != v.device:
-            raise ValueError(f"{name}: is on {buffer.device}, got a tensor on {v.device}")
-        return v
 
 
 class SVDOperator(LinearOperator):

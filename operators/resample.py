@@ -1,4 +1,4 @@
-"""Anti-aliased downsampling by an integer factor."""
+"""Anti-aliased resampling by any factor."""
 
 from __future__ import annotations
 
@@ -12,41 +12,43 @@ from typing_extensions import override
 from operators.base import SVDOperator, matched
 
 
-class Downsample(SVDOperator):
-    r"""Separable low-pass and decimation: one small dense matrix for each axis.
+class Resample(SVDOperator):
+    r"""Separable resampling to another grid over the same field: one dense matrix for each axis.
 
-    .. math:: W_{i,j} \propto k\!\left(\frac{j - (i + 1/2) f + 1/2}{f}\right)
+    .. math:: W_{i,j} \propto k\!\left(\frac{j - (i + 1/2) f + 1/2}{\max(f, 1)}\right),
+        \qquad f = N_\text{in} / N_\text{out}
 
-    Every row sums to 1. The kernel is stretched by the factor f, so that what the coarse grid
-    cannot hold is suppressed; weights beyond the ends are reflected half a sample outside the
-    last pixel. The SVD is the Kronecker product of those of the matrices.
+    Every row sums to 1. Where the grid becomes coarser the kernel is stretched by the factor f,
+    so that what the coarse grid cannot hold is suppressed; where it becomes finer the kernel
+    interpolates. Weights beyond the ends are reflected half a sample outside the last pixel. The
+    SVD is the Kronecker product of those of the matrices.
 
     Args:
         in_shape: Trailing shape of x; every axis is resampled.
-        factor: Pixels of x to one of y, one number or one for each axis (1 leaves an axis alone).
-        kernel: ``"box"`` (mean of a block), ``"bicubic"`` (Keys 1981, a = -1/2) or ``"lanczos3"``.
+        out_shape: Trailing shape of y, as many axes; they cover the same field as those of x.
+        kernel: ``"box"`` (mean of x over the area of a pixel of y), ``"linear"``, ``"bicubic"``
+            (Keys 1981, a = -1/2) or ``"lanczos3"``.
 
     Raises:
-        ValueError: If a factor is not a positive divisor of its axis, or the kernel is unknown.
+        ValueError: If the shapes differ in their number of axes or are not positive, or the
+            kernel is unknown.
     """
 
     def __init__(
-        self, in_shape: Sequence[int], factor: int | Sequence[int], kernel: str = "bicubic"
+        self, in_shape: Sequence[int], out_shape: Sequence[int], kernel: str = "bicubic"
     ) -> None:
-        factors = tuple(factor) if isinstance(factor, Sequence) else (factor,) * len(in_shape)
+        name = type(self).__name__
         if kernel not in _KERNELS:
-            raise ValueError(f"Downsample: kernel {kernel!r} is none of {sorted(_KERNELS)}")
-        if len(factors) != len(in_shape) or any(
-            f < 1 or n % f for f, n in zip(factors, in_shape, strict=True)
-        ):
-            raise ValueError(f"Downsample: factor {factor} does not divide {tuple(in_shape)}")
-        super().__init__(in_shape, [n // f for n, f in zip(in_shape, factors, strict=True)])
+            raise ValueError(f"{name}: kernel {kernel!r} is none of {sorted(_KERNELS)}")
+        if len(in_shape) != len(out_shape) or min((*in_shape, *out_shape), default=0) < 1:
+            raise ValueError(f"{name}: cannot map {tuple(in_shape)} to {tuple(out_shape)}")
+        super().__init__(in_shape, out_shape)
         values = torch.ones((), dtype=torch.float64)
-        for axis, (n, f) in enumerate(zip(self.in_shape, factors, strict=True)):
-            matrix = _weights(n, f, kernel)
+        for axis, (n, m) in enumerate(zip(self.in_shape, self.out_shape, strict=True)):
+            matrix = _weights(n, m, kernel)
             u, s, vh = torch.linalg.svd(matrix, full_matrices=False)
-            for name, part in (("W", matrix), ("U", u), ("V", vh.mT.contiguous())):
-                self.register_buffer(f"_{name}{axis}", part)
+            for part_name, part in (("W", matrix), ("U", u), ("V", vh.mT.contiguous())):
+                self.register_buffer(f"_{part_name}{axis}", part)
             values = values.unsqueeze(-1) * s
         self.register_buffer("singular_values", values)
 
@@ -84,16 +86,41 @@ class Downsample(SVDOperator):
         return x
 
 
-def _weights(size: int, factor: int, kernel: str) -> Tensor:
-    """Return the 1-D matrix of shape (size // factor, size)."""
+class Downsample(Resample):
+    """Resampling to a grid that is coarser by an integer factor.
+
+    Args:
+        in_shape: Trailing shape of x; every axis is resampled.
+        factor: Pixels of x to one of y, one number or one for each axis (1 leaves an axis alone).
+        kernel: As for :class:`Resample`; ``"box"`` is the mean of a block.
+
+    Raises:
+        ValueError: If a factor is not a positive divisor of its axis, or the kernel is unknown.
+    """
+
+    def __init__(
+        self, in_shape: Sequence[int], factor: int | Sequence[int], kernel: str = "bicubic"
+    ) -> None:
+        factors = tuple(factor) if isinstance(factor, Sequence) else (factor,) * len(in_shape)
+        if len(factors) != len(in_shape) or any(
+            f < 1 or n % f for f, n in zip(factors, in_shape, strict=True)
+        ):
+            raise ValueError(f"Downsample: factor {factor} does not divide {tuple(in_shape)}")
+        out_shape = [n // f for n, f in zip(in_shape, factors, strict=True)]
+        super().__init__(in_shape, out_shape, kernel)
+
+
+def _weights(size: int, new_size: int, kernel: str) -> Tensor:
+    """Return the 1-D matrix of shape (new_size, size)."""
     evaluate, radius = _KERNELS[kernel]
-    matrix = torch.zeros(size // factor, size, dtype=torch.float64)
-    centres = (torch.arange(size // factor, dtype=torch.float64) + 0.5) * factor - 0.5
+    factor = size / new_size
+    matrix = torch.zeros(new_size, size, dtype=torch.float64)
+    centres = (torch.arange(new_size, dtype=torch.float64) + 0.5) * factor - 0.5
     # one step more than the support on both sides: the kernel is zero there
-    reach = math.ceil(radius * factor) + 1
+    reach = math.ceil(radius * max(factor, 1.0)) + 1
     for offset in range(-reach, reach + 1):
         source = centres.floor().long() + offset
-        weight = evaluate((source - centres) / factor)
+        weight = evaluate(source - centres, factor)
         matrix.scatter_add_(1, _reflected(source, size).unsqueeze(1), weight.unsqueeze(1))
     return matrix / matrix.sum(1, keepdim=True)
 
@@ -103,8 +130,15 @@ def _reflected(index: Tensor, size: int) -> Tensor:
     return torch.where(folded < size, folded, 2 * size - 1 - folded)
 
 
-def _box(t: Tensor) -> Tensor:
-    return (t.abs() < 0.5).to(t.dtype)
+def _overlap(distance: Tensor, width: float) -> Tensor:
+    """Return the length that pixels of x share with a pixel of y of that width."""
+    half = width / 2
+    right = (distance + 0.5).clamp(max=half)
+    return (right - (distance - 0.5).clamp(min=-half)).clamp(min=0)
+
+
+def _linear(t: Tensor) -> Tensor:
+    return (1 - t.abs()).clamp(min=0)
 
 
 def _bicubic(t: Tensor) -> Tensor:
@@ -118,9 +152,15 @@ def _lanczos3(t: Tensor) -> Tensor:
     return torch.where(t.abs() < 3, torch.sinc(t) * torch.sinc(t / 3), 0.0)
 
 
-# kernel and half of its support, in pixels of y
-_KERNELS: dict[str, tuple[Callable[[Tensor], Tensor], float]] = {
-    "bicubic": (_bicubic, 2.0),
-    "box": (_box, 0.5),
-    "lanczos3": (_lanczos3, 3.0),
+def _stretched(kernel: Callable[[Tensor], Tensor]) -> Callable[[Tensor, float], Tensor]:
+    return lambda distance, factor: kernel(distance / max(factor, 1.0))
+
+
+# weight of a pixel of x at a distance (in its own pixels) from the centre of a pixel of y that is
+# `factor` wide, and half of the support in pixels of y
+_KERNELS: dict[str, tuple[Callable[[Tensor, float], Tensor], float]] = {
+    "bicubic": (_stretched(_bicubic), 2.0),
+    "box": (_overlap, 0.5),
+    "lanczos3": (_stretched(_lanczos3), 3.0),
+    "linear": (_stretched(_linear), 1.0),
 }

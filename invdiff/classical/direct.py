@@ -9,10 +9,17 @@ from torch.nn import functional
 
 from invdiff.likelihood import Likelihood
 from operators import CartesianMRI, Composition, Downsample, LinearOperator
-from operators.ct import FanBeam2D, ParallelBeam2D, filtered_backprojection
+from operators.ct import (
+    ConeGeometry,
+    FanBeam2D,
+    ParallelBeam2D,
+    VolumeGrid,
+    feldkamp,
+    filtered_backprojection,
+)
 from operators.ct.fbp import Window
 
-__all__ = ["fbp", "find_operator", "interpolate", "zero_filled"]
+__all__ = ["fbp", "fdk", "find_operator", "interpolate", "zero_filled"]
 
 Kind = TypeVar("Kind", bound=LinearOperator)
 
@@ -35,6 +42,27 @@ def fbp(likelihood: Likelihood, *, window: Window = "hann") -> Tensor:
     if not isinstance(operator, ParallelBeam2D | FanBeam2D):
         raise ValueError(f"fbp: expected a CT projector, got {type(operator).__name__}")
     return filtered_backprojection(operator, likelihood.target, window)
+
+
+def fdk(likelihood: Likelihood, *, window: Window = "hann") -> Tensor:
+    """Reconstruct circular cone-beam CT by the algorithm of Feldkamp, Davis and Kress.
+
+    Args:
+        likelihood: Of a projector with a ``grid`` (``VolumeGrid``) and a ``geometry``
+            (``ConeGeometry``); counts are first turned into line integrals by the noise model.
+        window: Apodisation of the ramp filter.
+
+    Returns:
+        Attenuation in 1/mm, shape ``(*problems, slices, rows, columns)``.
+
+    Raises:
+        ValueError: Another operator, or a helical scan.
+    """
+    operator = likelihood.operator
+    grid, geometry = getattr(operator, "grid", None), getattr(operator, "geometry", None)
+    if not (isinstance(grid, VolumeGrid) and isinstance(geometry, ConeGeometry)):
+        raise ValueError(f"fdk: expected a cone-beam projector, got {type(operator).__name__}")
+    return feldkamp(grid, geometry, likelihood.target, window)
 
 
 def zero_filled(likelihood: Likelihood) -> Tensor:

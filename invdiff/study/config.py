@@ -42,6 +42,7 @@ _ONLY_FOR = {
 }
 _LEVELS = {"ct-parallel": 0.005, "ct-fan": 0.005, "mri-cartesian": 0.005}
 _IMAGE_LEVEL = 0.01
+_REAL_NOISE = ("poisson", "poisson-gaussian", "rician")
 
 
 class GridConfig(Config):
@@ -167,8 +168,10 @@ class Experiment(Config):
         operator, noise = self.operator.kind, self.noise
         if noise is not None and noise.kind == "transmission" and not operator.startswith("ct-"):
             raise ValueError(f"noise.kind: transmission is for CT, the operator is {operator}")
-        if noise is not None and noise.kind == "poisson" and operator == "mri-cartesian":
-            raise ValueError("noise.kind: poisson is for real measurements, not for k-space")
+        if noise is not None and noise.kind in _REAL_NOISE and operator == "mri-cartesian":
+            raise ValueError(f"noise.kind: {noise.kind} is for real measurements, not for k-space")
+        if noise is not None and noise.kind == "rician" and operator.startswith("ct-"):
+            raise ValueError("noise.kind: rician is for magnitude images, not for sinograms")
         for name in self.baselines:
             if not operator.startswith(_ONLY_FOR.get(name, "")):
                 raise ValueError(f"baselines: {name} does not invert {operator}")

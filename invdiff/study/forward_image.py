@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor
 
 from invdiff.study.base import Config
+from invdiff.study.psf import GaussianPSFConfig, PSFConfig
 from operators import (
     Blur,
     Downsample,
@@ -17,7 +17,6 @@ from operators import (
     LinearOperator,
     Mask,
     ReflectiveBlur,
-    gaussian_psf,
 )
 
 __all__ = [
@@ -82,22 +81,35 @@ class InpaintingConfig(Config):
 
 
 class BlurConfig(Config):
-    """Blur by a Gaussian point spread function; sigma in pixels."""
+    """Blur by a point spread function.
+
+    Args:
+        psf: The function; ``sigma`` stands for a Gaussian of that many pixels.
+        boundary: Periodic or mirrored.
+    """
 
     kind: Literal["blur"] = "blur"
-    sigma: PositiveFloat = 2.0
+    psf: PSFConfig = GaussianPSFConfig()
     boundary: Literal["circular", "reflective"] = "circular"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_sigma(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "sigma" not in values:
+            return values
+        if "psf" in values:
+            raise ValueError("give a sigma or a psf, not both")
+        rest = {key: value for key, value in values.items() if key != "sigma"}
+        return {**rest, "psf": {"kind": "gaussian", "sigma": values["sigma"]}}
 
     def build(self, grid: ImageGrid, generator: torch.Generator) -> LinearOperator:
         """Return the convolution."""
-        # beyond four standard deviations a Gaussian is below float32 rounding of its peak's sum
-        size = [min(n, 2 * math.ceil(4 * self.sigma) + 1) for n in grid.shape]
-        psf = gaussian_psf(self.sigma, size)
+        psf = self.psf.build(grid.shape, generator)
         return (Blur if self.boundary == "circular" else ReflectiveBlur)(psf, grid.shape)
 
     def describe(self) -> str:
         """Say what is measured."""
-        return f"the image blurred by a Gaussian of {self.sigma:g} pixels"
+        return f"the image blurred by {self.psf.describe()}"
 
 
 class DownsampleConfig(Config):

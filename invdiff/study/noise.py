@@ -8,9 +8,23 @@ from pydantic import Field, PositiveFloat, model_validator
 from torch import Tensor
 
 from invdiff.study.base import Config
-from operators import GaussianNoise, NoiseModel, PoissonNoise, TransmissionNoise
+from operators import (
+    GaussianNoise,
+    NoiseModel,
+    PoissonGaussianNoise,
+    PoissonNoise,
+    RicianNoise,
+    TransmissionNoise,
+)
 
-__all__ = ["GaussianConfig", "NoiseConfig", "PoissonConfig", "TransmissionConfig"]
+__all__ = [
+    "GaussianConfig",
+    "NoiseConfig",
+    "PoissonConfig",
+    "PoissonGaussianConfig",
+    "RicianConfig",
+    "TransmissionConfig",
+]
 
 
 class GaussianConfig(Config):
@@ -56,14 +70,52 @@ class PoissonConfig(Config):
 
     def build(self, reference: float, clean: Tensor) -> NoiseModel:
         """Return the model for a simulated measurement."""
-        peak = float(clean.max())
-        if peak <= 0:
-            raise ValueError("noise.counts: the clean measurement is zero everywhere")
-        return PoissonNoise(self.counts / peak)
+        return PoissonNoise(_gain(self.counts, clean))
 
     def describe(self) -> str:
         """Say how strong the noise is."""
         return f"Poisson noise of {self.counts:g} counts at most"
+
+
+class PoissonGaussianConfig(Config):
+    """Counts read out by electronics, such as of a camera.
+
+    Args:
+        counts: Expected number at the brightest measured value.
+        readout: Standard deviation of the electronics in counts.
+    """
+
+    kind: Literal["poisson-gaussian"] = "poisson-gaussian"
+    counts: PositiveFloat
+    readout: PositiveFloat
+
+    def build(self, reference: float, clean: Tensor) -> NoiseModel:
+        """Return the model for a simulated measurement."""
+        gain = _gain(self.counts, clean)
+        return PoissonGaussianNoise(gain, self.readout / gain)
+
+    def describe(self) -> str:
+        """Say how strong the noise is."""
+        return f"Poisson noise of {self.counts:g} counts at most, read out to {self.readout:g}"
+
+
+class RicianConfig(Config):
+    """Magnitude of a complex image with normal noise.
+
+    Args:
+        level: Standard deviation of the real and of the imaginary part over the image range.
+    """
+
+    kind: Literal["rician"] = "rician"
+    level: PositiveFloat
+
+    def build(self, reference: float, clean: Tensor) -> NoiseModel:
+        """Return the model for a simulated measurement of that reference."""
+        return RicianNoise(self.level * reference)
+
+    def describe(self) -> str:
+        """Say how strong the noise is."""
+        return f"Rician noise of {100 * self.level:g} % of"
 
 
 class TransmissionConfig(Config):
@@ -81,6 +133,14 @@ class TransmissionConfig(Config):
         return f"Poisson counts of {self.photons:g} photons per unattenuated ray"
 
 
+def _gain(counts: float, clean: Tensor) -> float:
+    peak = float(clean.max())
+    if peak <= 0:
+        raise ValueError("noise.counts: the clean measurement is zero everywhere")
+    return counts / peak
+
+
 NoiseConfig = Annotated[
-    GaussianConfig | PoissonConfig | TransmissionConfig, Field(discriminator="kind")
+    GaussianConfig | PoissonConfig | PoissonGaussianConfig | RicianConfig | TransmissionConfig,
+    Field(discriminator="kind"),
 ]

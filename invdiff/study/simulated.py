@@ -20,6 +20,9 @@ from operators import (
     ImageGrid,
     LinearOperator,
     Mask,
+    PoissonGaussianNoise,
+    PoissonNoise,
+    RicianNoise,
 )
 
 __all__ = ["kspace_picture", "simulated_problem"]
@@ -50,9 +53,12 @@ def simulated_problem(experiment: Experiment, image: Image, shape: tuple[int, in
     truth = torch.from_numpy(units.solver(placed.values[0]))
     clean = operator(truth)
     noise = experiment.simulation_noise.build(_reference(experiment, clean, units), clean)
+    if isinstance(noise, PoissonNoise | PoissonGaussianNoise):
+        # rounding, and the overshoot of a resampling kernel, are no rates of counts
+        clean = clean.clamp(min=0)
     y = noise.sample(clean, generator=derive_generator(experiment.seed, "noise"))
     likelihood = Likelihood(operator, noise, y)
-    notes = {"noise_sigma": noise.sigma} if isinstance(noise, GaussianNoise) else {}
+    notes = {"noise_sigma": noise.sigma} if isinstance(noise, GaussianNoise | RicianNoise) else {}
     return Problem(
         likelihood,
         units,
@@ -90,7 +96,7 @@ def _reference(experiment: Experiment, clean: Tensor, units: Units) -> float:
 
 def _description(experiment: Experiment) -> str:
     noise = experiment.simulation_noise
-    relative = noise.kind == "gaussian"
+    relative = noise.kind in ("gaussian", "rician")
     unit = _REFERENCES.get(experiment.operator.kind, "image range") if relative else ""
     words = f"Simulated measurement: {experiment.operator.describe()}, {noise.describe()}"
     return f"{words} the {unit}" if relative else words

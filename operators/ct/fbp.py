@@ -1,31 +1,46 @@
-"""Filtered back-projection for full scans."""
+"""Filtered back-projection of two-dimensional scans."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from operators.ct.geometry import FanGeometry
+from operators.ct.geometry import FanGeometry, ParallelGeometry
+from operators.ct.ramp import Window, apply_ramp
+from operators.ct.redundancy import missing_elements, redundancy_weights, scan_arc
 
 if TYPE_CHECKING:
+    from operators.ct.detector import Array
     from operators.ct.sparse import FanBeam2D, ParallelBeam2D
 
-Window = Literal["ramp", "shepp-logan", "cosine", "hamming", "hann"]
+__all__ = ["Window", "filtered_backprojection"]
 
 
 def filtered_backprojection(
     operator: ParallelBeam2D | FanBeam2D, sinogram: Tensor, window: Window = "hann"
 ) -> Tensor:
-    r"""Invert a scan over an arc of pi (parallel) or 2 pi (fan), pixel-driven.
+    r"""Invert a scan, pixel-driven.
 
-    .. math:: x(r) = \frac{\pi}{V} \sum_v w_v(r)\,(q_v * h)(u_v(r))
+    .. math:: x(r) = \sum_v \Delta\beta \, m_v(r)^2 \, (w_v o \, q_v * h)(s_v(r))
 
-    with the band-limited ramp h of :cite:t:`kak1988`, eq. 3-61, and for a fan the cosine and
-    distance weights of its section 3.4.2.
+    with the view step :math:`\Delta\beta`, the position s of the pixel's shadow on the detector,
+    the band-limited ramp h, and the weights w for lines that are measured twice
+    (:func:`~operators.ct.redundancy.redundancy_weights`). Parallel rays have m = o = 1; a fan of
+    :cite:t:`kak1988`, section 3.4, has
+
+    .. math:: o = \frac{R \cos\gamma}{D \cos\tau}, \qquad m_v(r) = \frac{D \cos\tau}{U_v(r)}
+
+    with the distances R and D from source to axis and detector, the fan angle gamma, the tilt tau,
+    and the depth U of the pixel in front of the source: across a flat detector, or along the ray
+    for a curved one.
+
+    Full, short (Parker) and offset scans are inverted; views over a smaller arc, or a detector
+    that does not see the whole object, leave their artefacts in the image.
 
     Args:
         operator: The projector whose geometry is inverted.
@@ -36,54 +51,60 @@ def filtered_backprojection(
         Image in 1/mm, shape ``(*batch, rows, columns)``.
 
     Raises:
-        ValueError: If the sinogram is not one of this operator, or the window is unknown.
+        ValueError: If the operator is another one or the sinogram not one of it, or the window is
+            unknown.
     """
+    if not isinstance(getattr(operator, "geometry", None), ParallelGeometry | FanGeometry):
+        raise ValueError(
+            "filtered_backprojection: expected ParallelBeam2D or FanBeam2D, got "
+            f"{type(operator).__name__}"
+        )
     sinogram = operator._checked(sinogram, operator.out_shape, is_complex=False)
     geometry, grid = operator.geometry, operator.grid
-    # a fan is treated on a virtual detector through the axis; parallel rays come from infinity
-    fan = geometry if isinstance(geometry, FanGeometry) else None
-    shrink, curvature = (fan.magnification, 1 / fan.source_to_axis) if fan else (1.0, 0.0)
-    position = geometry.detector_positions() / shrink
-    spacing = geometry.detector_spacing / shrink
-    slant = torch.from_numpy(np.hypot(1, curvature * position)).to(sinogram)
-    filtered = _apply_ramp(sinogram / slant, spacing, window)
+    weights = torch.from_numpy(_ray_weights(geometry)).to(sinogram)
+    spacing, (low, high) = geometry.detector_spacing, missing_elements(geometry)
+    weighted = functional.pad(sinogram * weights, (low, high))
+    filtered = apply_ramp(weighted, spacing, window, angle_step=_angle_step(geometry))
+    first = geometry.detector_positions()[0] - low * spacing
     x, y = (torch.from_numpy(c).to(sinogram.device) for c in grid.coordinates())
     image = sinogram.new_zeros(*sinogram.shape[:-2], *grid.shape)
     for view, angle in enumerate(geometry.angles):
-        along = x * math.cos(angle) + y[:, None] * math.sin(angle)
+        across = x * math.cos(angle) + y[:, None] * math.sin(angle)
         depth = y[:, None] * math.cos(angle) - x * math.sin(angle)
-        closeness = 1 / (1 + curvature * depth)
-        index = (along * closeness - position[0]) / spacing
-        image += _interpolate(filtered[..., view, :], index) * closeness.square().to(image)
-    # a fan that turns by 2 pi sees every line twice, so both kinds have the same weight
-    return image * (math.pi / len(geometry.angles))
+        position, magnified = _shadow(geometry, across, depth)
+        shadow = _interpolate(filtered[..., view, :], (position - first) / spacing)
+        image += shadow * magnified.square().to(image)
+    return image
 
 
-def _apply_ramp(sinogram: Tensor, spacing: float, window: Window) -> Tensor:
-    count = sinogram.shape[-1]
-    size = 2 ** math.ceil(math.log2(2 * count))
-    n = torch.fft.fftfreq(size, 1 / size, dtype=torch.float64).round()
-    odd = n.abs() % 2 == 1
-    kernel = torch.where(odd, -1 / (math.pi * n.masked_fill(~odd, 1.0) * spacing) ** 2, 0.0)
-    kernel[0] = 1 / (4 * spacing**2)
-    response = torch.fft.rfft(kernel).real * _window(window, size // 2 + 1) * spacing
-    spectrum = torch.fft.rfft(sinogram, n=size)
-    filtered = torch.fft.irfft(spectrum * response.to(sinogram), n=size)
-    return filtered[..., :count]
+def _ray_weights(geometry: ParallelGeometry | FanGeometry) -> Array:
+    step = scan_arc(geometry) / len(geometry.angles)
+    weights = step * redundancy_weights(geometry)
+    if not isinstance(geometry, FanGeometry):
+        return weights
+    slant = np.cos(geometry.fan_angles()) / math.cos(geometry.detector_tilt)
+    return np.asarray(weights * slant / geometry.magnification)
 
 
-def _window(name: Window, count: int) -> Tensor:
-    f = torch.linspace(0, 1, count, dtype=torch.float64)  # 1 is the Nyquist frequency
-    windows = {
-        "ramp": torch.ones_like(f),
-        "shepp-logan": torch.sinc(f / 2),
-        "cosine": torch.cos(math.pi * f / 2),
-        "hamming": 0.54 + 0.46 * torch.cos(math.pi * f),
-        "hann": 0.5 + 0.5 * torch.cos(math.pi * f),
-    }
-    if name not in windows:
-        raise ValueError(f"unknown window {name!r}, expected one of {sorted(windows)}")
-    return windows[name]
+def _angle_step(geometry: ParallelGeometry | FanGeometry) -> float:
+    if isinstance(geometry, FanGeometry) and geometry.detector == "curved":
+        return geometry.detector_spacing / geometry.source_to_detector
+    return 0.0
+
+
+def _shadow(
+    geometry: ParallelGeometry | FanGeometry, across: Tensor, depth: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Position on the detector in mm of pixels beside and beyond the axis, and magnification."""
+    if not isinstance(geometry, FanGeometry):
+        return across, torch.ones_like(across)
+    reach = geometry.source_to_detector
+    forward = geometry.source_to_axis + depth
+    if geometry.detector == "curved":
+        return reach * torch.atan2(across, forward), reach / torch.hypot(across, forward)
+    cos, sin = math.cos(geometry.detector_tilt), math.sin(geometry.detector_tilt)
+    magnified = reach * cos / (forward * cos - across * sin)
+    return (across * cos + forward * sin) * magnified - reach * sin, magnified
 
 
 def _interpolate(rows: Tensor, index: Tensor) -> Tensor:

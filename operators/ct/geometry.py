@@ -1,13 +1,18 @@
-"""Where the rays of a two-dimensional CT scan run."""
+"""Pixel grids, and where the rays of a two-dimensional CT scan run."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-Array = np.ndarray
+from operators.ct.detector import Array as Array
+from operators.ct.detector import LineDetector, equal_angles
+from operators.ct.fan import FanGeometry as FanGeometry
+from operators.ct.fan import check_source as check_source
+from operators.ct.vectors2d import VectorGeometry2D
 
 
 @dataclass(frozen=True)
@@ -48,47 +53,7 @@ class ImageGrid:
 
 
 @dataclass(frozen=True)
-class _Detector:
-    angles: tuple[float, ...]
-    num_detectors: int
-    detector_spacing: float
-    detector_offset: float = 0.0
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "angles", tuple(float(a) for a in self.angles))
-        if not self.angles or not np.isfinite(self.angles).all():
-            raise ValueError(f"angles must be finite and at least one, got {self.angles}")
-        if self.num_detectors < 1:
-            raise ValueError(f"num_detectors must be positive, got {self.num_detectors}")
-        if not 0 < self.detector_spacing < math.inf:
-            raise ValueError(f"detector_spacing must be positive, got {self.detector_spacing}")
-        if not math.isfinite(self.detector_offset):
-            raise ValueError(f"detector_offset must be finite, got {self.detector_offset}")
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(views, detector elements)."""
-        return len(self.angles), self.num_detectors
-
-    def detector_positions(self) -> Array:
-        """Return the signed position of every detector element along the detector, in mm."""
-        centred = np.arange(self.num_detectors) - (self.num_detectors - 1) / 2
-        return centred * self.detector_spacing + self.detector_offset
-
-    def _axes(self) -> tuple[Array, Array]:
-        """Unit vectors along the detector and along the central ray, shape (views, 2) each."""
-        cos, sin = np.cos(self.angles), np.sin(self.angles)
-        return np.stack([cos, sin], -1), np.stack([-sin, cos], -1)
-
-
-def _equal_angles(num_views: int, arc: float) -> tuple[float, ...]:
-    if num_views < 1:
-        raise ValueError(f"num_views must be positive, got {num_views}")
-    return tuple(np.arange(num_views) * (arc / num_views))
-
-
-@dataclass(frozen=True)
-class ParallelGeometry(_Detector):
+class ParallelGeometry(LineDetector):
     """Parallel rays: at angle t the detector lies along (cos t, sin t).
 
     Args:
@@ -101,109 +66,56 @@ class ParallelGeometry(_Detector):
         ValueError: If there is no view or element, or a number is not finite or not positive.
     """
 
+    def fan_angles(self) -> Array:
+        """Return the angle of every ray of a view to the central ray: zeros, (detectors,)."""
+        return np.zeros(self.num_detectors)
+
+    def axis_distances(self) -> Array:
+        """Return the signed distance of every ray of a view from the axis, (detectors,), in mm."""
+        return self.detector_positions()
+
     def rays(self) -> tuple[Array, Array]:
         """Return a point on every ray and its unit direction, shape (views, detectors, 2)."""
-        along, forward = self._axes()
-        points = self.detector_positions()[None, :, None] * along[:, None, :]
+        across, forward = self._axes()
+        points = self.detector_positions()[None, :, None] * across[:, None, :]
         return points, np.broadcast_to(forward[:, None, :], points.shape)
 
+    def vectors(self) -> VectorGeometry2D:
+        """Return the same scan as a vector for every view."""
+        across, forward = self._axes()
+        centre, step = self.detector_offset * across, self.detector_spacing * across
+        return VectorGeometry2D("parallel", forward, centre, step, self.num_detectors)
+
+    def with_field_of_view(self, diameter: float) -> ParallelGeometry:
+        """Return the scan with as many elements as see a disc about the axis.
+
+        A smaller field than the object gives truncated views.
+
+        Args:
+            diameter: Of the disc in mm, for a detector without offset.
+
+        Raises:
+            ValueError: If it is not positive and finite.
+        """
+        if not 0 < diameter < math.inf:
+            raise ValueError(f"field of view must be positive, got {diameter}")
+        count = math.ceil(diameter / self.detector_spacing)
+        return dataclasses.replace(self, num_detectors=count)
+
     @classmethod
-    def covering(cls, grid: ImageGrid, num_views: int, arc: float = math.pi) -> ParallelGeometry:
+    def covering(
+        cls, grid: ImageGrid, num_views: int, arc: float = math.pi, *, start: float = 0.0
+    ) -> ParallelGeometry:
         """Equally spaced views over an arc, with a detector as fine as the pixels.
 
         Args:
             grid: The image; its diagonal is covered.
-            num_views: Views, the last one step short of ``arc``.
-            arc: Angular range in radians.
+            num_views: Views, the last one step short of ``start + arc``.
+            arc: Angular range in radians; less than pi is limited-angle CT.
+            start: Angle of the first view in radians.
 
         Raises:
             ValueError: If there is no view.
         """
-        spacing = min(grid.pixel_size)
-        angles = _equal_angles(num_views, arc)
-        return cls(angles, math.ceil(grid.diagonal / spacing), spacing)
-
-
-@dataclass(frozen=True)
-class FanGeometry(_Detector):
-    """Rays from a point source to a flat detector, both turning about the image centre.
-
-    Args:
-        angles: View angles in radians; at 0 the source is below the image, the detector above.
-        num_detectors: Detector elements.
-        detector_spacing: Their pitch on the detector in mm.
-        detector_offset: Shift of the detector's centre along itself in mm.
-        source_to_axis: Distance from source to axis of rotation in mm.
-        source_to_detector: Distance from source to detector in mm.
-
-    Raises:
-        ValueError: As for parallel rays, or if the axis is not between source and detector.
-    """
-
-    source_to_axis: float = field(kw_only=True)
-    source_to_detector: float = field(kw_only=True)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 < self.source_to_axis <= self.source_to_detector < math.inf:
-            raise ValueError(
-                "expected 0 < source_to_axis <= source_to_detector, got "
-                f"{self.source_to_axis} and {self.source_to_detector}"
-            )
-
-    @property
-    def magnification(self) -> float:
-        """How much larger the shadow of an object on the axis is than the object."""
-        return self.source_to_detector / self.source_to_axis
-
-    def rays(self) -> tuple[Array, Array]:
-        """Return the source of every ray and its unit direction, shape (views, detectors, 2)."""
-        along, forward = self._axes()
-        offsets = self.detector_positions()[None, :, None] * along[:, None, :]
-        direction = offsets + self.source_to_detector * forward[:, None, :]
-        source = np.broadcast_to(-self.source_to_axis * forward[:, None, :], direction.shape)
-        return source, direction / np.linalg.norm(direction, axis=-1, keepdims=True)
-
-    @classmethod
-    def covering(
-        cls,
-        grid: ImageGrid,
-        num_views: int,
-        arc: float = 2 * math.pi,
-        *,
-        source_to_axis: float,
-        source_to_detector: float,
-    ) -> FanGeometry:
-        """Equally spaced views with a detector that sees the whole grid from every angle.
-
-        Args:
-            grid: The image; its diagonal must fit between source and axis.
-            num_views: Views, the last one step short of ``arc``.
-            arc: Angular range in radians.
-            source_to_axis: In mm.
-            source_to_detector: In mm.
-
-        Raises:
-            ValueError: If there is no view, or the source would pass through the image.
-        """
-        radius = grid.diagonal / 2
-        check_source(source_to_axis, grid)
-        spacing = min(grid.pixel_size) * source_to_detector / source_to_axis
-        half_width = source_to_detector * math.tan(math.asin(radius / source_to_axis))
-        return cls(
-            _equal_angles(num_views, arc),
-            math.ceil(2 * half_width / spacing),
-            spacing,
-            source_to_axis=source_to_axis,
-            source_to_detector=source_to_detector,
-        )
-
-
-def check_source(source_to_axis: float, grid: ImageGrid) -> None:
-    """Refuse a source that turns within the circle about the grid, with a ValueError."""
-    radius = grid.diagonal / 2
-    if not source_to_axis > radius:
-        raise ValueError(
-            f"the source is {source_to_axis} mm from the axis, inside the image, which reaches "
-            f"{radius:g} mm"
-        )
+        one = cls(equal_angles(num_views, arc, start), 1, min(grid.pixel_size))
+        return one.with_field_of_view(grid.diagonal)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from operators.base import LinearOperator
 from operators.ct.geometry import FanGeometry, ImageGrid, ParallelGeometry, check_source
 from operators.ct.intersections import intersection_matrix
+from operators.ct.vectors2d import VectorGeometry2D
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -95,11 +97,13 @@ class _SparseProduct(torch.autograd.Function):
 
 
 class _Projector2D(SparseOperator):
-    def __init__(self, grid: ImageGrid, geometry: ParallelGeometry | FanGeometry) -> None:
+    def __init__(
+        self, grid: ImageGrid, geometry: ParallelGeometry | FanGeometry | VectorGeometry2D
+    ) -> None:
         points, directions = geometry.rays()
         matrix = intersection_matrix(points.reshape(-1, 2), directions.reshape(-1, 2), grid)
         super().__init__(matrix, grid.shape, geometry.shape)
-        self.grid, self.geometry = grid, geometry
+        self.grid = grid
 
 
 class ParallelBeam2D(_Projector2D):
@@ -116,10 +120,11 @@ class ParallelBeam2D(_Projector2D):
 
     def __init__(self, grid: ImageGrid, geometry: ParallelGeometry) -> None:
         super().__init__(grid, geometry)
+        self.geometry = geometry
 
 
 class FanBeam2D(_Projector2D):
-    """Line integrals of an image along rays from a point source to a flat detector.
+    """Line integrals of an image along rays from a point source to a flat or curved detector.
 
     Args:
         grid: Image shape (rows, columns) and pixel size in mm; x is in 1/mm.
@@ -133,3 +138,26 @@ class FanBeam2D(_Projector2D):
         # a ray is a whole line here: what lies behind the source would be counted too
         check_source(geometry.source_to_axis, grid)
         super().__init__(grid, geometry)
+        self.geometry = geometry
+
+
+class VectorBeam2D(_Projector2D):
+    """Line integrals of an image along rays that are given for every view.
+
+    Args:
+        grid: Image shape (rows, columns) and pixel size in mm; x is in 1/mm.
+        geometry: Emitter and detector of every view; y has shape (views, detectors) and no unit.
+
+    Raises:
+        ValueError: If a source lies in the circle about the image, or sends rays away from it.
+    """
+
+    def __init__(self, grid: ImageGrid, geometry: VectorGeometry2D) -> None:
+        if geometry.kind == "fan":
+            check_source(float(np.linalg.norm(geometry.emitter, axis=1).min()), grid)
+            sources, directions = geometry.rays()
+            # a ray is a whole line here: what lies behind the source would be counted too
+            if not ((sources * directions).sum(-1) < 0).all():
+                raise ValueError("VectorBeam2D: a ray leads away from the image")
+        super().__init__(grid, geometry)
+        self.geometry = geometry

@@ -17,7 +17,7 @@ class VolumeGrid:
 
     Voxel (slice k, row i, column j) has its centre at x = (j - (columns - 1) / 2) * dx,
     y = ((rows - 1) / 2 - i) * dy and z = (k - (slices - 1) / 2) * dz: a slice lies in x and y as an
-    :class:`ImageGrid` does.
+    :class:`~operators.ct.geometry.ImageGrid` does.
 
     Args:
         shape: (slices, rows, columns).

@@ -1,11 +1,14 @@
-"""Magnetic resonance imaging: Cartesian sampling and coil sensitivities."""
+"""Magnetic resonance imaging: Cartesian sampling, coil sensitivities and their noise."""
 
 from operators.mri.cartesian import CartesianMRI, DynamicMRI, SingleCoilDynamicMRI, SingleCoilMRI
 from operators.mri.channels import compression_matrix, mix_channels, noise_covariance, prewhiten
 from operators.mri.coils import birdcage_maps, calibration_region, estimate_maps
+from operators.mri.densities import random_points, variable_density_lines, variable_density_points
 from operators.mri.espirit import EspiritMaps, espirit_maps
 from operators.mri.espirit_sigpy import sigpy_espirit_maps
+from operators.mri.lattices import caipirinha_lattice, sheared_lines
 from operators.mri.masks import cartesian_lines, equispaced_lines
+from operators.mri.poisson_disc import poisson_disc_points
 
 __all__ = [
     "CartesianMRI",
@@ -14,6 +17,7 @@ __all__ = [
     "SingleCoilDynamicMRI",
     "SingleCoilMRI",
     "birdcage_maps",
+    "caipirinha_lattice",
     "calibration_region",
     "cartesian_lines",
     "compression_matrix",
@@ -22,6 +26,11 @@ __all__ = [
     "estimate_maps",
     "mix_channels",
     "noise_covariance",
+    "poisson_disc_points",
     "prewhiten",
+    "random_points",
+    "sheared_lines",
     "sigpy_espirit_maps",
+    "variable_density_lines",
+    "variable_density_points",
 ]

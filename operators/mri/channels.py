@@ -17,8 +17,8 @@ def noise_covariance(samples: Tensor) -> Tensor:
         samples: Complex noise (coils, n), n at least the number of coils.
 
     Returns:
-        Hermitian (coils, coils): :math:`E[\eta \eta^H]`, twice the variance of the real parts on
-        its diagonal.
+        The Hermitian matrix (coils, coils) :math:`E[\eta \eta^H]`, on its diagonal twice the
+        variance of the real parts.
 
     Raises:
         ValueError: If the samples are not complex, 2D and finite, or fewer than the coils, for

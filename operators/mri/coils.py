@@ -32,7 +32,7 @@ def birdcage_maps(shape: Sequence[int], num_coils: int) -> Tensor:
         num_coils: C, at least 1.
 
     Returns:
-        complex64 maps (num_coils, *shape) with root sum of squares 1 in every pixel.
+        complex64 maps ``(num_coils, *shape)`` with root sum of squares 1 in every pixel.
 
     Raises:
         ValueError: If the shape is not 2D or 3D and positive or num_coils is less than 1.

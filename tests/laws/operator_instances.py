@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
 import scipy.sparse
 import torch
 from torch import Tensor
@@ -10,6 +13,7 @@ from operators import (
     Blur,
     CartesianMRI,
     Composition,
+    DetectorShift,
     Diagonal,
     Downsample,
     DynamicMRI,
@@ -20,19 +24,27 @@ from operators import (
     ImageGrid,
     LinearOperator,
     Mask,
+    MatrixFreeBeam2D,
     ParallelBeam2D,
     ParallelGeometry,
+    RandomProjection,
     RealToComplex,
     ReflectiveBlur,
+    Resample,
     Scaled,
     SingleCoilDynamicMRI,
     SingleCoilMRI,
+    SpaceVaryingBlur,
     SparseOperator,
     Stack,
+    StructuredRandomProjection,
     Sum,
+    VectorBeam2D,
+    Whitening,
     birdcage_maps,
     cartesian_lines,
     gaussian_psf,
+    interpolation_weights,
 )
 
 
@@ -66,13 +78,34 @@ def _offset_parallel(grid: ImageGrid) -> ParallelBeam2D:
     return ParallelBeam2D(grid, ParallelGeometry((0.0, 0.4, 2.0), 7, 1.1, 0.3))
 
 
-def _fan(grid: ImageGrid, num_views: int) -> FanBeam2D:
+def _fan(grid: ImageGrid, num_views: int, **detector: Any) -> FanBeam2D:
     distances = {"source_to_axis": 9.0, "source_to_detector": 14.0}
-    return FanBeam2D(grid, FanGeometry.covering(grid, num_views, **distances))
+    return FanBeam2D(grid, FanGeometry.covering(grid, num_views, **distances, **detector))
+
+
+def _vectors(projector: ParallelBeam2D | FanBeam2D) -> VectorBeam2D:
+    return VectorBeam2D(projector.grid, projector.geometry.vectors())
+
+
+def _matrix_free_fan(grid: ImageGrid) -> MatrixFreeBeam2D:
+    distances = {"source_to_axis": 6.0, "source_to_detector": 9.0}
+    operator = MatrixFreeBeam2D(grid, FanGeometry((0.3, 2.0), 3, 1.9, 0.1, **distances))
+    # interpreted where there is no GPU: see conftest
+    return operator if os.environ["TRITON_INTERPRET"] == "1" else operator.to("cuda")
 
 
 def _sparse(*shape: int) -> scipy.sparse.csr_matrix:
     return scipy.sparse.csr_matrix((_psf(*shape) * _mask(*shape)).numpy())
+
+
+def _space_varying(boundary: str) -> SpaceVaryingBlur:
+    weights = interpolation_weights([[1.0, 3.0], [0.5, 2.0, 4.0]], (5, 6))
+    return SpaceVaryingBlur(_psf(6, 3, 2), weights, boundary)
+
+
+def _covariance(size: int) -> Tensor:
+    factor = torch.randn(size, size, generator=_generator(7), dtype=torch.complex128)
+    return factor @ factor.mH + torch.eye(size)
 
 
 def instances() -> dict[str, LinearOperator]:
@@ -99,6 +132,24 @@ def instances() -> dict[str, LinearOperator]:
         "downsample-bicubic": Downsample((8, 12), 4),
         "downsample-lanczos": Downsample((6, 9), 3, "lanczos3"),
         "downsample-slices": Downsample((6, 4, 3), (2, 1, 1), "box"),
+        "space-varying-circular": _space_varying("circular"),
+        "space-varying-reflective": _space_varying("reflective"),
+        "space-varying-3d": SpaceVaryingBlur(_psf(2, 2, 3, 1), _psf(2, 3, 4, 2), "reflective"),
+        "resample-down": Resample((7, 9), (5, 4)),
+        "resample-up": Resample((4, 5), (7, 6), "lanczos3"),
+        "resample-mixed": Resample((5, 3, 6), (3, 5, 6), "linear"),
+        "resample-area": Resample((7, 4), (5, 6), "box"),
+        "random-projection": RandomProjection((3, 4), 7, generator=_generator(8)),
+        "structured-projection": StructuredRandomProjection((4, 5), 9, generator=_generator(9)),
+        "structured-projection-odd": StructuredRandomProjection((7,), 7, generator=_generator(9)),
+        "structured-projection-complex": StructuredRandomProjection(
+            (3, 5), 8, generator=_generator(9), complex_valued=True
+        ),
+        "whitening": Whitening(_covariance(3), (3, 5), complex_valued=True),
+        "whitening-real": Whitening(_covariance(4).real, (2, 4), -1),
+        "whitening-real-of-complex": Whitening(
+            _covariance(3).real, (3, 2, 2), -3, complex_valued=True
+        ),
         "differences": FiniteDifferences((3, 4, 5), 2),
         "differences-complex": FiniteDifferences((4, 1), complex_valued=True),
         "mri-columns": lines,
@@ -122,6 +173,13 @@ def instances() -> dict[str, LinearOperator]:
         "ct-fan": _fan(grid, 4),
         "ct-parallel-anisotropic": _offset_parallel(ImageGrid((3, 6), (2.0, 0.5))),
         "ct-fan-anisotropic": _fan(ImageGrid((6, 3), (0.7, 1.6)), 3),
+        "ct-fan-curved": _fan(ImageGrid((4, 5)), 3, detector="curved"),
+        "ct-fan-tilted": _fan(ImageGrid((4, 5)), 3, detector_tilt=0.2),
+        "ct-vectors-parallel": _vectors(_offset_parallel(ImageGrid((4, 3)))),
+        "ct-vectors-fan": _vectors(_fan(grid, 3)),
+        "ct-fan-matrix-free": _matrix_free_fan(ImageGrid((2, 3), (1.2, 0.9))),
+        "detector-shift": DetectorShift((3, 7), 0.8, 1.3),
+        "detector-shift-whole": DetectorShift((2, 2, 4), -1.0, 0.5),
         "sparse": SparseOperator(_sparse(7, 6), (2, 3), (7,)),
         "composition": Composition(Downsample((4, 6), 2), ReflectiveBlur(_psf(3, 3), (4, 6))),
         "composition-real-mri": lines @ RealToComplex((6, 8)),

@@ -7,7 +7,14 @@ import torch
 
 import operators
 from operators import LinearOperator, SVDOperator
-from operators.testing import LAWS, SVD_LAWS, check_operator, dot_test, to_dense
+from operators.testing import (
+    LAWS,
+    SVD_LAWS,
+    check_operator,
+    dot_test,
+    random_input,
+    to_dense,
+)
 from tests.laws.operator_instances import instances
 
 INSTANCES = instances()
@@ -53,7 +60,7 @@ def test_dense_matrices_agree(operator):
         torch.testing.assert_close(to_dense(operator.H), dense.mH, rtol=0, atol=MATRIX_TOLERANCE)
     gram = dense.mH @ dense
     expected = gram if operator.in_complex else gram.real
-    x = torch.eye(dense.shape[1], dtype=expected.dtype)
+    x = torch.eye(dense.shape[1], dtype=expected.dtype, device=dense.device)
     actual = operator.normal(x.reshape(-1, *operator.in_shape)).reshape(x.shape)
     torch.testing.assert_close(actual.mT, expected, rtol=0, atol=MATRIX_TOLERANCE)
 
@@ -70,8 +77,7 @@ def test_dtype_conversion_keeps_complex_constants(operator, generator):
     name = next(k for k, v in INSTANCES.items() if v is operator)
     converted = instances()[name].to(torch.float32).to(torch.float64)
     check = instances()[name].to(torch.float32)
-    dtype = torch.complex64 if operator.in_complex else torch.float32
-    x = torch.randn(operator.in_shape, generator=generator, dtype=dtype)
+    x = random_input(operator, generator, torch.float32)
     torch.testing.assert_close(check(x), operator(x))
     wide = x.to(torch.complex128 if operator.in_complex else torch.float64)
     torch.testing.assert_close(converted(wide), operator(wide), rtol=1e-5, atol=1e-5)

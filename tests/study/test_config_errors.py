@@ -61,6 +61,42 @@ def test_noise_that_does_not_go_with_the_operator(config, refusal) -> None:
     assert "transmission is for CT" in refusal(config)
 
 
+@pytest.mark.parametrize("kind", ["poisson-gaussian", "rician"])
+def test_noise_of_images_is_not_for_kspace(config, refusal, kind) -> None:
+    levels = {"rician": {"level": 0.1}, "poisson-gaussian": {"counts": 10, "readout": 1}}
+    config["operator"] = {"kind": "mri-cartesian"}
+    config["noise"] = {"kind": kind, **levels[kind]}
+    assert f"{kind} is for real measurements, not for k-space" in refusal(config)
+
+
+def test_rician_noise_is_not_for_sinograms(config, refusal) -> None:
+    config["noise"] = {"kind": "rician", "level": 0.1}
+    assert "rician is for magnitude images, not for sinograms" in refusal(config)
+
+
+def test_sigma_and_psf_together(config, refusal) -> None:
+    config["operator"] = {"kind": "blur", "sigma": 1, "psf": {"kind": "defocus"}}
+    assert refusal(config) == "operator: give a sigma or a psf, not both"
+
+
+def test_wrong_sigma_of_a_blur(config, refusal) -> None:
+    config["operator"] = {"kind": "blur", "sigma": -1}
+    assert refusal(config).startswith("operator.psf.sigma: ")
+
+
+@pytest.mark.parametrize(
+    ("psf", "key"),
+    [
+        ({"kind": "motion", "length": 40}, "length"),
+        ({"kind": "motion", "length": 40, "persistence": 5}, "length"),
+        ({"kind": "defocus", "radius": 20}, "radius"),
+    ],
+)
+def test_psf_larger_than_the_image(config, refusal, psf, key) -> None:
+    config["operator"] = {"kind": "blur", "psf": psf}
+    assert refusal(config).startswith(f"operator.psf.{key}: the image is (32, 32), got ")
+
+
 def test_baseline_of_another_operator(config, refusal) -> None:
     config["baselines"] = ["zero_filled"]
     assert refusal(config) == "baselines: zero_filled does not invert ct-parallel"

@@ -171,11 +171,33 @@ def test_output_lies_where_the_input_does(config, run, nifti_ct) -> None:
         {"kind": "inpainting", "mask": {"kind": "box", "side": 8}},
         {"kind": "blur", "sigma": 1},
         {"kind": "blur", "sigma": 1, "boundary": "reflective"},
+        {"kind": "blur", "psf": {"kind": "motion", "length": 5, "angle": 0.5}},
+        {"kind": "blur", "psf": {"kind": "motion", "length": 5, "persistence": 3}},
+        {"kind": "blur", "psf": {"kind": "defocus", "radius": 2}, "boundary": "reflective"},
         {"kind": "downsample", "factor": 4},
     ],
 )
 def test_every_operator_runs_with_its_baselines(config, run, operator) -> None:
     _, metrics = run({**config, "operator": operator})
+    assert np.isfinite(list(metrics.values())).all()
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        {"kind": "poisson", "counts": 100},
+        {"kind": "poisson-gaussian", "counts": 100, "readout": 2},
+        {"kind": "rician", "level": 0.02},
+    ],
+)
+@pytest.mark.parametrize(
+    ("operator", "sampler"), [("blur", "red-diff"), ("downsample", "diffpir"), ("blur", "dds")]
+)
+def test_every_noise_of_images_runs(config, run, noise, operator, sampler) -> None:
+    config["operator"], config["noise"] = {"kind": operator}, noise
+    if sampler != "red-diff":
+        config["baselines"] = []
+    _, metrics = run({**config, "sampler": {"kind": sampler, "num_steps": 3}})
     assert np.isfinite(list(metrics.values())).all()
 
 

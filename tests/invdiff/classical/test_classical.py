@@ -1,11 +1,13 @@
 import math
 
 import pytest
+import scipy.sparse
 import torch
 
 from invdiff.classical import (
     cg_sense,
     fbp,
+    fdk,
     interpolate,
     least_squares,
     total_variation,
@@ -28,7 +30,15 @@ from operators import (
     cartesian_lines,
     gaussian_psf,
 )
-from operators.ct import ImageGrid, ParallelBeam2D, ParallelGeometry
+from operators.ct import (
+    ConeGeometry,
+    ImageGrid,
+    ParallelBeam2D,
+    ParallelGeometry,
+    SparseOperator,
+    VolumeGrid,
+    feldkamp,
+)
 
 SIZE = 48
 
@@ -133,6 +143,20 @@ def test_fbp_finds_the_attenuation(phantom, generator):
     assert psnr(fbp(likelihood), phantom, data_range=1.0).item() > 20
 
 
+def test_fdk_takes_the_scan_of_the_operator(generator):
+    """Whatever the projector, its line integrals are what is inverted."""
+    grid = VolumeGrid((2, 4, 4))
+    geometry = ConeGeometry.covering(grid, 6, source_to_axis=20.0, source_to_detector=30.0)
+    size = math.prod(geometry.shape), math.prod(grid.shape)
+    operator = SparseOperator(scipy.sparse.csr_matrix(size), grid.shape, geometry.shape)
+    operator.grid, operator.geometry = grid, geometry
+    noise = TransmissionNoise(1e4)
+    y = noise.sample(torch.rand(3, *geometry.shape, generator=generator), generator=generator)
+    likelihood = Likelihood(operator, noise, y)
+    expected = feldkamp(grid, geometry, likelihood.target, "ramp")
+    torch.testing.assert_close(fdk(likelihood, window="ramp"), expected)
+
+
 def test_zero_filling_is_the_adjoint(phantom, generator):
     likelihood = measured(mri(generator), GaussianNoise(0.01), phantom, generator)
     expected = likelihood.operator.adjoint(likelihood.y)
@@ -152,6 +176,6 @@ def test_interpolation_keeps_a_ramp_in_place(generator):
 
 def test_each_method_refuses_other_operators(phantom, generator):
     likelihood = measured(Mask(phantom > -1), GaussianNoise(1.0), phantom, generator)
-    for method in (fbp, zero_filled, cg_sense, interpolate):
+    for method in (fbp, fdk, zero_filled, cg_sense, interpolate):
         with pytest.raises(ValueError, match=r"expected a .* got Mask"):
             method(likelihood)

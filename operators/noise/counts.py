@@ -1,8 +1,7 @@
-"""How measurements scatter about the clean ones: draws, log densities, Gaussian surrogates."""
+"""Photon counts: of emission, and behind an absorber."""
 
 from __future__ import annotations
 
-import abc
 import math
 from dataclasses import dataclass
 
@@ -10,80 +9,11 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from operators.noise.base import NoiseModel, poisson_draws, require_positive
+
 # E[log rate] and 1 / Var[log rate] for zero counts under Jeffreys' prior: psi(1/2), 1 / psi'(1/2)
 _ZERO_COUNT = 0.5
 _ZERO_COUNT_PRECISION = 2 / math.pi**2
-
-
-class NoiseModel(abc.ABC):
-    """Distribution of y given the clean measurement A x, independent over its entries."""
-
-    @abc.abstractmethod
-    def sample(self, clean: Tensor, *, generator: torch.Generator) -> Tensor:
-        """Draw y for a clean measurement of any shape; drawn on the generator's device."""
-
-    @abc.abstractmethod
-    def log_prob(self, y: Tensor, clean: Tensor) -> Tensor:
-        """Return the normalised log density of each entry, real, in the broadcast shape.
-
-        The caller sums over the trailing axes of its operator. Differentiable in clean.
-        """
-
-    @abc.abstractmethod
-    def quadratic(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        r"""Return (target, precision) of the Gaussian surrogate of the likelihood in A x.
-
-        .. math:: -\log p(y | x) \approx \tfrac12 \sum_i w_i \, |(A x)_i - t_i|^2 + \text{const}
-
-        The precision is real and broadcasts against the target.
-        """
-
-    def check(self, y: Tensor) -> None:
-        """Raise ``ValueError`` naming the first entry that cannot have been measured."""
-        self._refuse(y, ~torch.isfinite(y), "is not finite")
-
-    def _refuse(self, v: Tensor, bad: Tensor, reason: str) -> None:
-        if bad.any():
-            position = tuple(bad.nonzero()[0].tolist())
-            raise ValueError(
-                f"{type(self).__name__}: value {v[position].item()} at {position} {reason}"
-            )
-
-
-@dataclass(frozen=True)
-class GaussianNoise(NoiseModel):
-    """y = A x + sigma n with standard normal n.
-
-    Args:
-        sigma: Standard deviation in the unit of y; for complex y, of the real and of the
-            imaginary part each.
-
-    Raises:
-        ValueError: If sigma is not positive and finite.
-    """
-
-    sigma: float
-
-    def __post_init__(self) -> None:
-        _require_positive("GaussianNoise: sigma", self.sigma)
-
-    @override
-    def sample(self, clean: Tensor, *, generator: torch.Generator) -> Tensor:
-        noise = _normal(clean.shape, clean.dtype, generator)
-        return clean + self.sigma * noise.to(clean.device)
-
-    @override
-    def log_prob(self, y: Tensor, clean: Tensor) -> Tensor:
-        residual = (y - clean) / self.sigma
-        degrees, squared = 1, residual**2
-        if residual.is_complex():  # two independent normals
-            degrees, squared = 2, residual.real**2 + residual.imag**2
-        return -squared / 2 - degrees * (math.log(self.sigma) + math.log(2 * math.pi) / 2)
-
-    @override
-    def quadratic(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (y, 1 / sigma^2): exact."""
-        return y, torch.tensor(self.sigma**-2, dtype=y.dtype.to_real(), device=y.device)
 
 
 class _CountNoise(NoiseModel):
@@ -110,13 +40,13 @@ class PoissonNoise(_CountNoise):
     gain: float
 
     def __post_init__(self) -> None:
-        _require_positive("PoissonNoise: gain", self.gain)
+        require_positive("PoissonNoise: gain", self.gain)
 
     @override
     def sample(self, clean: Tensor, *, generator: torch.Generator) -> Tensor:
         """Draw y; ``ValueError`` where clean is negative or not finite."""
         self.check(clean)
-        return _poisson(self.gain * clean, generator) / self.gain
+        return poisson_draws(self.gain * clean, generator) / self.gain
 
     @override
     def log_prob(self, y: Tensor, clean: Tensor) -> Tensor:
@@ -155,7 +85,7 @@ class TransmissionNoise(_CountNoise):
     photons: float
 
     def __post_init__(self) -> None:
-        _require_positive("TransmissionNoise: photons", self.photons)
+        require_positive("TransmissionNoise: photons", self.photons)
 
     @override
     def sample(self, clean: Tensor, *, generator: torch.Generator) -> Tensor:
@@ -163,7 +93,7 @@ class TransmissionNoise(_CountNoise):
         if clean.is_complex():
             raise ValueError(f"TransmissionNoise: expected a real tensor, got {clean.dtype}")
         self._refuse(clean, ~torch.isfinite(clean), "is not finite")
-        return _poisson(self.photons * torch.exp(-clean), generator)
+        return poisson_draws(self.photons * torch.exp(-clean), generator)
 
     @override
     def log_prob(self, y: Tensor, clean: Tensor) -> Tensor:
@@ -184,19 +114,3 @@ class TransmissionNoise(_CountNoise):
         """
         log_rate = torch.digamma(y.clamp(min=_ZERO_COUNT))
         return math.log(self.photons) - log_rate, y.clamp(min=_ZERO_COUNT_PRECISION)
-
-
-def _require_positive(name: str, value: float) -> None:
-    if not 0 < value < math.inf:
-        raise ValueError(f"{name} must be positive and finite, got {value}")
-
-
-def _normal(shape: torch.Size, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
-    """Draw standard normals; for a complex dtype real and imaginary part each."""
-    parts = (*shape, 2) if dtype.is_complex else tuple(shape)
-    draws = torch.randn(parts, generator=generator, dtype=dtype.to_real(), device=generator.device)
-    return torch.view_as_complex(draws) if dtype.is_complex else draws
-
-
-def _poisson(rate: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.poisson(rate.to(generator.device), generator=generator).to(rate.device)

@@ -1,0 +1,28 @@
+"""How measurements scatter about the clean ones: draws, log densities, Gaussian surrogates."""
+
+from operators.noise.base import NoiseModel
+from operators.noise.correlated import (
+    CorrelatedGaussianNoise,
+    Prewhitened,
+    Whitening,
+    estimate_covariance,
+    prewhitened,
+)
+from operators.noise.counts import PoissonNoise, TransmissionNoise
+from operators.noise.gaussian import GaussianNoise
+from operators.noise.poisson_gaussian import PoissonGaussianNoise
+from operators.noise.rician import RicianNoise
+
+__all__ = [
+    "CorrelatedGaussianNoise",
+    "GaussianNoise",
+    "NoiseModel",
+    "PoissonGaussianNoise",
+    "PoissonNoise",
+    "Prewhitened",
+    "RicianNoise",
+    "TransmissionNoise",
+    "Whitening",
+    "estimate_covariance",
+    "prewhitened",
+]
