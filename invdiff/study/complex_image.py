@@ -12,11 +12,12 @@ from operators.fourier import fft, ifft
 
 __all__ = ["body_region", "imaginary_std", "smooth_phase"]
 
-# reach of the low-pass filter in k-space, in cycles per field of view: phase that is smoother than
-# this goes into the coil maps
-_REACH = 24
-# standard deviation of the imaginary part that is left, over the magnitude and over its maximum
-_PHASE_ERROR, _PHASE_FLOOR = 0.05, 0.005
+# reach of low-pass filters in k-space, in cycles per field of view: phase that is smoother than
+# the first goes into the coil maps, and what is imaginary up to the second says how much is left
+_REACH, _FINE_REACH = 24, 48
+# width of the average of what is left in pixels, and its least value, over the magnitude and over
+# its maximum
+_BLUR, _PHASE_ERROR, _PHASE_FLOOR = 4.0, 0.02, 0.003
 # a body is what is brighter than this share of the robust maximum, and its surroundings in pixels
 _BODY_SHARE, _BODY_MARGIN = 0.1, 4
 _PERCENTILE = 99.7
@@ -28,19 +29,25 @@ def smooth_phase(image: Tensor) -> Tensor:
     Args:
         image: Complex (height, width).
     """
-    factor = _low_pass(image).sgn()
+    factor = _low_pass(image, _REACH).sgn()
     return torch.where(factor == 0, torch.ones_like(factor), factor)
 
 
 def imaginary_std(image: Tensor) -> Tensor:
     """Return the spread of what is imaginary once the smooth phase is removed, per pixel.
 
-    In proportion to the low-resolution magnitude: an error of the phase turns so much of it.
+    The root mean square of what a coarse image shows of it in the neighbourhood, as fat and vessels
+    have a phase of their own; and a little in proportion to the magnitude, since an error of the
+    phase turns so much of it.
 
     Args:
-        image: Complex (height, width), scaled to a robust maximum of 1.
+        image: Complex (height, width), without its smooth phase, scaled to a robust maximum of 1.
     """
-    return _PHASE_ERROR * _low_pass(image).abs() + _PHASE_FLOOR
+    from scipy.ndimage import gaussian_filter
+
+    seen = _low_pass(image, _FINE_REACH).imag.cpu().numpy() ** 2
+    local = torch.from_numpy(gaussian_filter(seen, _BLUR)).to(image.device).clamp(min=0).sqrt()
+    return local + _PHASE_ERROR * _low_pass(image, _REACH).abs() + _PHASE_FLOOR
 
 
 def body_region(magnitude: Tensor) -> Tensor:
@@ -57,12 +64,12 @@ def body_region(magnitude: Tensor) -> Tensor:
     return torch.from_numpy(grown)
 
 
-def _low_pass(image: Tensor) -> Tensor:
-    rows, columns = (_taper(n).to(image.device) for n in image.shape)
+def _low_pass(image: Tensor, reach: float) -> Tensor:
+    rows, columns = (_taper(n, reach).to(image.device) for n in image.shape)
     return ifft(fft(image, (-2, -1)) * (rows[:, None] * columns), (-2, -1))
 
 
-def _taper(size: int) -> Tensor:
+def _taper(size: int, reach: float) -> Tensor:
     """Return a Hann window about the centre."""
-    position = (torch.arange(size) - size // 2) / min(_REACH, size / 2)
+    position = (torch.arange(size) - size // 2) / min(reach, size / 2)
     return torch.cos(math.pi / 2 * position.clamp(-1, 1)) ** 2

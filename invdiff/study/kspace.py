@@ -11,6 +11,7 @@ from torch import Tensor
 from invdiff.classical import cg_sense
 from invdiff.data import KSpace, crop_readout
 from invdiff.likelihood import Likelihood
+from invdiff.linalg import conjugate_gradient
 from invdiff.rng import derive_generator
 from invdiff.study.complex_image import body_region, imaginary_std, smooth_phase
 from invdiff.study.config import Experiment
@@ -35,6 +36,8 @@ from operators.mri.coils import low_resolution
 
 __all__ = ["estimate_sigma", "kspace_problem"]
 
+# conjugate gradient steps of the complex image that scale and phase are taken from
+_COARSE_STEPS = 10
 # share of the sampled locations, from the edge of k-space inwards, that are taken as noise
 _OUTER = 0.1
 # median absolute deviation of a standard normal
@@ -70,13 +73,13 @@ def kspace_problem(experiment: Experiment, kspace: KSpace, shape: tuple[int, int
     scan, is_complex = _scan(experiment, kspace, choices), choices.image == "complex"
     field = scan.split.training.shape
     identity = Identity(field, complex_valued=True) if is_complex else RealToComplex(field)
-    coarse = cg_sense(scan.likelihood(scan.split.training, identity, 1.0))
+    coarse = _coarse_image(scan.likelihood(scan.split.training, identity, 1.0))
     units = relative_units(coarse.abs().numpy(), experiment.input.describe())
     std: Tensor | None = None
     if is_complex:
         phase = smooth_phase(coarse)
         scan = scan._replace(maps=scan.maps * phase)
-        std = imaginary_std(coarse / units.scale)
+        std = imaginary_std(coarse * phase.conj() / units.scale)
     centre = Centre(shape, tuple(field), complex_valued=is_complex)
     image_map = identity @ centre
     padded = Centre(shape, tuple(field)).adjoint
@@ -99,6 +102,20 @@ def kspace_problem(experiment: Experiment, kspace: KSpace, shape: tuple[int, int
         body=padded(scan.body.float()) > 0,
         coils=CoilData(scan.data / units.scale, training, scan.maps),
         held_out=_held_out(scan, image_map, units.scale),
+    )
+
+
+def _coarse_image(likelihood: Likelihood) -> Tensor:
+    """Return the image that scale and phase are taken from."""
+    if not likelihood.operator.in_complex:
+        return cg_sense(likelihood)
+    # with twice the unknowns few steps explain the data, and the discrepancy principle would end
+    # before the phase is resolved
+    return conjugate_gradient(
+        likelihood.weighted_normal,
+        likelihood.weighted_adjoint,
+        num_dims=2,
+        num_steps=_COARSE_STEPS,
     )
 
 
