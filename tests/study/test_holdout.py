@@ -11,7 +11,7 @@ import torch
 from invdiff.likelihood import Likelihood
 from invdiff.rng import derive_generator
 from invdiff.study import baselines
-from invdiff.study.complex_image import body_region, smooth_phase
+from invdiff.study.complex_image import body_region, imaginary_std, smooth_phase
 from invdiff.study.holdout import HoldoutConfig, heldout_nrmse, noise_floor, split_samples
 from invdiff.study.load import parse_experiment
 from invdiff.study.problem import build_problem
@@ -19,6 +19,11 @@ from operators import CartesianMRI, GaussianNoise, birdcage_maps, calibration_re
 from operators.fourier import fft
 
 SHAPE = (32, 30)
+
+
+@pytest.fixture(autouse=True)
+def _few_weights(monkeypatch) -> None:
+    monkeypatch.setattr(baselines, "_WEIGHTS", (0.25, 1.0))
 
 
 @pytest.fixture
@@ -97,9 +102,10 @@ def test_noise_floor_is_the_error_of_the_true_image(generator) -> None:
     assert float(heldout_nrmse(likelihood, image)) == pytest.approx(floor, rel=0.02)
 
 
-def test_held_out_samples_enter_nothing(measured, kspace, prior_folder, tmp_path) -> None:
+def test_held_out_samples_enter_nothing(measured, kspace, tmp_path) -> None:
     """The whole problem is the same to the bit, whatever the held-out samples are."""
-    experiment = parse_experiment(measured)
+    noise = {"kind": "gaussian", "sigma": "estimate"}
+    experiment = parse_experiment({**measured, "noise": noise})
     problem = build_problem(experiment, (32, 32))
     used = problem.coils.mask.numpy()
     held = (kspace != 0).any(0) & ~used
@@ -107,6 +113,7 @@ def test_held_out_samples_enter_nothing(measured, kspace, prior_folder, tmp_path
     np.save(tmp_path / "kspace.npy", np.where(held, 100 * kspace, kspace))
     other = build_problem(experiment, (32, 32))
     assert other.units == problem.units
+    assert other.likelihood.noise == problem.likelihood.noise
     assert other.likelihood.y.equal(problem.likelihood.y)
     x = torch.ones(32, 32, dtype=torch.complex64)
     assert other.likelihood.operator(x).equal(problem.likelihood.operator(x))
@@ -185,6 +192,16 @@ def test_smooth_phase_is_found(generator) -> None:
     found = smooth_phase(disc * phase)[disc > 0]
     # in radians; only the edge of the disc is blurred
     assert (found / phase[disc > 0]).angle().abs().max() < 0.1
+
+
+def test_imaginary_part_is_expected_where_it_is_seen() -> None:
+    rows, columns = torch.meshgrid(*(torch.arange(64.0) - 32,) * 2, indexing="ij")
+    patch = torch.exp(-((rows - 10) ** 2 + columns**2) / 2 / 8**2)
+    std = imaginary_std(torch.complex(torch.ones(64, 64), 0.3 * patch))
+    # the average over some pixels lowers the peak a little
+    assert 0.24 < float(std[42, 32]) < 0.33
+    # nothing is seen far away: 2 % of the magnitude and a floor of 0.3 %
+    assert float(std[8, 32]) == pytest.approx(0.023, abs=0.003)
 
 
 def test_body_has_no_holes_and_a_margin() -> None:
