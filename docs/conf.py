@@ -23,6 +23,7 @@ bibtex_reference_style = "author_year"
 
 autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_member_order = "bysource"
+autodoc_mock_imports = ["astra"]  # an extra that the pages don't need
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 # the kernels' compiler is not needed to read their documentation
@@ -38,7 +39,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(Tensor|Any|Array|Path|Iterator|Callable|Sequence|Mapping|Literal|Generator)"),
     ("py:.*", r"(int|float|bool|str|complex|tuple|list|dict|None|object|ABC|Protocol|optional)"),
     # what a signature names and no page holds: private bases, type variables, aliases
-    ("py:.*", r"(.*\._\w+|.*\.Kind|Window|(.*\.)?MapPhase|dict\[str)"),
+    ("py:.*", r"(.*\._\w+|.*\.Kind|Backend|Window|(.*\.)?MapPhase|dict\[str)"),
     ("py:.*", r"(ValueError|TypeError|AssertionError|RuntimeWarning|NamedTuple|Module|dtype)"),
 ]
 

@@ -14,9 +14,10 @@ from operators.base import LinearOperator, ShapedModule
 class NonlinearOperator(ShapedModule, abc.ABC):
     r"""Differentiable map F with its Jacobian J(x) and the adjoint of that, without autograd.
 
-    Any leading batch dimensions go through as one call, as for :class:`LinearOperator`. The inner
-    product is the real one, :math:`\langle u, v \rangle = \mathrm{Re} \sum \bar u v`, for complex
-    x as well: F need not be holomorphic.
+    Any leading batch dimensions go through as one call, as for
+    :class:`~operators.base.LinearOperator`. The inner product is the real one,
+    :math:`\langle u, v \rangle = \mathrm{Re} \sum \bar u v`, for complex x as well: F need not be
+    holomorphic.
 
     Args:
         in_shape: Trailing shape of x.

@@ -59,7 +59,7 @@ class SpaceVaryingBlur(LinearOperator):
         # one PSF after the other, so that memory does not grow with their number
         for weight, transfer in self._terms(x):
             extended = self._border.extended(weight * x)
-            spectrum = spectrum + transfer * torch.fft.rfftn(extended, dim=self._dims)
+            spectrum = torch.addcmul(spectrum, transfer, torch.fft.rfftn(extended, dim=self._dims))
         total = torch.fft.irfftn(spectrum, s=self._border.shape, dim=self._dims)
         return self._border.cropped(total)
 
@@ -70,7 +70,7 @@ class SpaceVaryingBlur(LinearOperator):
             part = torch.fft.irfftn(
                 transfer.conj() * spectrum, s=self._border.shape, dim=self._dims
             )
-            image = image + weight * self._border.folded(part)
+            image = torch.addcmul(image, weight, self._border.folded(part))
         return image
 
     def _terms(self, v: Tensor) -> list[tuple[Tensor, Tensor]]:

@@ -9,12 +9,14 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from invdiff.bench.contender import Contender, Unavailable
 from invdiff.bench.setups import BlurSetup, MRISetup, ScanSetup
-from operators import FanGeometry
+from operators import ConeGeometry, FanGeometry, VolumeGrid, to_astra_vectors
 
 __all__ = [
+    "astra_cone",
     "astra_scan",
     "deepinv_blur",
     "deepinv_mri",
@@ -59,6 +61,21 @@ def astra_scan(setup: ScanSetup, model: Literal["linear", "strip", "line"]) -> C
         lambda y: np.stack([projector.BP(sinogram) for sinogram in y]),
         setup.x.numpy(),
     )
+
+
+def astra_cone(grid: VolumeGrid, geometry: ConeGeometry, x: Tensor) -> Contender:
+    """ASTRA's cone beam on a GPU, whose back-projector is not the adjoint of its projector."""
+    if x.device.type != "cuda":
+        raise Unavailable("needs CUDA")
+    astra = imported("astra")
+    (slices, rows, columns), size = grid.shape, grid.voxel_size
+    if len(set(size)) != 1:
+        raise Unavailable("cubic voxels only")
+    volume = astra.create_vol_geom(rows, columns, slices)
+    vectors = to_astra_vectors(geometry) / size[0]
+    scan = astra.create_proj_geom("cone_vec", *geometry.detector_shape, vectors)
+    projector = astra.OpTomo(astra.create_projector("cuda3d", scan, volume))
+    return Contender.of("ASTRA CUDA", projector.FP, projector.BP, x.cpu().numpy())
 
 
 def deepinv_scan(setup: ScanSetup) -> Contender:

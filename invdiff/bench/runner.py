@@ -9,7 +9,8 @@ from statistics import median
 import torch
 from torch.utils.benchmark import Timer
 
-from invdiff.bench.cases import CASES, Case
+from invdiff.bench.case import Case
+from invdiff.bench.cases import CASES
 from invdiff.bench.contender import Contender, Unavailable, dot_error
 from invdiff.bench.machine import Machine
 
@@ -59,18 +60,17 @@ def bench_operators(
     Raises:
         ValueError: An unknown case, or no rounds.
     """
-    unknown = sorted(set(names) - set(CASES))
+    known = CASES[machine.device]
+    unknown = sorted(set(names) - set(known))
     if unknown or rounds < 1:
         raise ValueError(
-            f"bench: expected cases out of {', '.join(CASES)} and rounds >= 1, "
+            f"bench: expected cases out of {', '.join(known)} and rounds >= 1, "
             f"got {', '.join(unknown) or rounds}"
         )
     torch.set_num_threads(machine.threads)
-    for name in names or CASES:
+    for name in names or known:
         progress(name)
-        case = CASES[name](machine)
-        if case is not None:
-            yield from _rows(name, case, machine, rounds)
+        yield from _rows(name, known[name](machine), machine, rounds)
 
 
 def _rows(name: str, case: Case, machine: Machine, rounds: int) -> Iterator[Row]:

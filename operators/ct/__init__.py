@@ -12,8 +12,15 @@ from operators.ct.sparse import FanBeam2D, ParallelBeam2D, SparseOperator, Vecto
 from operators.ct.unknown_center import DetectorShift, UnknownCenterRadon
 from operators.ct.vectors2d import VectorGeometry2D
 from operators.ct.volume import ScanVectors, VolumeGrid
+from operators.ct.volume_projector import (
+    ConeBeam3D,
+    ParallelBeam3D,
+    ProjectionCost,
+    VolumeProjector,
+)
 
 __all__ = [
+    "ConeBeam3D",
     "ConeGeometry",
     "DetectorShift",
     "FanBeam2D",
@@ -21,8 +28,10 @@ __all__ = [
     "ImageGrid",
     "MatrixFreeBeam2D",
     "ParallelBeam2D",
+    "ParallelBeam3D",
     "ParallelGeometry",
     "ParallelGeometry3D",
+    "ProjectionCost",
     "ScanVectors",
     "SparseOperator",
     "UnknownCenterRadon",
@@ -30,6 +39,7 @@ __all__ = [
     "VectorGeometry2D",
     "VectorGeometry3D",
     "VolumeGrid",
+    "VolumeProjector",
     "feldkamp",
     "filtered_backprojection",
     "from_astra_vectors",

@@ -101,9 +101,10 @@ def _backprojected(
     across = x * math.cos(angle) + y[:, None] * math.sin(angle)
     depth = y[:, None] * math.cos(angle) - x * math.sin(angle)
     magnified = geometry.source_to_detector / (geometry.source_to_axis + depth)
-    up = (z - geometry.axial_position)[:, None, None] * magnified
-    shadow = _sampled(filtered, geometry, up, (across * magnified).expand_as(up))
-    return shadow * magnified.square().to(shadow)
+    # all that is as large as the volume is in the precision of the data
+    aside, enlarged = (across * magnified).to(filtered), magnified.to(filtered)
+    up = (z - geometry.axial_position).to(filtered)[:, None, None] * enlarged
+    return _sampled(filtered, geometry, up, aside) * enlarged.square()
 
 
 def _coordinates(grid: VolumeGrid) -> tuple[Array, Array, Array]:
@@ -125,19 +126,15 @@ def _upright(geometry: ConeGeometry, sinogram: Tensor) -> tuple[ConeGeometry, Te
 
 def _sampled(images: Tensor, geometry: ConeGeometry, v: Tensor, u: Tensor) -> Tensor:
     """Bilinear interpolation of ``(*lead, rows, columns)`` at positions in mm, zero outside."""
-    rows, columns = geometry.detector_positions()
-    dv, du = geometry.detector_spacing
     # in torch's coordinates -1 and 1 are the outer edges of the first and the last element
-    where = torch.stack(
-        [
-            (2 * (u - columns[0]) / du + 1) / len(columns) - 1,
-            (2 * (v - rows[0]) / dv + 1) / len(rows) - 1,
-        ],
-        dim=-1,
-    )
+    (rows, columns), (dv, du) = geometry.detector_positions(), geometry.detector_spacing
+    across = (2 * (u - columns[0]) / du + 1) / len(columns) - 1
+    upward = (2 * (v - rows[0]) / dv + 1) / len(rows) - 1
+    places = torch.broadcast_tensors(across, upward)  # type: ignore[no-untyped-call]
+    where = torch.stack(places, dim=-1)
     found = functional.grid_sample(
         images.reshape(1, -1, *images.shape[-2:]),
         where.flatten(0, -3)[None].to(images),
         align_corners=False,
     )
-    return found.reshape(*images.shape[:-2], *v.shape)
+    return found.reshape(*images.shape[:-2], *where.shape[:-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ import scipy.sparse as sp
 if TYPE_CHECKING:
     from operators.ct.geometry import Array, ImageGrid
 
-_RAYS_PER_BLOCK = 4096  # bounds the temporary arrays of the assembly to a few hundred MB
+_RAYS_PER_BLOCK = 1024  # bounds the temporary arrays of the assembly to tens of MB
 
 
 def intersection_matrix(points: Array, directions: Array, grid: ImageGrid) -> sp.csr_matrix:
@@ -28,10 +29,22 @@ def intersection_matrix(points: Array, directions: Array, grid: ImageGrid) -> sp
     Returns:
         CSR matrix (rays, rows * columns) in float32, row-major pixels.
     """
-    starts = range(0, len(points), _RAYS_PER_BLOCK)
-    blocks = [slice(s, s + _RAYS_PER_BLOCK) for s in starts]
-    parts = [_block(points[b], directions[b], grid) for b in blocks]
-    return sp.vstack(parts, format="csr")
+    # A ray meets fewer pixels than the grid has rows and columns. Filled in place, as joining the
+    # blocks would hold the matrix twice; what is never written takes no memory.
+    bound = len(points) * sum(grid.shape)
+    pixel, length = np.empty(bound, np.int32), np.empty(bound, np.float32)
+    start = np.zeros(len(points) + 1, np.int64)
+    for first in range(0, len(points), _RAYS_PER_BLOCK):
+        rays = slice(first, first + _RAYS_PER_BLOCK)
+        part = _block(points[rays], directions[rays], grid)
+        begin = start[first]
+        start[first + 1 : first + 1 + part.shape[0]] = begin + part.indptr[1:]
+        pixel[begin : begin + part.nnz] = part.indices
+        length[begin : begin + part.nnz] = part.data
+    for entries in (pixel, length):
+        entries.resize(start[-1], refcheck=False)
+    shape = (len(points), math.prod(grid.shape))
+    return sp.csr_matrix((length, pixel, start), shape=shape)
 
 
 def _block(points: Array, directions: Array, grid: ImageGrid) -> sp.csr_matrix:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import torch
 from torch import Tensor
+from typing_extensions import override
 
-from operators.base import LinearOperator
 from operators.ct.frames import RayFrames, ray_frames
 from operators.ct.geometry import Array, FanGeometry, ImageGrid, ParallelGeometry, check_source
 from operators.ct.volume import ScanVectors, VolumeGrid
+from operators.pair import MatchedPair
 
 
-class MatrixFreeBeam2D(LinearOperator):
+class MatrixFreeBeam2D(MatchedPair):
     """Line integrals as those of ParallelBeam2D and FanBeam2D, for scans too large to store.
 
     The weights are the same lengths, worked out on the GPU by Triton kernels (``pip install
@@ -32,7 +30,8 @@ class MatrixFreeBeam2D(LinearOperator):
         geometry: Views and detector; y has shape (views, detectors) and no unit.
 
     Raises:
-        ValueError: If the source of a fan would pass through the image; on application, if the
+        ValueError: If the source of a fan would pass through the image, or its detector is curved
+            or tilted; on application, if the
             tensor is on the CPU and kernels are not interpreted, or in half precision.
     """
 
@@ -44,6 +43,8 @@ class MatrixFreeBeam2D(LinearOperator):
     def __init__(self, grid: ImageGrid, geometry: ParallelGeometry | FanGeometry) -> None:
         if isinstance(geometry, FanGeometry):
             check_source(geometry.source_to_axis, grid)
+            if geometry.detector != "flat" or geometry.detector_tilt:
+                raise ValueError("MatrixFreeBeam2D: expected a flat detector without tilt")
         super().__init__(grid.shape, geometry.shape)
         self.grid, self.geometry = grid, geometry
         volume = VolumeGrid((1, *grid.shape), (1.0, *grid.pixel_size))
@@ -54,40 +55,13 @@ class MatrixFreeBeam2D(LinearOperator):
         self.register_buffer("_axes", frames.axes)
         self._aligned = frames.aligned
 
-    def _forward(self, x: Tensor) -> Tensor:
-        return _PlaneProduct.apply(x, self, True)  # type: ignore[no-untyped-call]
-
-    def _adjoint(self, y: Tensor) -> Tensor:
-        return _PlaneProduct.apply(y, self, False)  # type: ignore[no-untyped-call]
-
-    def _product(self, v: Tensor, is_forward: bool) -> Tensor:
+    @override
+    def _product(self, v: Tensor, transposed: bool) -> Tensor:
         from operators.ct import triton_plane
 
-        shapes = (self.in_shape, self.out_shape)
-        inner, outer = shapes if is_forward else shapes[::-1]
-        direction = triton_plane.project if is_forward else triton_plane.backproject
+        direction = triton_plane.backproject if transposed else triton_plane.project
         frames = RayFrames(self._values, self._directions, self._views, self._axes, self._aligned)
-        batch = v.shape[: v.ndim - len(inner)]
-        product = direction(
-            v.reshape(-1, *inner), self.grid, frames.to(v.dtype, v.device), self.geometry.shape
-        )
-        return product.reshape(*batch, *outer)
-
-
-class _PlaneProduct(torch.autograd.Function):
-    """Projection or back-projection; the derivative of each is the other."""
-
-    @staticmethod
-    def forward(ctx: Any, v: Tensor, operator: MatrixFreeBeam2D, is_forward: bool) -> Tensor:
-        ctx.operator, ctx.is_forward = operator, is_forward
-        return operator._product(v, is_forward)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        grad = _PlaneProduct.apply(  # type: ignore[no-untyped-call]
-            grads[0], ctx.operator, not ctx.is_forward
-        )
-        return grad, None, None
+        return direction(v, self.grid, frames.to(v.dtype, v.device), self.geometry.shape)
 
 
 def _slice_scan(geometry: ParallelGeometry | FanGeometry) -> ScanVectors:

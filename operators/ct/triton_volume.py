@@ -34,7 +34,8 @@ def project(x: Tensor, grid: VolumeGrid, scan: ScanVectors) -> Tensor:
 
     where n runs over the planes of voxel centres across the ray's main axis, the axis along which
     it passes most voxels (of equals x, then y), h are the ray's crossings with plane n in voxels,
-    and l its length from plane to plane in mm. Outside the volume x is zero.
+    and l its length from plane to plane in mm. Outside the volume x is zero. Autograd does not
+    record the call; the derivative is :func:`backproject`.
 
     Args:
         x: (batch, slices, rows, columns) in 1/mm; float32 or float64 on a CUDA device, or on the
@@ -43,8 +44,7 @@ def project(x: Tensor, grid: VolumeGrid, scan: ScanVectors) -> Tensor:
         scan: Where source and detector are; its arrays must not change after the first call.
 
     Returns:
-        (batch, views, detector rows, detector columns). Autograd does not see through it: the
-        derivative is :func:`backproject`.
+        (batch, views, detector rows, detector columns).
 
     Raises:
         ValueError: If x is not such a tensor, or a source is inside or beside the volume so that

@@ -68,7 +68,8 @@ class UnknownCenterRadon(NonlinearOperator):
 
     Args:
         projector: P, whose last output axis is the detector, such as
-            :class:`ParallelBeam2D`; c comes on top of the ``detector_offset`` of its geometry.
+            :class:`~operators.ct.sparse.ParallelBeam2D`; c comes on top of the
+            ``detector_offset`` of its geometry.
         detector_spacing: Pitch of the elements in mm.
 
     Raises:

@@ -62,7 +62,7 @@ def espirit_maps(
             :func:`~operators.mri.coils.calibration_region` gives them; 24 of each are enough.
         kernel_size: k, at most the sides of the block.
         threshold: Smallest singular value of the patches taken as signal, relative to the largest,
-            in (0, 1).
+            in (0, 1). Their squares are compared: complex64 is too coarse below 1e-3.
         crop: Eigenvalue up to which the maps are set to 0, in [0, 1); 0 keeps them everywhere.
         phase: See above.
 
@@ -115,13 +115,9 @@ def with_phase(maps: Tensor, low: Tensor, phase: MapPhase) -> Tensor:
 def _patch_projector(block: Tensor, kernel_size: int, threshold: float) -> Tensor:
     """Return V V^H, (*batch, C k k, C k k), over the patches of the block."""
     patches = block.unfold(-2, kernel_size, 1).unfold(-2, kernel_size, 1)
-    gram: Tensor | None = None
     # one row of patches after the other: all of them together are k^2 times the block
-    for row in patches.unbind(-4):
-        vectors = row.movedim(-4, -3).flatten(-3)
-        part = vectors.mT @ vectors.conj()
-        gram = part if gram is None else gram + part
-    assert gram is not None
+    rows = (row.movedim(-4, -3).flatten(-3) for row in patches.unbind(-4))
+    gram = sum((row.mT @ row.conj() for row in rows), start=block.new_zeros(()))
     squares, basis = torch.linalg.eigh(gram)
     basis = basis * (squares > threshold**2 * squares[..., -1:]).unsqueeze(-2)
     return basis @ basis.mH

@@ -1,17 +1,17 @@
 """How measurements scatter about the clean ones: draws, log densities, Gaussian surrogates."""
 
 from operators.noise.base import NoiseModel
-from operators.noise.correlated import (
-    CorrelatedGaussianNoise,
+from operators.noise.correlated import CorrelatedGaussianNoise
+from operators.noise.counts import PoissonNoise, TransmissionNoise
+from operators.noise.gaussian import GaussianNoise
+from operators.noise.poisson_gaussian import PoissonGaussianNoise
+from operators.noise.rician import RicianNoise
+from operators.noise.whitening import (
     Prewhitened,
     Whitening,
     estimate_covariance,
     prewhitened,
 )
-from operators.noise.counts import PoissonNoise, TransmissionNoise
-from operators.noise.gaussian import GaussianNoise
-from operators.noise.poisson_gaussian import PoissonGaussianNoise
-from operators.noise.rician import RicianNoise
 
 __all__ = [
     "CorrelatedGaussianNoise",

@@ -14,7 +14,9 @@ from operators.noise.base import NoiseModel, require_positive, standard_normal
 
 @dataclass(frozen=True)
 class RicianNoise(NoiseModel):
-    r"""y = |A x + sigma (n1 + i n2)| with standard normal n1 and n2, for real A x (Rice 1944).
+    r"""Magnitude of a real A x in complex noise, :math:`y = |A x + \sigma (n_1 + i n_2)|`.
+
+    n1 and n2 are standard normal (Rice 1944), and
 
     .. math:: p(y | m) = \frac{y}{\sigma^2} e^{-(y^2 + m^2) / 2 \sigma^2} I_0(y m / \sigma^2),
         \qquad m = |A x|

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from operators import (
+    NUFFT,
     Blur,
     CartesianMRI,
     Composition,
+    ConeBeam3D,
     DetectorShift,
     Diagonal,
     Downsample,
@@ -25,7 +27,10 @@ from operators import (
     LinearOperator,
     Mask,
     MatrixFreeBeam2D,
+    NonCartesianMRI,
+    OffResonanceMRI,
     ParallelBeam2D,
+    ParallelBeam3D,
     ParallelGeometry,
     RandomProjection,
     RealToComplex,
@@ -39,13 +44,17 @@ from operators import (
     Stack,
     StructuredRandomProjection,
     Sum,
+    ToeplitzNormal,
     VectorBeam2D,
+    VolumeGrid,
+    VolumeProjector,
     Whitening,
     birdcage_maps,
     cartesian_lines,
     gaussian_psf,
     interpolation_weights,
 )
+from tests.operators.volume_scans import WrittenOut, cone_scan, parallel_scan
 
 
 def _generator(seed: int) -> torch.Generator:
@@ -72,6 +81,16 @@ def _weights(*shape: int) -> Tensor:
     weights = torch.randn(shape, generator=_generator(6), dtype=torch.complex128)
     weights[..., 0] = 0
     return weights
+
+
+def _points(number: int, ndim: int) -> Tensor:
+    return torch.rand(number, ndim, generator=_generator(7), dtype=torch.float64) - 0.5
+
+
+def _off_resonance(*shape: int, num_segments: int, **options: object) -> OffResonanceMRI:
+    field = 40 * torch.randn(shape, generator=_generator(8), dtype=torch.float64)
+    times = torch.linspace(0.001, 0.02, 9, dtype=torch.float64)
+    return OffResonanceMRI(_points(9, len(shape)), field, times, num_segments, **options)
 
 
 def _offset_parallel(grid: ImageGrid) -> ParallelBeam2D:
@@ -169,6 +188,21 @@ def instances() -> dict[str, LinearOperator]:
         "single-coil-3d": SingleCoilMRI(_mask(3, 2, 4)),
         "single-coil-lines": SingleCoilMRI(_lines(6, 5, axis=-2)),
         "single-coil-points": SingleCoilMRI(_mask(5, 6)),
+        "nufft-1d": NUFFT(_points(7, 1), (6,)),
+        "nufft-2d": NUFFT(_points(9, 2), (4, 5), tolerance=1e-3),
+        "nufft-3d": NUFFT(_points(8, 3), (3, 4, 2), tolerance=1e-9),
+        "nufft-finufft": NUFFT(_points(9, 2), (4, 5), backend="finufft"),
+        "mri-radial": NonCartesianMRI(_points(9, 2), (5, 4), _maps(5, 4)),
+        "mri-radial-one-coil": NonCartesianMRI(_points(7, 3), (3, 2, 4), tolerance=1e-2),
+        # the convolution is the normal operator as far as the transform is exact
+        "mri-toeplitz": NonCartesianMRI(
+            _points(9, 2), (5, 4), _maps(5, 4), tolerance=1e-13, toeplitz=True
+        ),
+        "mri-finufft": NonCartesianMRI(_points(8, 2), (3, 4), _maps(3, 4), backend="finufft"),
+        "mri-off-resonance": _off_resonance(4, 5, num_segments=4, maps=_maps(4, 5)),
+        "mri-off-resonance-3d": _off_resonance(2, 3, 4, num_segments=1),
+        "toeplitz": ToeplitzNormal(_points(9, 2), (4, 5), weights=_weights(3, 3).real),
+        "toeplitz-coils": ToeplitzNormal(_points(8, 2), (3, 4), _maps(3, 4)),
         "ct-parallel": ParallelBeam2D(grid, ParallelGeometry.covering(grid, 5)),
         "ct-fan": _fan(grid, 4),
         "ct-parallel-anisotropic": _offset_parallel(ImageGrid((3, 6), (2.0, 0.5))),
@@ -180,6 +214,27 @@ def instances() -> dict[str, LinearOperator]:
         "ct-fan-matrix-free": _matrix_free_fan(ImageGrid((2, 3), (1.2, 0.9))),
         "detector-shift": DetectorShift((3, 7), 0.8, 1.3),
         "detector-shift-whole": DetectorShift((2, 2, 4), -1.0, 0.5),
+        "ct-parallel-half": ParallelBeam2D(
+            grid, ParallelGeometry.covering(grid, 5), storage=torch.float16
+        ),
+        "ct-fan-bfloat": FanBeam2D(grid, _fan(grid, 4).geometry, storage=torch.bfloat16),
+        "ct-parallel-3d": ParallelBeam3D(
+            VolumeGrid((3, 4, 5)), WrittenOut(parallel_scan((0.0, 0.9, 2.2), (4, 6)))
+        ),
+        "ct-parallel-3d-tilted": VolumeProjector(
+            VolumeGrid((4, 3, 3), (0.5, 1.0, 1.5)), parallel_scan((0.3, 2.0), (5, 4), tilt=2.5)
+        ),
+        "ct-parallel-3d-one-slice": VolumeProjector(
+            VolumeGrid((1, 5, 4)), parallel_scan((0.0, 0.7), (1, 6))
+        ),
+        "ct-cone": ConeBeam3D(
+            VolumeGrid((3, 5, 4)),
+            WrittenOut(cone_scan((0.0, 1.0, 4.0), (4, 5), (1.2, 1.4), (9.0, 14.0))),
+        ),
+        "ct-helix": VolumeProjector(
+            VolumeGrid((5, 3, 3), (1.0, 0.7, 1.2)),
+            cone_scan((0.0, 2.0, 5.0, 8.0), (3, 4), (1.0, 1.5), (6.0, 10.0), pitch=2.0),
+        ),
         "sparse": SparseOperator(_sparse(7, 6), (2, 3), (7,)),
         "composition": Composition(Downsample((4, 6), 2), ReflectiveBlur(_psf(3, 3), (4, 6))),
         "composition-real-mri": lines @ RealToComplex((6, 8)),

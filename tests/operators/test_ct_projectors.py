@@ -1,4 +1,5 @@
 import math
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -201,6 +202,58 @@ def test_no_warning_reaches_the_user(generator):
         warnings.simplefilter("error")
         operator = SparseOperator(scipy.sparse.eye(4), (4,), (4,))
         operator(torch.ones(4))
+
+
+@pytest.mark.parametrize(("storage", "step"), [(torch.float16, 2**-11), (torch.bfloat16, 2**-8)])
+def test_narrow_storage_rounds_and_stays_matched(storage, step, generator):
+    grid = ImageGrid((40, 40))
+    geometry = ParallelGeometry.covering(grid, 30)
+    exact = ParallelBeam2D(grid, geometry)
+    operator = ParallelBeam2D(grid, geometry, storage=storage)
+    sizes = [sum(b.numel() * b.element_size() for b in a.buffers()) for a in (operator, exact)]
+    # 12 bytes an entry instead of 16, and the starts of rows and columns
+    assert sizes[0] / sizes[1] < 0.76
+    image = torch.rand((40, 40), generator=generator)
+    assert operator(image).dtype == torch.float32
+    # every entry is off by at most one rounding
+    torch.testing.assert_close(operator(image), exact(image), rtol=step, atol=1e-4)
+    for dtype, bound in ((torch.float32, 1e-6), (torch.float64, 1e-14)):
+        assert dot_test(operator, generator=generator, dtype=dtype) < bound
+
+
+def test_casts_go_block_by_block(monkeypatch, generator):
+    """Empty rows at either end and within, and rows longer than a block."""
+    monkeypatch.setattr("operators.ct.sparse._CAST_AT_ONCE", 7)
+    matrix = scipy.sparse.random(30, 24, 0.2, random_state=0, format="lil")
+    for rows in (slice(0, 3), slice(12, 15), slice(28, 30)):
+        matrix[rows] = 0
+    matrix[20] = 1.5
+    operator = SparseOperator(matrix, (24,), (30,), storage=torch.float32)
+    single = matrix.toarray().astype(np.float32)
+    np.testing.assert_allclose(to_dense(operator).numpy(), single)
+    np.testing.assert_allclose(to_dense(operator.H).numpy(), single.T)
+    nothing = SparseOperator(0 * scipy.sparse.eye(4), (4,), (4,), storage=torch.float16)
+    assert torch.equal(nothing(torch.ones(4)), torch.zeros(4))
+
+
+def test_unusable_storage():
+    matrix = scipy.sparse.csr_matrix([[1.0, -7e4]])
+    with pytest.raises(ValueError, match=r"entries beyond the range of torch\.float16"):
+        SparseOperator(matrix, (2,), (1,), storage=torch.float16)
+    SparseOperator(matrix, (2,), (1,), storage=torch.bfloat16)
+    with pytest.raises(ValueError, match=r"must be a floating dtype, got torch\.int8"):
+        SparseOperator(matrix, (2,), (1,), storage=torch.int8)
+
+
+def test_assembly_gives_back_what_it_reserved():
+    grid = ImageGrid((160, 160))
+    points, directions = (v.reshape(-1, 2) for v in ParallelGeometry.covering(grid, 120).rays())
+    tracemalloc.start()
+    matrix = intersection_matrix(points, directions, grid)
+    held = matrix.data.nbytes + matrix.indices.nbytes
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert after < 1.05 * held
 
 
 def test_unusable_matrices():

@@ -101,3 +101,11 @@ def test_it_says_what_it_needs(monkeypatch):
     monkeypatch.setattr(launch, "interpreting", lambda: False)
     with pytest.raises(ValueError, match="TRITON_INTERPRET=1 set before triton"):
         operator(torch.zeros(5, 5))
+
+
+@pytest.mark.parametrize("other", [{"detector": "curved"}, {"detector_tilt": 0.1}])
+def test_refuses_a_detector_that_the_kernels_do_not_know(other):
+    grid = ImageGrid((4, 4))
+    fan = FanGeometry.covering(grid, 3, source_to_axis=9.0, source_to_detector=14.0, **other)
+    with pytest.raises(ValueError, match="flat detector without tilt"):
+        MatrixFreeBeam2D(grid, fan)

@@ -7,13 +7,15 @@ import pytest
 import torch
 
 from operators import (
+    CartesianMRI,
     birdcage_maps,
     calibration_region,
     cartesian_lines,
     espirit_maps,
+    poisson_disc_points,
     sigpy_espirit_maps,
 )
-from operators.fourier import fft
+from operators.fourier import fft, ifft
 from operators.mri import espirit
 
 BRAIN = Path(__file__).parents[3] / "shared/data/kspace/brain-8coil-undersampled.npy"
@@ -120,6 +122,21 @@ def test_slices_are_a_batch_and_only_the_block_is_read(generator):
         alone = espirit_maps(outside, region)
         torch.testing.assert_close(batch.maps[index, 0], alone.maps)
         torch.testing.assert_close(batch.eigenvalues[index, 0], alone.eigenvalues)
+
+
+def test_slices_of_a_volume_make_the_maps_of_the_volume(generator):
+    shape = (5, 32, 32)
+    image = _object(shape[1:])[0].expand(shape)
+    maps = birdcage_maps(shape, 4).to(torch.complex128)
+    mask = poisson_disc_points(shape[1:], 3, 0.5, generator=generator)
+    kspace = CartesianMRI(mask, maps).zero_filled(CartesianMRI(mask, maps)(image))
+    # read out along the depth, which becomes the batch
+    slices = ifft(kspace, (-3,)).movedim(-3, 0)
+    estimate = espirit_maps(slices, calibration_region(mask)).maps.movedim(0, 1)
+    combined = (estimate.conj() * maps * image).sum(0)
+    inside = (_object(shape[1:])[1]).expand(shape)
+    torch.testing.assert_close(combined.real[inside], image.abs()[inside], rtol=0.02, atol=0)
+    assert CartesianMRI(mask, estimate).in_shape == shape
 
 
 @pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])

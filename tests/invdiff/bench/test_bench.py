@@ -7,11 +7,21 @@ import numpy as np
 import pytest
 import torch
 
-from invdiff.bench import Contender, Machine, as_markdown, bench_operators, cases, dot_error, peers
+from invdiff.bench import Contender, Machine, as_markdown, bench_operators, dot_error, peers
+from invdiff.bench.case import Case
+from invdiff.bench.cases_ct import cone, scan
+from invdiff.bench.cases_fourier import blur, mri, nufft
 from invdiff.bench.contender import Unavailable
 from invdiff.bench.setups import ScanSetup, of_operator, random_images
 from invdiff.study.cli import main
-from operators import FanGeometry, FiniteDifferences, ImageGrid, ParallelBeam2D, ParallelGeometry
+from operators import (
+    FanBeam2D,
+    FanGeometry,
+    FiniteDifferences,
+    ImageGrid,
+    ParallelBeam2D,
+    ParallelGeometry,
+)
 
 MACHINE = Machine("some processor", "cpu", 1, 1e10, 1e11, 2.5e9)
 
@@ -23,12 +33,14 @@ def _absent():
 @pytest.fixture
 def small_cases(monkeypatch):
     small = {
-        "ct": partial(cases._scan, "parallel", 16, 8, 2),
-        "fan": partial(cases._scan, "fan", 16, 8, 2),
-        "mri": partial(cases._mri, 16, 2, 2),
-        "blur": partial(cases._blur, 16, 3, 2),
+        "ct": partial(scan, "parallel", 16, 8, 2),
+        "fan": partial(scan, "fan", 16, 8, 2),
+        "mri": partial(mri, 16, 2, 2),
+        "blur": partial(blur, 16, 3, 2),
+        "nufft": partial(nufft, 1e-3, 16, 2, 8),
+        "cone": partial(cone, 6, 3, 8),
     }
-    monkeypatch.setattr("invdiff.bench.runner.CASES", small)
+    monkeypatch.setattr("invdiff.bench.runner.CASES", {"cpu": small})
     return small
 
 
@@ -50,8 +62,8 @@ def test_dot_error_sees_a_wrong_adjoint():
 
 
 def test_absent_peer_is_named_with_its_reason(monkeypatch):
-    case = cases.Case("a case", 1, lambda machine: 1e-3, {"peer": _absent})
-    monkeypatch.setattr("invdiff.bench.runner.CASES", {"a": lambda machine: case})
+    case = Case("a case", 1, lambda machine: 1e-3, {"peer": _absent})
+    monkeypatch.setattr("invdiff.bench.runner.CASES", {"cpu": {"a": lambda machine: case}})
     (row,) = bench_operators(MACHINE, rounds=1)
     assert row.remark == "not installed"
     assert "| peer | not installed |" in as_markdown([row])
@@ -91,7 +103,7 @@ def test_astra_projects_the_same_scan(kind):
     else:
         distances = {"source_to_axis": 60.0, "source_to_detector": 90.0}
         case = FanGeometry.covering(grid, 7, **distances), "line"
-        ours = cases.FanBeam2D(grid, case[0])
+        ours = FanBeam2D(grid, case[0])
     contender = peers.astra_scan(ScanSetup(grid, case[0], image[None]), case[1])
     theirs = contender.forward(contender.x)[0].reshape(case[0].shape) * 0.8  # pixels to mm
     # two models of a line through pixels, on a smooth image
