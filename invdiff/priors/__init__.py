@@ -1,17 +1,21 @@
 """Diffusion priors: trained networks, and Gaussians whose posterior is known exactly."""
 
+from invdiff.priors.complex_prior import ComplexPrior
 from invdiff.priors.denoiser import Denoiser, Rescaled, half_range, rescale
 from invdiff.priors.gaussian import GaussianMixturePrior, GaussianPrior
 from invdiff.priors.preconditioning import EDM, VariancePreserving
 from invdiff.priors.pretrained import PretrainedPrior, list_priors, load_prior
+from invdiff.priors.supported import SupportedPrior
 
 __all__ = [
     "EDM",
+    "ComplexPrior",
     "Denoiser",
     "GaussianMixturePrior",
     "GaussianPrior",
     "PretrainedPrior",
     "Rescaled",
+    "SupportedPrior",
     "VariancePreserving",
     "half_range",
     "list_priors",

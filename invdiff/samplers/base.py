@@ -134,9 +134,13 @@ def check_problem(likelihood: Likelihood, denoiser: Denoiser) -> float:
 
 
 def denoised(denoiser: Denoiser, x: Tensor, sigma: Tensor, *, clip: bool) -> Tensor:
-    """Return the denoiser's mean, clamped to its data range if asked."""
+    """Return the denoiser's mean, its real part clamped to the data range if asked."""
     mean = denoiser(x, sigma.to(x.dtype.to_real()))
-    return mean.clamp(*denoiser.data_range) if clip else mean
+    if not clip:
+        return mean
+    if mean.is_complex():
+        return torch.complex(mean.real.clamp(*denoiser.data_range), mean.imag)
+    return mean.clamp(*denoiser.data_range)
 
 
 def equal_log_weights(x: Tensor, streams: Streams) -> Tensor:

@@ -17,7 +17,11 @@ from invdiff.study.sampling import SamplerConfig
 
 __all__ = ["catalogue"]
 
-_SAMPLES = {"head-t1": "Head MR, T1, axial (public domain)", "sts-044": "Thigh CT (CC BY 3.0)"}
+_SAMPLES = {
+    "brain-8coil": "Undersampled k-space of a head, 8 coils (BSD-3-Clause)",
+    "head-t1": "Head MR, T1, axial (public domain)",
+    "sts-044": "Thigh CT (CC BY 3.0)",
+}
 
 
 def catalogue() -> str:

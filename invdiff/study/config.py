@@ -15,13 +15,14 @@ from pydantic import (
 
 from invdiff.data import list_samples
 from invdiff.study.base import Config
-from invdiff.study.forward import OperatorConfig
+from invdiff.study.forward import MRIConfig, OperatorConfig
+from invdiff.study.holdout import HoldoutConfig
 from invdiff.study.noise import GaussianConfig, NoiseConfig
 from invdiff.study.sampling import RedDiffConfig, SamplerConfig
 
 __all__ = ["Baseline", "Experiment", "GridConfig", "InputConfig", "PriorConfig"]
 
-Baseline = Literal["fbp", "zero_filled", "cg_sense", "bicubic", "least_squares", "tv"]
+Baseline = Literal["fbp", "zero_filled", "cg_sense", "l1_wavelet", "bicubic", "least_squares", "tv"]
 
 _BASELINES: dict[str, tuple[Baseline, ...]] = {
     "ct-parallel": ("fbp", "tv"),
@@ -32,7 +33,13 @@ _BASELINES: dict[str, tuple[Baseline, ...]] = {
     "downsample": ("bicubic", "tv"),
 }
 # which operators a baseline can invert, by the start of their kind
-_ONLY_FOR = {"fbp": "ct-", "zero_filled": "mri-", "cg_sense": "mri-", "bicubic": "downsample"}
+_ONLY_FOR = {
+    "fbp": "ct-",
+    "zero_filled": "mri-",
+    "cg_sense": "mri-",
+    "l1_wavelet": "mri-",
+    "bicubic": "downsample",
+}
 _LEVELS = {"ct-parallel": 0.005, "ct-fan": 0.005, "mri-cartesian": 0.005}
 _IMAGE_LEVEL = 0.01
 _REAL_NOISE = ("poisson", "poisson-gaussian", "rician")
@@ -71,6 +78,7 @@ class InputConfig(Config):
         modality: What a NIfTI file holds, which doesn't say it.
         key: The array to read of an NPZ file.
         grid: By default "fill" for CT and "spacing" of 1 mm for others.
+        holdout: Samples of measured k-space that no method sees, to judge the results by.
     """
 
     path: str | None = None
@@ -79,6 +87,7 @@ class InputConfig(Config):
     modality: Literal["CT", "MR", "other"] | None = None
     key: str | None = None
     grid: GridConfig | None = None
+    holdout: HoldoutConfig | None = None
 
     @field_validator("sample")
     @classmethod
@@ -166,7 +175,19 @@ class Experiment(Config):
         for name in self.baselines:
             if not operator.startswith(_ONLY_FOR.get(name, "")):
                 raise ValueError(f"baselines: {name} does not invert {operator}")
+        self._check_wavelets()
         return self
+
+    def _check_wavelets(self) -> None:
+        if "l1_wavelet" not in self.baselines:
+            return
+        holdout = self.input.holdout
+        if holdout is None or holdout.validation == 0:
+            raise ValueError(
+                "baselines: the weight of l1_wavelet is chosen on input.holdout.validation"
+            )
+        if isinstance(self.operator, MRIConfig) and self.operator.image != "complex":
+            raise ValueError("baselines: l1_wavelet needs operator.image: complex")
 
     @property
     def simulation_noise(self) -> NoiseConfig:

@@ -23,10 +23,18 @@ class Centre(LinearOperator):
     Args:
         in_shape: (height, width).
         out_shape: (height, width), no larger.
+        complex_valued: Whether images are complex.
     """
 
-    def __init__(self, in_shape: tuple[int, int], out_shape: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        in_shape: tuple[int, int],
+        out_shape: tuple[int, ...],
+        *,
+        complex_valued: bool = False,
+    ) -> None:
         super().__init__(in_shape, out_shape)
+        self.in_complex = self.out_complex = complex_valued
         starts = [n // 2 - m // 2 for n, m in zip(in_shape, out_shape, strict=True)]
         first, second = (slice(s, s + m) for s, m in zip(starts, out_shape, strict=True))
         self.frame = (first, second)

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["comparison", "errors", "misfit", "title_of", "uncertainty"]
+__all__ = ["comparison", "errors", "heldout", "misfit", "title_of", "uncertainty"]
 
 _SAMPLERS = {"red-diff": "RED-diff", "diffpir": "DiffPIR", "dds": "DDS"}
+_NUM_RINGS = 12
 _ACCENT, _GREY = "#b5482a", "#667085"
 
 
@@ -97,6 +98,51 @@ def misfit(result: Result) -> Figure:
     return figure
 
 
+def heldout(result: Result) -> Figure | None:
+    """Show the residual of held-out samples: in all, and by their place in k-space."""
+    if "heldout_radius" not in result.arrays:
+        return None
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 2.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    _draw_heldout(left, result)
+    _draw_profile(right, result)
+    for axis in (left, right):
+        axis.tick_params(labelsize=8)
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _draw_heldout(axis: Axes, result: Result) -> None:
+    values = {name: result.metric("heldout_nrmse", name) or 0.0 for name in result.images}
+    labels = [title_of(result, name) for name in values]
+    axis.barh(labels, list(values.values()), color=[_GREY if n else _ACCENT for n in values])
+    floor = result.metrics["heldout_noise_floor"]
+    axis.axvline(floor, color="black", linestyle="--", linewidth=1)
+    for row, value in enumerate(values.values()):
+        axis.text(0.005, row, f"{value:.3f}", va="center", color="white", fontsize=8)
+    axis.invert_yaxis()
+    axis.set_xlabel("NRMSE of held-out samples (dashed: noise alone)", fontsize=8)
+
+
+def _draw_profile(axis: Axes, result: Result) -> None:
+    radius = result.arrays["heldout_radius"]
+    # rings of about equally many locations, from the centre outwards
+    rings = np.array_split(np.argsort(radius), min(_NUM_RINGS, len(radius)))
+    centres = [radius[ring].mean() for ring in rings]
+    for index, name in enumerate(result.images):
+        residual = result.arrays[f"heldout_residual_{name}" if name else "heldout_residual"]
+        means = [np.sqrt((residual[ring] ** 2).mean()) for ring in rings]
+        color = f"C{index}" if name else _ACCENT
+        axis.plot(centres, means, color=color, marker=".", label=title_of(result, name))
+    axis.axhline(1, color=_GREY, linestyle="--", linewidth=1)
+    axis.set_ylim(bottom=0)
+    axis.set_xlabel("distance from the centre of k-space", fontsize=8)
+    axis.set_ylabel("held-out residual / noise", fontsize=8)
+    axis.legend(fontsize=8, frameon=False)
+
+
 def _draw_trace(axis: Axes, result: Result) -> None:
     trace = result.arrays["misfit"]
     axis.plot(np.arange(1, len(trace) + 1), trace, color=_ACCENT)
@@ -127,6 +173,8 @@ def _label(result: Result, name: str) -> str:
         return "Truth\n"
     psnr, ssim = result.metric("psnr", name), result.metric("ssim", name)
     scores = "" if psnr is None or ssim is None else f"{psnr:.1f} dB, SSIM {ssim:.3f}"
+    heldout = result.metric("heldout_nrmse", name)
+    scores = scores if heldout is None else f"held-out NRMSE {heldout:.3f}"
     return f"{title_of(result, name)}\n{scores}"
 
 

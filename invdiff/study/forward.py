@@ -33,6 +33,9 @@ class MRIConfig(Config):
         center_fraction: Share of the lines in the fully sampled centre.
         pattern: Which lines are sampled outside the centre.
         phase_axis: Axis of the image along which lines are left out.
+        maps: How the coil maps of measured k-space are estimated from its centre.
+        image: Whether the image of measured k-space is real, all of its phase being that of the
+            maps, or complex.
     """
 
     kind: Literal["mri-cartesian"] = "mri-cartesian"
@@ -41,9 +44,13 @@ class MRIConfig(Config):
     center_fraction: float = Field(0.08, ge=0, le=1)
     pattern: Literal["random", "equispaced"] = "random"
     phase_axis: Literal["rows", "columns"] = "columns"
+    maps: Literal["low-resolution", "espirit"] = "low-resolution"
+    image: Literal["real", "complex"] = "real"
 
     def build(self, grid: ImageGrid, generator: torch.Generator) -> LinearOperator:
         """Return the map from a real image to the k-space of simulated coils."""
+        if self.image == "complex":
+            raise ValueError("operator.image: complex is for measured k-space")
         maps = birdcage_maps(grid.shape, self.coils)
         return CartesianMRI(self._mask(grid, generator), maps) @ RealToComplex(grid.shape)
 

@@ -13,10 +13,27 @@ from torch import Tensor
 
 from invdiff.data import Array, Image, KSpace, read_scan, sample_path
 from invdiff.likelihood import Likelihood
+from invdiff.priors import ComplexPrior, Denoiser, SupportedPrior, rescale
 from invdiff.study.config import Experiment
+from invdiff.study.holdout import HeldOut, on_device
 from invdiff.study.units import Units
 
-__all__ = ["Problem", "build_problem", "chosen_slice"]
+__all__ = ["CoilData", "Problem", "build_problem", "chosen_slice"]
+
+
+@dataclass(frozen=True, eq=False)
+class CoilData:
+    """Measured k-space for packages that bring their own operators, on the CPU.
+
+    Args:
+        kspace: Complex (coils, height, width), in solver units.
+        mask: Boolean (height, width): what may be used of it.
+        maps: Complex (coils, height, width).
+    """
+
+    kspace: Tensor
+    mask: Tensor
+    maps: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +51,11 @@ class Problem:
         original: The input's slice, on whose grid the result is written.
         description: What was measured and how it scatters, in words.
         notes: Numbers that the provenance holds.
+        imaginary_std: Of the image per pixel, in solver units; None if it is real.
+        support: Pixels that the measurement sees; all if None.
+        body: Pixels in which there is a body; None if unknown.
+        coils: Of measured k-space.
+        held_out: Samples that no method sees.
     """
 
     likelihood: Likelihood
@@ -46,18 +68,33 @@ class Problem:
     original: Image | None = None
     description: str = ""
     notes: dict[str, Any] = field(default_factory=dict)
+    imaginary_std: Tensor | None = None
+    support: Tensor | None = None
+    body: Tensor | None = None
+    coils: CoilData | None = None
+    held_out: HeldOut | None = None
 
     def to(self, device: str) -> Problem:
         """Return the problem with operator, measurement and truth on a device."""
         if device == "cpu":
             return self
-        operator, y = self.likelihood.operator.to(device), self.likelihood.y.to(device)
-        truth = None if self.truth is None else self.truth.to(device)
-        likelihood = Likelihood(operator, self.likelihood.noise, y)
-        return dataclasses.replace(self, likelihood=likelihood, truth=truth)
+        return dataclasses.replace(
+            self,
+            likelihood=on_device(self.likelihood, device),
+            truth=None if self.truth is None else self.truth.to(device),
+            held_out=None if self.held_out is None else self.held_out.to(device),
+        )
+
+    def denoiser(self, prior: Denoiser) -> Denoiser:
+        """Return a prior of real images as one of this problem's images."""
+        denoiser: Denoiser = rescale(prior, self.units.low, self.units.high)
+        if self.imaginary_std is not None:
+            denoiser = ComplexPrior(denoiser, self.imaginary_std)
+        return denoiser if self.support is None else SupportedPrior(denoiser, self.support)
 
     def values(self, x: Tensor) -> NDArray[np.float32]:
-        """Return the values of a solver image within the field of view."""
+        """Return the values of a solver image within the field of view, magnitudes if complex."""
+        x = x.abs() if x.is_complex() else x
         return self.units.values(x if self.frame is None else x[(..., *self.frame)])
 
 
@@ -71,11 +108,14 @@ def build_problem(experiment: Experiment, image_shape: tuple[int, ...]) -> Probl
     Raises:
         ValueError: One line: what cannot be read, measured or reconstructed.
     """
-    from invdiff.study.measured import kspace_problem, sinogram_problem
+    from invdiff.study.kspace import kspace_problem
+    from invdiff.study.measured import sinogram_problem
     from invdiff.study.simulated import simulated_problem
 
     shape = _checked_shape(experiment, image_shape)
     scan = _read(experiment)
+    if experiment.input.holdout is not None and not isinstance(scan, KSpace):
+        raise ValueError("input.holdout: is for measured k-space")
     if isinstance(scan, KSpace):
         return kspace_problem(experiment, chosen_slice(scan, experiment), shape)
     if isinstance(scan, Image):

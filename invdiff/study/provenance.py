@@ -24,7 +24,7 @@ def provenance(experiment: Experiment, problem: Problem, prior: dict[str, Any]) 
     """Return versions, commit, device, seed, memory and the units of the images."""
     return {
         "description": problem.description,
-        "versions": {name: version(name) for name in _PACKAGES}
+        "versions": {name: version(name) for name in (*_PACKAGES, *_extras(experiment))}
         | {"python": sys.version.split()[0]},
         "commit": _commit(),
         "platform": platform.platform(),
@@ -37,6 +37,10 @@ def provenance(experiment: Experiment, problem: Problem, prior: dict[str, Any]) 
         "pixel_mm": problem.pixel_mm,
         **problem.notes,
     }
+
+
+def _extras(experiment: Experiment) -> tuple[str, ...]:
+    return ("sigpy", "PyWavelets") if "l1_wavelet" in experiment.baselines else ()
 
 
 def _commit() -> str | None:

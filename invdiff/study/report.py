@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from invdiff.study.figures import comparison, errors, misfit, title_of, uncertainty
+from invdiff.study.figures import (
+    comparison,
+    errors,
+    heldout,
+    misfit,
+    title_of,
+    uncertainty,
+)
 from invdiff.study.result import Result, read_result
 
 if TYPE_CHECKING:
@@ -22,6 +29,7 @@ __all__ = ["write_index", "write_report"]
 _FIGURES = {
     "comparison": comparison,
     "errors": errors,
+    "heldout": heldout,
     "uncertainty": uncertainty,
     "misfit": misfit,
 }
@@ -64,6 +72,7 @@ def _context(result: Result, folder: Path) -> dict[str, Any]:
         "summary": _summary(result),
         "figures": {n: _inlined(f, folder / f"{n}.png") for n, f in drawn.items() if f is not None},
         "rows": [_row(result, name) for name in result.images],
+        "has_truth": "truth" in result.arrays,
         "is_ct": result.units.name == "HU",
         "unit": result.units.name,
         "samples": result.experiment.num_samples,
@@ -82,7 +91,8 @@ def _inlined(figure: Figure, path: Path) -> str:
 
 
 def _row(result: Result, name: str) -> dict[str, Any]:
-    keys = ("psnr", "ssim", "residual_over_noise", "seconds")
+    quality = ("psnr", "ssim", "heldout_nrmse", "energy_outside_support")
+    keys = (*quality, "residual_over_noise", "seconds")
     row: dict[str, Any] = {key: result.metric(key, name) for key in keys}
     return {**row, "name": title_of(result, name), "main": not name}
 
@@ -96,8 +106,21 @@ def _summary(result: Result) -> str:
         text += f" and reached {metrics['psnr']:.1f} dB PSNR (SSIM {metrics['ssim']:.3f})"
         best = _best_baseline(result)
         text += f", {best}" if best else ""
+    if "heldout_nrmse" in metrics:
+        text += f". {_heldout_summary(result)}"
     misfit = metrics["residual_over_noise"]
     return f"{text}. Its residual is {misfit:.2f} times the noise{_verdict(misfit)}."
+
+
+def _heldout_summary(result: Result) -> str:
+    names = [name for name in result.images if name]
+    numbers = [f"{title_of(result, n)} {result.metric('heldout_nrmse', n):.3f}" for n in names]
+    others = f" ({', '.join(numbers)})" if numbers else ""
+    return (
+        f"It predicts the samples that were held out to an NRMSE of "
+        f"{result.metrics['heldout_nrmse']:.3f}{others}, where noise alone gives "
+        f"{result.metrics['heldout_noise_floor']:.3f}"
+    )
 
 
 def _best_baseline(result: Result) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from invdiff.data import onto, write_dicom, write_nifti
 from invdiff.study.config import Experiment
+from invdiff.study.holdout import HeldOut
 from invdiff.study.problem import Problem
 
 __all__ = ["write_results"]
@@ -53,8 +54,21 @@ def write_results(
     if experiment.num_samples > 1:
         std = main["std"] if problem.frame is None else main["std"][problem.frame]
         arrays["std"] = (std * problem.units.scale).astype(np.float32)
+    if problem.held_out is not None:
+        arrays |= _held_out_arrays(problem.held_out, images)
     np.savez_compressed(folder / "reconstruction.npz", **arrays)  # type: ignore[arg-type]
     _write_image(folder, experiment, problem, reconstruction)
+
+
+def _held_out_arrays(held_out: HeldOut, images: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
+    """Return the residual over noise of each held-out location, over the coils."""
+    arrays: dict[str, NDArray[Any]] = {"heldout_radius": held_out.radius.numpy()}
+    test = held_out.test
+    for name, image in images.items():
+        squared = (test.precision * test.residual(image).abs() ** 2).mean(-2) / 2
+        suffix = f"_{name}" if name else ""
+        arrays[f"heldout_residual{suffix}"] = squared.sqrt().cpu().numpy()
+    return arrays
 
 
 def _write_image(

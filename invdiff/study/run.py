@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from invdiff.priors import PretrainedPrior, load_prior, rescale
+from invdiff.priors import PretrainedPrior, load_prior
 from invdiff.rng import derive_generator
 from invdiff.samplers import Progress
-from invdiff.study.baselines import TITLES, reconstruct_classically
+from invdiff.study.baselines import TITLES, check_baselines, reconstruct_classically
 from invdiff.study.config import Experiment
 from invdiff.study.folder import finish, is_finished, prepare
 from invdiff.study.problem import Problem, build_problem
@@ -49,6 +49,7 @@ def run_experiment(
     """
     if resume and not overwrite and is_finished(experiment, out):
         return _read_metrics(out)
+    check_baselines(experiment.baselines)
     prior = _load(experiment)
     problem = build_problem(experiment, prior.image_shape).to(experiment.device)
     working = prepare(experiment, out, overwrite=overwrite, resume=resume)
@@ -83,15 +84,17 @@ def _compute(
     started, stages = datetime.now(UTC), Stages(folder / "stages")
     images: dict[str, torch.Tensor] = {}
     seconds: dict[str, float] = {}
+    chosen: dict[str, float] = {}
     for name in experiment.baselines:
         stage = stages.run(f"baseline-{name}", partial(_baseline, name, problem))
         images[name], seconds[name] = torch.from_numpy(stage["image"]), float(stage["seconds"])
+        chosen |= {f"{k}_{name}": float(stage[k]) for k in stage.keys() - {"image", "seconds"}}
         _log.info("%s: %.1f s", TITLES[name], seconds[name])
     main = stages.run("reconstruction", lambda: _sample(experiment, problem, prior))
     device = experiment.device
     tensors = {name: image.to(device) for name, image in images.items()}
     tensors = {"": torch.from_numpy(main["mean"]).to(device), **tensors}
-    metrics: dict[str, Any] = score(problem, tensors)
+    metrics: dict[str, Any] = score(problem, tensors) | chosen
     metrics["seconds"] = float(main["seconds"])
     metrics |= {f"seconds_{name}": s for name, s in seconds.items()}
     metrics["network_calls"] = int(main["network_calls"])
@@ -103,17 +106,18 @@ def _compute(
 
 
 def _baseline(name: str, problem: Problem) -> dict[str, NDArray[Any]]:
-    return {"image": reconstruct_classically(name, problem.likelihood).cpu().numpy()}
+    image, choice = reconstruct_classically(name, problem)
+    return {"image": image.cpu().numpy(), **{k: np.asarray(v) for k, v in choice.items()}}
 
 
 def _sample(
     experiment: Experiment, problem: Problem, prior: PretrainedPrior
 ) -> dict[str, NDArray[Any]]:
-    calls, units = prior.num_calls, problem.units
+    calls = prior.num_calls
     trace = _Trace(experiment.sampler.kind, experiment.sampler.num_steps)
     samples = experiment.sampler.build().sample(
         problem.likelihood,
-        rescale(prior, units.low, units.high),
+        problem.denoiser(prior),
         experiment.num_samples,
         generator=derive_generator(experiment.seed, "sampler"),
         callback=trace,

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from invdiff.metrics import psnr, ssim
+from invdiff.study.holdout import HeldOut, heldout_nrmse, noise_floor
 from invdiff.study.problem import Problem
+from operators import GaussianNoise
 
 __all__ = ["score"]
 
@@ -16,7 +18,12 @@ Metric = Callable[..., Tensor]
 
 
 def score(problem: Problem, images: Mapping[str, Tensor]) -> dict[str, float]:
-    """Return flat metrics: ``residual_over_noise``, and PSNR and SSIM where a truth is known.
+    """Return flat metrics of each image.
+
+    ``residual_over_noise``; PSNR and SSIM where a truth is known; ``heldout_nrmse`` and the
+    ``heldout_noise_floor`` that noise alone would give, where samples were held out;
+    ``energy_outside_support``, the share of the image's energy outside the body, where that is
+    known.
 
     Args:
         problem: With or without a truth.
@@ -30,7 +37,27 @@ def score(problem: Problem, images: Mapping[str, Tensor]) -> dict[str, float]:
                 numbers[f"{metric.__name__}{suffix}"] = _against_truth(problem, image, metric)
         misfit = problem.likelihood.residual_over_noise(image)
         numbers[f"residual_over_noise{suffix}"] = float(misfit)
+        if problem.held_out is not None:
+            numbers |= _held_out(problem.held_out, image, suffix)
+        if problem.body is not None:
+            numbers[f"energy_outside_support{suffix}"] = _outside(image, problem.body)
+    if problem.held_out is not None and isinstance(problem.likelihood.noise, GaussianNoise):
+        sigma = problem.likelihood.noise.sigma
+        numbers["heldout_noise_floor"] = noise_floor(problem.held_out.test, sigma)
     return numbers
+
+
+def _held_out(held_out: HeldOut, image: Tensor, suffix: str) -> dict[str, float]:
+    numbers = {f"heldout_nrmse{suffix}": float(heldout_nrmse(held_out.test, image))}
+    if held_out.validation is not None:
+        error = heldout_nrmse(held_out.validation, image)
+        numbers[f"validation_nrmse{suffix}"] = float(error)
+    return numbers
+
+
+def _outside(image: Tensor, body: Tensor) -> float:
+    energy = image.abs() ** 2
+    return float(energy[~body.to(energy.device)].sum() / energy.sum())
 
 
 def _against_truth(problem: Problem, image: Tensor, metric: Metric) -> float:

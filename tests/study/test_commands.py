@@ -24,6 +24,7 @@ NAMES = [
     "deblurring",
     "inpainting",
     "mri_cartesian",
+    "mri_measured",
     "super_resolution",
 ]
 

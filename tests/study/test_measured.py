@@ -9,7 +9,7 @@ import torch
 
 from invdiff.data import MU_WATER
 from invdiff.study.field import Centre
-from invdiff.study.measured import estimate_sigma
+from invdiff.study.kspace import estimate_sigma
 from operators import ImageGrid, ParallelBeam2D, ParallelGeometry
 from operators.fourier import fft
 from operators.testing import check_operator
@@ -151,9 +151,10 @@ def test_kspace_for_another_operator(mri, kspace, refusal, tmp_path) -> None:
     assert refusal(config).startswith("operator.kind: the input is k-space")
 
 
+@pytest.mark.parametrize("complex_valued", [False, True])
 @pytest.mark.parametrize("shape", [(5, 6), (4, 7), (8, 8)])
-def test_centre_has_an_exact_adjoint(shape, generator) -> None:
-    operator = Centre((8, 8), shape)
+def test_centre_has_an_exact_adjoint(shape, complex_valued, generator) -> None:
+    operator = Centre((8, 8), shape, complex_valued=complex_valued)
     check_operator(operator, generator=generator)
     assert operator.frame[0].start == 4 - shape[0] // 2
 

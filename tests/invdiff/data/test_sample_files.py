@@ -2,7 +2,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from invdiff.data import fit, list_samples, orient, read_dicom, sample_path
+from invdiff.data import fit, list_samples, orient, read_dicom, read_scan, sample_path
 
 # every tag that a shipped file may have: nothing about the person, the place or the time
 _ALLOWED = """
@@ -24,12 +24,13 @@ _EMPTY = """
     StudyDate StudyTime AccessionNumber ReferringPhysicianName StudyID PatientBirthDate
     PatientSex MRAcquisitionType EchoTime EchoTrainLength RepetitionTime
 """
+SERIES = ["head-t1", "sts-044"]
 ALLOWED, EMPTY = frozenset(_ALLOWED.split()), frozenset(_EMPTY.split())
 
 
 def test_names():
-    assert list_samples() == ["head-t1", "sts-044"]
-    with pytest.raises(ValueError, match="expected one of head-t1, sts-044, got 'x'"):
+    assert list_samples() == ["brain-8coil", *SERIES]
+    with pytest.raises(ValueError, match="of brain-8coil, head-t1, sts-044, got 'x'"):
         sample_path("x")
 
 
@@ -50,7 +51,16 @@ def test_content(name, shape, spacing, unit, limits):
     assert fit(image, 256).values.shape == (5, 256, 256)
 
 
-@pytest.mark.parametrize("name", list_samples())
+def test_kspace():
+    kspace = read_scan(sample_path("brain-8coil"))
+    assert kspace.data.shape == (1, 8, 230, 180)
+    assert kspace.mask.mean() == pytest.approx(0.1243, abs=1e-4)
+    # the largest sample is that of the image's mean, in the centre
+    peak = np.unravel_index(np.abs(kspace.data[0]).sum(0).argmax(), kspace.mask.shape)
+    assert np.abs(np.subtract(peak, (115, 90))).max() <= 1
+
+
+@pytest.mark.parametrize("name", SERIES)
 def test_no_tag_identifies_a_person(name):
     for file in sample_path(name).iterdir():
         dataset = pydicom.dcmread(file)
