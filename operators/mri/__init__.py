@@ -1,7 +1,7 @@
 """Magnetic resonance imaging: Cartesian sampling, coil sensitivities and their noise."""
 
 from operators.mri.cartesian import CartesianMRI, DynamicMRI, SingleCoilDynamicMRI, SingleCoilMRI
-from operators.mri.channels import compression_matrix, mix_channels, noise_covariance, prewhiten
+from operators.mri.channels import compression_matrix, mix_channels
 from operators.mri.coils import birdcage_maps, calibration_region, estimate_maps
 from operators.mri.densities import random_points, variable_density_lines, variable_density_points
 from operators.mri.density import density_compensation, radial_density
@@ -41,9 +41,7 @@ __all__ = [
     "espirit_maps",
     "estimate_maps",
     "mix_channels",
-    "noise_covariance",
     "poisson_disc_points",
-    "prewhiten",
     "radial_density",
     "radial_trajectory",
     "radial_trajectory_3d",
