@@ -36,7 +36,7 @@ class Bench:
         import torch
         from tqdm import tqdm
 
-        from invdiff.bench import Machine, as_json, as_markdown, bench_operators
+        from invdiff.bench import Machine, Row, as_json, as_markdown, bench_operators
 
         if self.device == "cuda" and not torch.cuda.is_available():
             raise ValueError("--device cuda: no CUDA device is available")
@@ -45,7 +45,9 @@ class Bench:
         if self.json is not None and not self.json.parent.is_dir():
             raise ValueError(f"--json: no such folder: {self.json.parent}")
         machine = Machine.measured(self.device, self.threads)
-        rows = list(bench_operators(machine, self.case, rounds=self.rounds, progress=tqdm.write))
+        rows: list[Row] = []
+        for row in bench_operators(machine, self.case, rounds=self.rounds, progress=tqdm.write):
+            rows.append(row)
+            if self.json is not None:  # a run that is stopped leaves what it has
+                self.json.write_text(as_json(rows, machine))
         print(f"{machine.name}, {machine.threads} thread(s)\n\n{as_markdown(rows)}")
-        if self.json is not None:
-            self.json.write_text(as_json(rows, machine))
