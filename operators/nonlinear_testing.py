@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from operators.nonlinear import NonlinearOperator
-from operators.testing import TOLERANCES, check_operator
+from operators.testing import TOLERANCES, check_operator, require, require_equal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +49,7 @@ def shapes_and_dtypes(
     x, v, w = _vectors(operator, generator, dtype, (2, 3))
     for result, like in ((operator(x), w), (operator.jvp(x, v), w), (operator.vjp(x, w), x)):
         same = (result.shape, result.dtype) == (like.shape, like.dtype)
-        _require(same, operator, "shapes_and_dtypes", f"{result.dtype} {tuple(result.shape)}")
+        require(same, operator, "shapes_and_dtypes", f"{result.dtype} {tuple(result.shape)}")
 
 
 def finite_differences(
@@ -59,7 +59,7 @@ def finite_differences(
     x, v, _ = _vectors(operator, generator, torch.float64)
     quotient = (operator(x + _STEP * v) - operator(x - _STEP * v)) / (2 * _STEP)
     actual = operator.jvp(x, v)
-    _require_equal(operator, "finite_differences", actual, quotient, DIFFERENCE_TOLERANCE)
+    require_equal(operator, "finite_differences", actual, quotient, DIFFERENCE_TOLERANCE)
 
 
 def transposition(
@@ -71,7 +71,7 @@ def transposition(
     left, right = (forward.conj() * w).sum().real, (v.conj() * backward).sum().real
     scale = torch.linalg.vector_norm(forward) * torch.linalg.vector_norm(w)
     error = ((left - right).abs() / scale).item()
-    _require(error <= TOLERANCES[dtype], operator, "transposition", f"error {error:.1e}")
+    require(error <= TOLERANCES[dtype], operator, "transposition", f"error {error:.1e}")
 
 
 def gradients(operator: NonlinearOperator, generator: torch.Generator, dtype: torch.dtype) -> None:
@@ -79,7 +79,7 @@ def gradients(operator: NonlinearOperator, generator: torch.Generator, dtype: to
     x, _, w = _vectors(operator, generator, dtype, (2,))
     x = x.requires_grad_()
     (gradient,) = torch.autograd.grad(operator(x), x, w)
-    _require_equal(operator, "gradients", operator.vjp(x.detach(), w), gradient)
+    require_equal(operator, "gradients", operator.vjp(x.detach(), w), gradient)
 
 
 def jacobians(operator: NonlinearOperator, generator: torch.Generator, dtype: torch.dtype) -> None:
@@ -87,19 +87,19 @@ def jacobians(operator: NonlinearOperator, generator: torch.Generator, dtype: to
     x, v, w = _vectors(operator, generator, dtype)
     jacobian = operator.linearised(x)
     check_operator(jacobian, generator=generator, dtype=dtype)
-    _require_equal(operator, "jacobians", jacobian(v), operator.jvp(x, v))
-    _require_equal(operator, "jacobians", jacobian.adjoint(w), operator.vjp(x, w))
+    require_equal(operator, "jacobians", jacobian(v), operator.jvp(x, v))
+    require_equal(operator, "jacobians", jacobian.adjoint(w), operator.vjp(x, w))
 
 
 def batching(operator: NonlinearOperator, generator: torch.Generator, dtype: torch.dtype) -> None:
     """Leading dimensions go through as a loop over them would."""
     x, v, w = _vectors(operator, generator, dtype, (3,))
     looped = torch.stack([operator(a) for a in x])
-    _require_equal(operator, "batching", operator(x), looped)
+    require_equal(operator, "batching", operator(x), looped)
     looped = torch.stack([operator.jvp(a, b) for a, b in zip(x, v, strict=True)])
-    _require_equal(operator, "batching", operator.jvp(x, v), looped)
+    require_equal(operator, "batching", operator.jvp(x, v), looped)
     looped = torch.stack([operator.vjp(a, b) for a, b in zip(x, w, strict=True)])
-    _require_equal(operator, "batching", operator.vjp(x, w), looped)
+    require_equal(operator, "batching", operator.vjp(x, w), looped)
 
 
 def refusals(operator: NonlinearOperator, generator: torch.Generator, dtype: torch.dtype) -> None:
@@ -120,7 +120,7 @@ def refusals(operator: NonlinearOperator, generator: torch.Generator, dtype: tor
                 call(bad)
             except ValueError:
                 continue
-            _require(False, operator, "refusals", f"took an input of the wrong {what}")
+            require(False, operator, "refusals", f"took an input of the wrong {what}")
 
 
 NONLINEAR_LAWS: tuple[Law, ...] = (
@@ -149,21 +149,3 @@ def _vectors(
     device = generator.device
     x, v = (draw(operator.in_shape, operator.in_complex) for _ in range(2))
     return x, v, draw(operator.out_shape, operator.out_complex)
-
-
-def _require(holds: bool, operator: NonlinearOperator, law: str, detail: str) -> None:
-    if not holds:
-        raise AssertionError(f"{type(operator).__name__} breaks the law of {law}: {detail}")
-
-
-def _require_equal(
-    operator: NonlinearOperator,
-    law: str,
-    actual: Tensor,
-    expected: Tensor,
-    tolerance: float | None = None,
-) -> None:
-    allowed = TOLERANCES[expected.dtype.to_real()] if tolerance is None else tolerance
-    error = torch.linalg.vector_norm(actual - expected) / torch.linalg.vector_norm(expected)
-    # written so that a NaN fails
-    _require(bool(error <= allowed), operator, law, f"relative error {error:.1e}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from operators.base import LinearOperator, SVDOperator
+from operators.base import LinearOperator, ShapedModule, SVDOperator
 from operators.probes import dot_test, random_input, random_output, to_dense
 
 if TYPE_CHECKING:
@@ -60,12 +60,12 @@ def shapes_and_dtypes(
     for a in (operator, operator.H):
         x = random_input(a, generator, dtype, (2, 3))
         y = a(x)
-        _require(y.shape == (2, 3, *a.out_shape), operator, name, f"shape {tuple(y.shape)}")
+        require(y.shape == (2, 3, *a.out_shape), operator, name, f"shape {tuple(y.shape)}")
         expected = dtype.to_complex() if a.out_complex else dtype
-        _require(y.dtype == expected, operator, name, f"{y.dtype} for a {x.dtype} input")
+        require(y.dtype == expected, operator, name, f"{y.dtype} for a {x.dtype} input")
     normal = operator.normal(random_input(operator, generator, dtype))
     expected = dtype.to_complex() if operator.in_complex else dtype
-    _require(normal.dtype == expected, operator, name, f"normal gives {normal.dtype}")
+    require(normal.dtype == expected, operator, name, f"normal gives {normal.dtype}")
 
 
 def linearity(operator: LinearOperator, generator: torch.Generator, dtype: torch.dtype) -> None:
@@ -73,13 +73,13 @@ def linearity(operator: LinearOperator, generator: torch.Generator, dtype: torch
     for a in (operator, operator.H):
         x1, x2 = (random_input(a, generator, dtype) for _ in range(2))
         c: complex = 0.7 - 1.3j if a.in_complex and a.out_complex else -1.3
-        _require_equal(operator, "linearity", a(c * x1 + 2 * x2), c * a(x1) + 2 * a(x2))
+        require_equal(operator, "linearity", a(c * x1 + 2 * x2), c * a(x1) + 2 * a(x2))
 
 
 def adjointness(operator: LinearOperator, generator: torch.Generator, dtype: torch.dtype) -> None:
     """<A x, y> = <x, A^H y>."""
     error = dot_test(operator, generator=generator, dtype=dtype)
-    _require(error < DOT_TOLERANCES[dtype], operator, "adjointness", f"dot test {error:.1e}")
+    require(error < DOT_TOLERANCES[dtype], operator, "adjointness", f"dot test {error:.1e}")
 
 
 def double_adjoint(
@@ -87,14 +87,14 @@ def double_adjoint(
 ) -> None:
     """A.H.H is A, and A.H is the adjoint."""
     y = random_output(operator, generator, dtype)
-    _require(operator.H.H is operator, operator, "double_adjoint", "A.H.H is another object")
-    _require_equal(operator, "double_adjoint", operator.H(y), operator.adjoint(y))
+    require(operator.H.H is operator, operator, "double_adjoint", "A.H.H is another object")
+    require_equal(operator, "double_adjoint", operator.H(y), operator.adjoint(y))
 
 
 def normal(operator: LinearOperator, generator: torch.Generator, dtype: torch.dtype) -> None:
     """A^H A, however it is computed, is the one after the other."""
     x = random_input(operator, generator, dtype, (2,))
-    _require_equal(operator, "normal", operator.normal(x), operator.adjoint(operator(x)))
+    require_equal(operator, "normal", operator.normal(x), operator.adjoint(operator(x)))
 
 
 def gradients(operator: LinearOperator, generator: torch.Generator, dtype: torch.dtype) -> None:
@@ -107,10 +107,10 @@ def gradients(operator: LinearOperator, generator: torch.Generator, dtype: torch
         y = function(x)
         v = random_input(gives, generator, dtype, (2,)).requires_grad_()
         (vjp,) = torch.autograd.grad(y, x, v, create_graph=True)
-        _require_equal(operator, "gradients", vjp.detach(), transpose(v.detach()))
+        require_equal(operator, "gradients", vjp.detach(), transpose(v.detach()))
         u = random_input(takes, generator, dtype, (2,))
         (again,) = torch.autograd.grad(vjp, v, u)
-        _require_equal(operator, "gradients (second order)", again, function(u))
+        require_equal(operator, "gradients (second order)", again, function(u))
 
 
 def batching(operator: LinearOperator, generator: torch.Generator, dtype: torch.dtype) -> None:
@@ -118,7 +118,7 @@ def batching(operator: LinearOperator, generator: torch.Generator, dtype: torch.
     for a in (operator, operator.H):
         x = random_input(a, generator, dtype, (2, 3))
         looped = torch.stack([torch.stack([a(v) for v in row]) for row in x])
-        _require_equal(operator, "batching", a(x), looped)
+        require_equal(operator, "batching", a(x), looped)
 
 
 def purity(operator: LinearOperator, generator: torch.Generator, dtype: torch.dtype) -> None:
@@ -131,8 +131,8 @@ def purity(operator: LinearOperator, generator: torch.Generator, dtype: torch.dt
         x = random_input(takes, generator, dtype)
         kept = x.clone()
         first = function(x).clone()
-        _require(torch.equal(x, kept), operator, "purity", "the input was modified")
-        _require(torch.equal(first, function(x)), operator, "purity", "not reproducible")
+        require(torch.equal(x, kept), operator, "purity", "the input was modified")
+        require(torch.equal(first, function(x)), operator, "purity", "not reproducible")
 
 
 def refusals(operator: LinearOperator, generator: torch.Generator, dtype: torch.dtype) -> None:
@@ -150,7 +150,7 @@ def refusals(operator: LinearOperator, generator: torch.Generator, dtype: torch.
                 function(bad)
             except ValueError:
                 continue
-            _require(False, operator, "refusals", f"took an input of the wrong {what}")
+            require(False, operator, "refusals", f"took an input of the wrong {what}")
 
 
 def orthonormal_factors(
@@ -164,14 +164,14 @@ def orthonormal_factors(
     for columns, rows, v in ((operator.V, operator.Vh, x), (operator.U, operator.Uh, y)):
         coordinates = rows(v)
         shape = coordinates.shape[1:]
-        _require(shape == operator.singular_values.shape, operator, "orthonormal_factors", "shape")
+        require(shape == operator.singular_values.shape, operator, "orthonormal_factors", "shape")
         z = torch.randn(
             coordinates.shape, generator=generator, dtype=coordinates.dtype, device=v.device
         )
-        _require_equal(operator, "orthonormal_factors", rows(columns(z)), z)
+        require_equal(operator, "orthonormal_factors", rows(columns(z)), z)
         left, right = (columns(z).conj() * v).sum().real, (z.conj() * coordinates).sum().real
         scale = torch.linalg.vector_norm(z) * torch.linalg.vector_norm(v)
-        _require(
+        require(
             ((left - right).abs() < DOT_TOLERANCES[dtype] * scale).item(),
             operator, "orthonormal_factors", "Uh or Vh is not the adjoint",
         )  # fmt: skip
@@ -183,8 +183,8 @@ def factorisation(operator: LinearOperator, generator: torch.Generator, dtype: t
         raise TypeError(f"{type(operator).__name__} is not an SVDOperator")
     x = random_input(operator, generator, dtype, (2,))
     s = operator.singular_values.to(dtype)
-    _require(bool((s >= 0).all()), operator, "factorisation", "negative singular value")
-    _require_equal(operator, "factorisation", operator.U(s * operator.Vh(x)), operator(x))
+    require(bool((s >= 0).all()), operator, "factorisation", "negative singular value")
+    require_equal(operator, "factorisation", operator.U(s * operator.Vh(x)), operator(x))
 
 
 def pseudo_inverse(
@@ -196,9 +196,9 @@ def pseudo_inverse(
     pinv, law = operator.pinv, "pseudo_inverse"
     x1, x2 = (random_input(operator, generator, torch.float64) for _ in range(2))
     y1, y2 = (random_output(operator, generator, torch.float64) for _ in range(2))
-    _require_equal(operator, law, pinv(operator(pinv(y1))), pinv(y1), PINV_TOLERANCE)
+    require_equal(operator, law, pinv(operator(pinv(y1))), pinv(y1), PINV_TOLERANCE)
     # exact up to the singular values that pinv drops, 1e-6 of the largest
-    _require_equal(operator, law, operator(pinv(operator(x1))), operator(x1), 1e-5)
+    require_equal(operator, law, operator(pinv(operator(x1))), operator(x1), 1e-5)
     for u, v, projected_u, projected_v in (
         (x1, x2, pinv(operator(x1)), pinv(operator(x2))),
         (y1, y2, operator(pinv(y1)), operator(pinv(y2))),
@@ -206,7 +206,7 @@ def pseudo_inverse(
         error = ((projected_u.conj() * v).sum() - (u.conj() * projected_v).sum()).real.abs()
         scale = torch.linalg.vector_norm(u) * torch.linalg.vector_norm(v)
         small = (error < PINV_TOLERANCE * scale).item()
-        _require(small, operator, law, "a projection is not self-adjoint")
+        require(small, operator, law, "a projection is not self-adjoint")
 
 
 LAWS: tuple[Law, ...] = (
@@ -223,19 +223,21 @@ LAWS: tuple[Law, ...] = (
 SVD_LAWS: tuple[Law, ...] = (orthonormal_factors, factorisation, pseudo_inverse)
 
 
-def _require(holds: bool, operator: LinearOperator, law: str, detail: str) -> None:
+def require(holds: bool, operator: ShapedModule, law: str, detail: str) -> None:
+    """Raise ``AssertionError`` that names operator and law unless it holds."""
     if not holds:
         raise AssertionError(f"{type(operator).__name__} breaks the law of {law}: {detail}")
 
 
-def _require_equal(
-    operator: LinearOperator,
+def require_equal(
+    operator: ShapedModule,
     law: str,
     actual: Tensor,
     expected: Tensor,
     tolerance: float | None = None,
 ) -> None:
+    """Require a relative error of at most the tolerance, by default that of the precision."""
     allowed = TOLERANCES[expected.dtype.to_real()] if tolerance is None else tolerance
     error = torch.linalg.vector_norm(actual - expected) / torch.linalg.vector_norm(expected)
     # written so that a NaN fails
-    _require(bool(error <= allowed), operator, law, f"relative error {error:.1e}")
+    require(bool(error <= allowed), operator, law, f"relative error {error:.1e}")

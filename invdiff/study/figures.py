@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -86,13 +87,17 @@ def uncertainty(result: Result) -> Figure | None:
 
 def misfit(result: Result) -> Figure:
     """Show the residual in units of the noise: along the iteration, and of each method."""
+    return _two_plots(result, 2.6, _draw_trace, _draw_residuals)
+
+
+def _two_plots(
+    result: Result, height: float, left: Callable[..., None], right: Callable[..., None]
+) -> Figure:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 2.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    _draw_trace(left, result)
-    _draw_residuals(right, result)
-    for axis in (left, right):
+    figure = Figure(figsize=(9, height), layout="constrained")
+    for axis, draw in zip(figure.subplots(1, 2), (left, right), strict=True):
+        draw(axis, result)
         axis.tick_params(labelsize=8)
         axis.spines[["top", "right"]].set_visible(False)
     return figure
@@ -102,16 +107,7 @@ def heldout(result: Result) -> Figure | None:
     """Show the residual of held-out samples: in all, and by their place in k-space."""
     if "heldout_radius" not in result.arrays:
         return None
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 2.8), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    _draw_heldout(left, result)
-    _draw_profile(right, result)
-    for axis in (left, right):
-        axis.tick_params(labelsize=8)
-        axis.spines[["top", "right"]].set_visible(False)
-    return figure
+    return _two_plots(result, 2.8, _draw_heldout, _draw_profile)
 
 
 def _draw_heldout(axis: Axes, result: Result) -> None:

@@ -157,7 +157,7 @@ def _on_cpu(v: Tensor, grid: VolumeGrid, scan: ScanVectors, transposed: bool) ->
 
 
 def _on_cuda(v: Tensor, grid: VolumeGrid, scan: ScanVectors, transposed: bool) -> Tensor:
-    from operators.ct import triton_volume  # type: ignore[attr-defined,unused-ignore]
+    from operators.ct import triton_volume
 
     function = triton_volume.backproject if transposed else triton_volume.project
     return function(v.contiguous(), grid, scan)
