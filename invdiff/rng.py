@@ -9,7 +9,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Streams", "derive_generator", "draw_seeds", "problem_streams"]
+__all__ = [
+    "Population",
+    "Streams",
+    "derive_generator",
+    "draw_seeds",
+    "population",
+    "problem_streams",
+]
 
 _SEED_LIMIT = 2**63 - 1
 
@@ -104,3 +111,46 @@ def problem_streams(
         for seed, device in zip(seeds, devices, strict=True)
     )
     return Streams(streams, (num_samples, *problem_shape))
+
+
+@dataclass(frozen=True)
+class Population:
+    """One generator per problem: all particles of a problem draw from it together.
+
+    Particles that are resampled have no identity, so a stream for each would buy nothing and
+    cost a call for every particle and step.
+
+    Args:
+        generators: One per problem.
+        problem_shape: Batch shape of the problems, ``()`` for one.
+    """
+
+    generators: tuple[torch.Generator, ...]
+    problem_shape: tuple[int, ...]
+
+    def normal(self, num_particles: int, shape: Sequence[int], like: Tensor) -> Tensor:
+        """Draw standard normals ``(num_particles, *problems, *shape)``, as ``like`` in type."""
+        streams = Streams(self.generators, self.problem_shape)
+        draws = streams.normal((num_particles, *shape), like)
+        return draws.movedim(len(self.problem_shape), 0)
+
+    def uniform(self, num: int, device: torch.device | str) -> Tensor:
+        """Draw uniforms on [0, 1), shape ``(num, *problems)``, float64."""
+        draws = [
+            torch.rand(num, generator=g, device=g.device, dtype=torch.float64)
+            for g in self.generators
+        ]
+        stacked = torch.stack(draws, dim=1).to(device)
+        return stacked.reshape(num, *self.problem_shape)
+
+
+def population(
+    generator: torch.Generator | Sequence[torch.Generator], problem_shape: Sequence[int]
+) -> Population:
+    """Give each problem its own stream; a problem in a batch gets the one it would get alone.
+
+    Raises:
+        ValueError: Another number of generators than problems.
+    """
+    streams = problem_streams(generator, 1, problem_shape)
+    return Population(streams.generators, tuple(problem_shape))

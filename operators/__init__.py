@@ -32,6 +32,7 @@ from operators.ct import (
 from operators.differences import FiniteDifferences
 from operators.identity import Diagonal, Identity, RealToComplex
 from operators.mask import Mask
+from operators.matrix import Matrix
 from operators.mri import (
     NUFFT,
     CartesianMRI,
@@ -106,6 +107,7 @@ __all__ = [
     "LinearOperator",
     "Mask",
     "MatchedPair",
+    "Matrix",
     "MatrixFreeBeam2D",
     "NoiseModel",
     "NonCartesianMRI",

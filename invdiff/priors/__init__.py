@@ -5,6 +5,7 @@ from invdiff.priors.denoiser import Denoiser, Rescaled, half_range, rescale
 from invdiff.priors.gaussian import GaussianMixturePrior, GaussianPrior
 from invdiff.priors.preconditioning import EDM, VariancePreserving
 from invdiff.priors.pretrained import PretrainedPrior, list_priors, load_prior
+from invdiff.priors.shared_mixture import SharedCovarianceMixture
 from invdiff.priors.supported import SupportedPrior
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "GaussianPrior",
     "PretrainedPrior",
     "Rescaled",
+    "SharedCovarianceMixture",
     "SupportedPrior",
     "VariancePreserving",
     "half_range",

@@ -11,7 +11,7 @@ from invdiff.likelihood import Likelihood
 from operators import GaussianNoise
 from operators.testing import to_dense
 
-__all__ = ["GaussianMixturePrior", "GaussianPrior"]
+__all__ = ["GaussianMixturePrior", "GaussianPrior", "observation"]
 
 # the data range of a Gaussian reaches this many standard deviations beyond its means
 _RANGE = 4.0
@@ -98,7 +98,7 @@ class GaussianMixturePrior:
         Raises:
             ValueError: Other noise, several problems, or a prior of another shape.
         """
-        matrix, y, sigma = self._observation(likelihood)
+        matrix, y, sigma = observation(self.image_shape, self.means, likelihood)
         residual = y - self.means.flatten(1) @ matrix.T
         cross = self.covariances @ matrix.T
         noise = sigma**2 * torch.eye(matrix.shape[0], dtype=matrix.dtype, device=matrix.device)
@@ -114,20 +114,6 @@ class GaussianMixturePrior:
             means.reshape(self.means.shape),
             (covariances + covariances.mT) / 2,
         )
-
-    def _observation(self, likelihood: Likelihood) -> tuple[Tensor, Tensor, float]:
-        noise, operator = likelihood.noise, likelihood.operator
-        if not isinstance(noise, GaussianNoise) or likelihood.batch_shape:
-            raise ValueError("posterior: known for one problem with Gaussian noise only")
-        if operator.in_shape != self.image_shape or operator.in_complex:
-            raise ValueError(
-                f"posterior: the prior has images of {self.image_shape}, the operator takes "
-                f"{operator.in_shape} (complex={operator.in_complex})"
-            )
-        matrix, y = to_dense(operator), likelihood.y.flatten()
-        if matrix.is_complex():  # as many real equations
-            matrix, y = torch.cat([matrix.real, matrix.imag]), torch.cat([y.real, y.imag])
-        return matrix.to(self.means.dtype), y.to(self.means), noise.sigma
 
     def _coordinates(self, x: Tensor) -> Tensor:
         """Return V_k^T (x - m_k), shape ``(*batch, K, n)``."""
@@ -156,3 +142,25 @@ class GaussianPrior(GaussianMixturePrior):
         if not isinstance(covariance, Tensor):
             covariance = covariance * torch.eye(mean.numel(), dtype=mean.dtype, device=mean.device)
         super().__init__(mean.new_ones(1), mean.unsqueeze(0), covariance.unsqueeze(0))
+
+
+def observation(
+    image_shape: tuple[int, ...], like: Tensor, likelihood: Likelihood
+) -> tuple[Tensor, Tensor, float]:
+    """Return the dense real A, the flat y and sigma of one problem, in the type of ``like``.
+
+    Raises:
+        ValueError: Other noise, several problems, or an operator on images of another shape.
+    """
+    noise, operator = likelihood.noise, likelihood.operator
+    if not isinstance(noise, GaussianNoise) or likelihood.batch_shape:
+        raise ValueError("posterior: known for one problem with Gaussian noise only")
+    if operator.in_shape != image_shape or operator.in_complex:
+        raise ValueError(
+            f"posterior: the prior has images of {image_shape}, the operator takes "
+            f"{operator.in_shape} (complex={operator.in_complex})"
+        )
+    matrix, y = to_dense(operator), likelihood.y.flatten()
+    if matrix.is_complex():  # as many real equations
+        matrix, y = torch.cat([matrix.real, matrix.imag]), torch.cat([y.real, y.imag])
+    return matrix.to(like.dtype), y.to(like), noise.sigma

@@ -29,6 +29,8 @@ class PretrainedPrior(nn.Module):
         chunk_size: Images per network call; None: 1 on a CPU, where larger batches are slower,
             and as many as fill half of the free memory on a GPU.
         info: What the folder says about the prior: title, modality, value_range, pixel_mm, ...
+        size: Rows and columns of the images if not those of the training: a network without
+            fixed positions denoises crops of its images, of sizes that its poolings divide.
 
     Attributes:
         num_calls: Network evaluations so far, one per image.
@@ -44,6 +46,7 @@ class PretrainedPrior(nn.Module):
         data_range: tuple[float, float] = (-1.0, 1.0),
         chunk_size: int | None = None,
         info: dict[str, Any] | None = None,
+        size: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
         if chunk_size is not None and chunk_size < 1:
@@ -53,16 +56,17 @@ class PretrainedPrior(nn.Module):
         self.data_range = (float(data_range[0]), float(data_range[1]))
         self.chunk_size, self.info, self.num_calls = chunk_size, info or {}, 0
         config: Any = network.config
-        size = config.sample_size
-        height, width = (size, size) if isinstance(size, int) else size
+        trained = config.sample_size
+        height, width = size or ((trained, trained) if isinstance(trained, int) else trained)
         channels = config.in_channels
         self.image_shape: tuple[int, ...] = (
             (height, width) if channels == 1 else (channels, height, width)
         )
 
-    @torch.no_grad()
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Return E[x0 | x] for x ``(*batch, *image_shape)``, sigma 0-dimensional or ``batch``.
+
+        Differentiable in x; nothing is recorded unless x asks for it.
 
         Raises:
             ValueError: Images of another shape than the network was trained on.
@@ -105,6 +109,7 @@ def load_prior(
     chunk_size: int | None = None,
     channels_last: bool = True,
     compile: bool = False,
+    size: tuple[int, int] | None = None,
 ) -> PretrainedPrior:
     """Load a shipped prior by name, or any folder that diffusers wrote, without network access.
 
@@ -119,6 +124,7 @@ def load_prior(
         chunk_size: Images per network call, see ``PretrainedPrior``.
         channels_last: Memory format of the convolutions: faster on CPUs and on tensor cores.
         compile: Use ``torch.compile``; the first call takes minutes.
+        size: For crops of its images, see ``PretrainedPrior``.
 
     Raises:
         ValueError: No such prior or folder, a scheduler that isn't known, or weights that are
@@ -139,6 +145,7 @@ def load_prior(
         data_range=(low, high),
         chunk_size=chunk_size,
         info=info,
+        size=size,
     )
 
 

@@ -1,22 +1,30 @@
-"""Configurations of the samplers; each default is that of the sampler itself."""
+"""Configurations of the samplers, made of the samplers' own fields and defaults."""
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from collections.abc import Callable
-from functools import partial
-from typing import Annotated, Literal, Self
+from functools import partial, reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_type_hints
 
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, create_model, model_validator
 
 from invdiff.samplers import DDS, DiffPIR, RedDiff, Sampler
-from invdiff.samplers.red_diff import Order, Weighting
 from invdiff.study.base import Config
 
-__all__ = ["DDSConfig", "DiffPIRConfig", "RedDiffConfig", "SamplerConfig"]
+__all__ = ["KINDS", "RedDiffConfig", "SamplerConfig", "sampler_config"]
+
+_CITATION = re.compile(r" :cite:\w+:`\w+`")
 
 
 class _SamplerConfig(Config):
+    """The fields of ``method`` beside its kind."""
+
+    method: ClassVar[Callable[..., Sampler]]
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         self.build()
@@ -24,32 +32,38 @@ class _SamplerConfig(Config):
 
     def build(self) -> Sampler:
         """Return the sampler."""
-        raise NotImplementedError
-
-    def _numbers(self) -> dict[str, float]:
-        return self.model_dump(exclude={"kind", "update", "learning_rate"})
+        return type(self).method(**self.model_dump(exclude={"kind"}))
 
 
-class RedDiffConfig(_SamplerConfig):
+def _config_of(kind: str, method: Any, leave_out: tuple[str, ...] = ()) -> type[_SamplerConfig]:
+    """Make the configuration of a sampler, which is a frozen dataclass of plain values."""
+    hints = get_type_hints(method)
+    fields: dict[str, Any] = {
+        field.name: (hints[field.name], field.default)
+        for field in dataclasses.fields(method)
+        if field.name not in leave_out
+    }
+    fields = {"kind": (Literal[kind], kind), **fields}
+    model = create_model(
+        f"{method.__name__}Config",
+        __base__=_SamplerConfig,
+        __doc__=_CITATION.sub("", str(method.__doc__).splitlines()[0]),
+        **fields,
+    )
+    model.method = method
+    return model
+
+
+class RedDiffConfig(_config_of("red-diff", RedDiff, leave_out=("optimizer",))):  # type: ignore[misc]
     """RED-diff: find the image that data and denoiser agree on, from high noise to low."""
 
-    kind: Literal["red-diff"] = "red-diff"
-    num_steps: PositiveInt = RedDiff.num_steps
-    sigma_max: PositiveFloat = RedDiff.sigma_max
-    sigma_min: PositiveFloat = RedDiff.sigma_min
-    rho: PositiveFloat = RedDiff.rho
-    regularization: PositiveFloat = RedDiff.regularization
-    weighting: Weighting = RedDiff.weighting
-    order: Order = RedDiff.order
     update: Literal["proximal", "adam"] = "proximal"
     learning_rate: PositiveFloat = 0.1
-    relaxation: PositiveFloat = RedDiff.relaxation
-    num_cg: PositiveInt = RedDiff.num_cg
-    clip: bool = RedDiff.clip
 
     def build(self) -> RedDiff:
         """Return the sampler."""
-        return RedDiff(**self._numbers(), optimizer=self._optimizer())  # type: ignore[arg-type]
+        numbers = self.model_dump(exclude={"kind", "update", "learning_rate"})
+        return RedDiff(**numbers, optimizer=self._optimizer())
 
     def _optimizer(self) -> Callable[[list[torch.Tensor]], torch.optim.Optimizer] | None:
         if self.update == "proximal":
@@ -57,40 +71,25 @@ class RedDiffConfig(_SamplerConfig):
         return partial(torch.optim.Adam, lr=self.learning_rate, betas=(0.9, 0.99))
 
 
-class DiffPIRConfig(_SamplerConfig):
-    """DiffPIR: denoise, take a proximal data step, return to the next noise level."""
+# what can be named in a configuration
+KINDS: dict[str, type[_SamplerConfig]] = {
+    "red-diff": RedDiffConfig,
+    "diffpir": _config_of("diffpir", DiffPIR),
+    "dds": _config_of("dds", DDS),
+}
 
-    kind: Literal["diffpir"] = "diffpir"
-    num_steps: PositiveInt = DiffPIR.num_steps
-    sigma_max: PositiveFloat = DiffPIR.sigma_max
-    sigma_min: PositiveFloat = DiffPIR.sigma_min
-    rho: PositiveFloat = DiffPIR.rho
-    regularization: PositiveFloat = DiffPIR.regularization
-    noise_fraction: float = DiffPIR.noise_fraction
-    num_cg: PositiveInt = DiffPIR.num_cg
-    clip: bool = DiffPIR.clip
-
-    def build(self) -> DiffPIR:
-        """Return the sampler."""
-        return DiffPIR(**self._numbers())  # type: ignore[arg-type]
+if TYPE_CHECKING:
+    SamplerConfig = Any  # made at run time, out of what is in KINDS
+else:
+    SamplerConfig = Annotated[reduce(or_, KINDS.values()), Field(discriminator="kind")]
 
 
-class DDSConfig(_SamplerConfig):
-    """DDS: denoise, take a few conjugate gradient steps on the data, then a DDIM step."""
+def sampler_config(kind: str, **values: Any) -> Any:
+    """Return the configuration of a kind of sampler.
 
-    kind: Literal["dds"] = "dds"
-    num_steps: PositiveInt = DDS.num_steps
-    sigma_max: PositiveFloat = DDS.sigma_max
-    sigma_min: PositiveFloat = DDS.sigma_min
-    rho: PositiveFloat = DDS.rho
-    data_weight: PositiveFloat = DDS.data_weight
-    eta: float = DDS.eta
-    num_cg: PositiveInt = DDS.num_cg
-    clip: bool = DDS.clip
-
-    def build(self) -> DDS:
-        """Return the sampler."""
-        return DDS(**self._numbers())  # type: ignore[arg-type]
-
-
-SamplerConfig = Annotated[RedDiffConfig | DiffPIRConfig | DDSConfig, Field(discriminator="kind")]
+    Raises:
+        ValueError: An unknown kind.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"sampler: expected one of {', '.join(KINDS)}, got {kind!r}")
+    return KINDS[kind](**values)

@@ -26,6 +26,7 @@ from operators import (
     ImageGrid,
     LinearOperator,
     Mask,
+    Matrix,
     MatrixFreeBeam2D,
     NonCartesianMRI,
     OffResonanceMRI,
@@ -158,6 +159,11 @@ def instances() -> dict[str, LinearOperator]:
         "resample-up": Resample((4, 5), (7, 6), "lanczos3"),
         "resample-mixed": Resample((5, 3, 6), (3, 5, 6), "linear"),
         "resample-area": Resample((7, 4), (5, 6), "box"),
+        "matrix": Matrix(torch.randn(5, 12, generator=_generator(5)), (3, 4)),
+        "matrix-tall": Matrix(torch.randn(6, 4, generator=_generator(5)), out_shape=(2, 3)),
+        "matrix-complex": Matrix(
+            torch.randn(5, 12, generator=_generator(5), dtype=torch.complex128), (3, 4)
+        ),
         "random-projection": RandomProjection((3, 4), 7, generator=_generator(8)),
         "structured-projection": StructuredRandomProjection((4, 5), 9, generator=_generator(9)),
         "structured-projection-odd": StructuredRandomProjection((7,), 7, generator=_generator(9)),

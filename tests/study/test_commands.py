@@ -15,7 +15,7 @@ from invdiff.study.config import Experiment
 from invdiff.study.load import list_experiments, load_experiment, parse_experiment
 from invdiff.study.options import expanded
 from invdiff.study.reconstruct import Reconstruct
-from invdiff.study.sampling import DDSConfig, DiffPIRConfig, RedDiffConfig
+from invdiff.study.sampling import KINDS, RedDiffConfig, sampler_config
 
 TOP = Path(__file__).parents[2] / "experiments"
 NAMES = [
@@ -45,8 +45,9 @@ def test_shipped_experiment_is_valid_and_changes_no_sampler_default(name) -> Non
     assert experiment.baselines
 
 
-@pytest.mark.parametrize("config", [RedDiffConfig(), DiffPIRConfig(), DDSConfig()])
-def test_sampler_configuration_has_every_number_of_the_sampler(config) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_sampler_configuration_has_every_number_of_the_sampler(kind) -> None:
+    config = sampler_config(kind)
     sampler = config.build()
     numbers = {name for name in vars(sampler) if name != "optimizer"}
     assert numbers == set(config.model_dump()) - {"kind", "update", "learning_rate"}
