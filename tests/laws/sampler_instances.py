@@ -17,3 +17,6 @@ SAMPLERS: dict[str, Sampler] = {
     "diffpir": DiffPIR(num_steps=12),
     "dds": DDS(num_steps=12),
 }
+
+# methods whose particles act on each other: a sample depends on how many there are
+INTERACTING: set[str] = set()
