@@ -3,6 +3,7 @@
 All of it is stated per pixel, and of complex images for the magnitude.
 """
 
+from invdiff.uncertainty.conformal import ConformalCalibration
 from invdiff.uncertainty.intervals import (
     coverage,
     coverage_curve,
@@ -12,6 +13,7 @@ from invdiff.uncertainty.intervals import (
 from invdiff.uncertainty.scores import crps, spread_error_correlation, z_scores
 
 __all__ = [
+    "ConformalCalibration",
     "coverage",
     "coverage_curve",
     "credible_interval",
