@@ -60,7 +60,9 @@ class CTUncertainty(ScriptedStudy):
     operator: OperatorConfig = ParallelConfig(views=30)
     noise: NoiseConfig = GaussianConfig(level=0.005)
     prior: PriorConfig = PriorConfig(name="ct-256")
-    sampler: SamplerConfig = sampler_config("diffpir", num_steps=20)
+    sampler: SamplerConfig = sampler_config(
+        "diffpir", num_steps=30, regularization=1.0, noise_fraction=1.0
+    )
     num_samples: PositiveInt = 64
     num_calibration_samples: int = Field(19, ge=2)
     level: float = Field(0.9, gt=0, lt=1)
