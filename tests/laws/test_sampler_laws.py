@@ -134,6 +134,7 @@ def test_precise_and_complete_data_decide(sampler, prior, generator):
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_steps_on_a_gpu_never_wait_for_it(sampler, likelihood, prior):
     """From the end of the first step to the end of the last nothing may ask for a value."""
     operator = copy.deepcopy(likelihood.operator).cuda()
