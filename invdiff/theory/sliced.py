@@ -134,31 +134,39 @@ def wasserstein_1d(
     """
     x_sorted, x_steps = _quantiles(x, weights_x)
     y_sorted, y_steps = _quantiles(y, weights_y)
-    levels = torch.cat([x_steps, y_steps], dim=-1).sort(dim=-1).values
-    width = levels.diff(dim=-1, prepend=torch.zeros_like(levels[:, :1]))
+    rows = max(len(x_steps), len(y_steps))
+    levels = torch.cat([x_steps.expand(rows, -1), y_steps.expand(rows, -1)], 1).sort(dim=1).values
+    width = levels.diff(dim=1, prepend=torch.zeros_like(levels[:, :1]))
     # a level ends the step that it belongs to: the quantile there is the one before it
     gap = _at(x_sorted, x_steps, levels) - _at(y_sorted, y_steps, levels)
-    return (width * gap.abs() ** order).sum(-1) ** (1 / order)
+    return (width * gap.abs() ** order).sum(1) ** (1 / order)
 
 
 def _quantiles(x: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return the sorted values and where the steps of their quantile function end, (L, N)."""
+    """Return the sorted values (L, N), and where the steps of their quantile function end.
+
+    The ends are (L, N), or (1, N) for equal weights: then they are the same in each column.
+    """
     count = x.shape[0]
+    values, order = x.double().T.contiguous().sort(dim=1)
     if weights is None:
-        weights = x.new_ones(count, dtype=torch.float64)
-    elif weights.shape != (count,) or bool((weights < 0).any()) or not bool(weights.sum() > 0):
+        ends = torch.arange(1, count + 1, dtype=torch.float64, device=x.device) / count
+        return values, ends.unsqueeze(0)
+    if weights.shape != (count,) or bool((weights < 0).any()) or not bool(weights.sum() > 0):
         raise ValueError(
             f"Wasserstein distance: {count} samples need as many weights, none negative and not "
             f"all 0, got shape {tuple(weights.shape)}"
         )
-    values, order = x.double().T.contiguous().sort(dim=-1)
-    steps = weights.to(x.device, torch.float64)[order].cumsum(-1)
-    return values, steps / steps[:, -1:]
+    ends = weights.to(x.device, torch.float64)[order].cumsum(1)
+    return values, ends / ends[:, -1:]
 
 
-def _at(values: Tensor, steps: Tensor, levels: Tensor) -> Tensor:
-    index = torch.searchsorted(steps, levels.contiguous()).clamp(max=values.shape[-1] - 1)
-    return values.gather(-1, index)
+def _at(values: Tensor, ends: Tensor, levels: Tensor) -> Tensor:
+    """Return the quantile function of each row at the levels."""
+    if len(levels) == 1:
+        return values[:, torch.searchsorted(ends[0], levels[0])]
+    index = torch.searchsorted(ends.expand(len(levels), -1).contiguous(), levels)
+    return values.gather(1, index)
 
 
 def _sliced(

@@ -108,6 +108,6 @@ def test_refuses_what_does_not_fit(generator):
         prior.posterior(Likelihood(identity, GaussianNoise(1.0), batch))
     with pytest.raises(ValueError, match="Gaussian noise only"):
         prior.posterior(Likelihood(identity, PoissonNoise(1.0), batch[0]))
+    other = Matrix(torch.eye(6, dtype=torch.float64))
     with pytest.raises(ValueError, match="images of"):
-        other = Matrix(torch.eye(6, dtype=torch.float64))
         prior.posterior(Likelihood(other, GaussianNoise(1.0), batch[0]))

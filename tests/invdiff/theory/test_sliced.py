@@ -72,14 +72,14 @@ def test_chunks_of_directions_change_nothing(distance, generator, monkeypatch) -
 
 def test_gaussians_come_near_their_closed_form() -> None:
     generator = _seeded()
-    x = torch.randn(20000, 2, generator=generator)
-    y = 1.5 * torch.randn(20000, 2, generator=generator) + torch.tensor([1.0, 0.0])
+    x = torch.randn(10000, 2, generator=generator)
+    y = 1.5 * torch.randn(10000, 2, generator=generator) + torch.tensor([1.0, 0.0])
     # along theta the distance is (theta_1^2 + 0.5^2)^1/2, whose mean square is 0.75
-    found = mean_sliced_wasserstein2(x, y, 400, generator=generator)
-    assert found == pytest.approx(0.75**0.5, abs=0.03)  # of 400 directions
-    assert max_sliced_wasserstein2(x, y, 400, generator=generator) == pytest.approx(
+    found = mean_sliced_wasserstein2(x, y, 200, generator=generator)
+    assert found == pytest.approx(0.75**0.5, abs=0.06)  # of 200 directions
+    assert max_sliced_wasserstein2(x, y, 200, generator=generator) == pytest.approx(
         1.25**0.5,
-        abs=0.03,  # of 20000 samples
+        abs=0.03,  # of 10000 samples
     )
 
 
