@@ -74,7 +74,7 @@ def block_mmd2(
             f"{block_size}"
         )
     h = _checked(points_x, points_y, bandwidth)
-    pairs = zip(points_x.split(block_size), points_y.split(block_size), strict=False)
+    pairs = zip(torch.split(points_x, block_size), torch.split(points_y, block_size), strict=False)
     blocks = [mmd2(a, b, bandwidth=h) for a, b in list(pairs)[:count]]
     values = torch.tensor(blocks, dtype=torch.float64)
     return BlockMMD(float(values.mean()), float(values.std()) / count**0.5)

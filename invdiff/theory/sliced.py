@@ -191,6 +191,6 @@ def _sliced(
     return torch.cat(
         [
             wasserstein_1d(x @ part.T, y @ part.T, order, weights_x=weights_x, weights_y=weights_y)
-            for part in directions.split(_CHUNK)
+            for part in torch.split(directions, _CHUNK)
         ]
     )
