@@ -135,7 +135,8 @@ def density_plot(panels: Mapping[str, Cloud], exact: GaussianMixturePrior) -> Fi
         axis.contourf(x, y, density, [*levels, density.max() * 1.01], colors=_shades(len(levels)))
         axis.contour(x, y, density, levels, colors=_GREY, linewidths=0.6)
         area = _POINT * (weights * len(weights)).clamp(max=_LARGEST).cpu().numpy()
-        axis.scatter(*points.T.cpu().numpy(), s=area, c=_COLORS[0], alpha=0.5, linewidths=0)
+        across, up = points.T.cpu().numpy()
+        axis.scatter(across, up, s=area, c=_COLORS[0], alpha=0.5, linewidths=0)
         axis.set(xlim=(left, right), ylim=(bottom, top))
     _label(figure, axes, "", "")
     return figure
