@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -195,7 +196,7 @@ class DAPS:
         high = sigma ** (1 / self.rho)
         low = (half_range(denoiser) * self.ode_sigma_min) ** (1 / self.rho)
         levels = (high + ramp * (low - high)) ** self.rho
-        for s, s_next in zip(levels[:-1], levels[1:], strict=True):
+        for s, s_next in pairwise(levels):
             slope = (x - denoised(denoiser, x, s, clip=self.clip)) / s.to(x.dtype.to_real())
             change = (s_next - s).to(x.dtype.to_real())
             if self.solver == "heun":
@@ -262,7 +263,9 @@ def sample_gaussian_posterior(
         num_cg: Conjugate gradient steps.
     """
     start = mean + radius * streams.normal(likelihood.image_shape, mean)
-    white = streams.normal(likelihood.target.shape[len(likelihood.batch_shape) :], likelihood.target)
+    white = streams.normal(
+        likelihood.target.shape[len(likelihood.batch_shape) :], likelihood.target
+    )
     shaken = likelihood.operator.adjoint((power * likelihood.precision).sqrt() * white)
     force = radius**2 * (power * likelihood.quadratic_score(start) + shaken)
     factor, operator = power * radius**2, likelihood.operator

@@ -56,12 +56,12 @@ class DDRM:
             & \sigma' \ge \bar\sigma
         \end{cases}
 
-    Targets the posterior only through a variational bound: its marginals would be exact if D were
-    the mean given x and y, but D is the prior's own and eta the share of fresh noise of a whole
-    step, however small. So the spread shrinks as steps are added, to far below the posterior's in
-    the observed directions, and their mean drifts from the data to the prior. With a prior N(0.5,
-    0.2^2) on 50 % of the pixels and sigma_y = 0.1, 100 steps give 0.52 (observed) and 0.81
-    (unobserved) of the posterior's standard deviation.
+    Targets the posterior only through a variational bound: the levels would have the right
+    marginals if D were the mean given x and y, but D is the prior's own. And eta is the share of
+    fresh noise of every step, however small, so that more steps forget more: what is observed
+    settles on the data, noise and all, with too little spread. With a prior N(0.5, 0.2^2), 50 % of
+    the pixels and sigma_y = 0.1, 20 steps give 0.51 (observed) and 0.79 (unobserved) of the
+    posterior's standard deviation, 1000 steps 0.28 and 0.87.
 
     Args:
         num_steps: Network calls.
@@ -76,7 +76,7 @@ class DDRM:
         ValueError: A number out of its range.
     """
 
-    num_steps: int = 100
+    num_steps: int = 20
     sigma_max: float = 10.0
     sigma_min: float = 0.01
     rho: float = 7.0

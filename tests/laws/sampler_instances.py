@@ -13,6 +13,7 @@ adam = partial(torch.optim.Adam, lr=0.05, betas=(0.9, 0.99))
 SAMPLERS: dict[str, Sampler] = {
     "red-diff": RedDiff(num_steps=12),
     "red-diff-random": RedDiff(num_steps=12, order="random"),
+    "red-diff-ascending": RedDiff(num_steps=12, order="ascending", dispersion=0.02),
     "red-diff-adam": RedDiff(num_steps=12, optimizer=adam, weighting="linear", regularization=0.25),
     "diffpir": DiffPIR(num_steps=12),
     "dds": DDS(num_steps=12),
