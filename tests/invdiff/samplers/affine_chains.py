@@ -117,11 +117,11 @@ def ddnm_chain(sampler: object, sigmas: list[float], half: float, y: float, leve
             if again:
                 chain = chain.moved(1.0, 0.0, (stretch[0] ** 2 - stretch[-1] ** 2) ** 0.5)
             for sigma, low in pairwise(stretch):
-                chain = _ddnm_step(sampler, chain, sigma, low, y, level)
+                chain = ddnm_step(sampler, chain, sigma, low, y, level)
     return chain
 
 
-def _ddnm_step(
+def ddnm_step(
     sampler: object, chain: Chain, sigma: float, low: float, y: float, level: float
 ) -> Chain:
     eta, k = sampler.eta, shrinkage(sigma)

@@ -10,7 +10,14 @@ from invdiff.priors import GaussianPrior, half_range
 from invdiff.rng import derive_generator, problem_streams
 from invdiff.samplers import DAPS
 from invdiff.samplers.daps import sample_gaussian_posterior
-from operators import FiniteDifferences, GaussianNoise, LinearOperator, Mask, TransmissionNoise
+from operators import (
+    FiniteDifferences,
+    GaussianNoise,
+    LinearOperator,
+    Mask,
+    SingleCoilMRI,
+    TransmissionNoise,
+)
 from tests.invdiff.samplers.affine_chains import (
     SIGMA_Y,
     SPREAD,
@@ -36,6 +43,7 @@ class Hidden(LinearOperator):
     def __init__(self, operator):
         super().__init__(operator.in_shape, operator.out_shape)
         self.operator = operator
+        self.in_complex, self.out_complex = operator.in_complex, operator.out_complex
 
     def _forward(self, x):
         return self.operator._forward(x)
@@ -170,6 +178,49 @@ def test_the_result_carries_no_noise_of_the_last_level(generator):
         DAPS(30, inner="exact").sample(likelihood, prior, 4, generator=derive_generator(0)).values
     )
     assert operator(values - x).abs().max() < 1e-3
+
+
+class ComplexNormal:
+    """A complex prior whose parts are N(0, 1)."""
+
+    data_range = (-4.0, 4.0)
+    image_shape = (4, 4)
+
+    def __call__(self, x, sigma):
+        return x / (1 + sigma**2)
+
+
+@pytest.mark.parametrize("hidden", [False, True], ids=["svd", "cg"])
+def test_the_exact_inner_sample_of_complex_images(hidden, generator):
+    """Both parts of a pixel have the noise of GaussianNoise, and so the same posterior."""
+    operator = SingleCoilMRI(torch.rand(4, 4, generator=generator) < 0.6)
+    y = operator(torch.full((4, 4), 0.3 + 0.2j, dtype=torch.complex128))
+    likelihood = Likelihood(Hidden(operator) if hidden else operator, GaussianNoise(0.5), y)
+    streams = problem_streams(derive_generator(0), 3000, ())
+    x = sample_gaussian_posterior(
+        likelihood,
+        torch.zeros(3000, 4, 4, dtype=torch.complex128),
+        torch.tensor(1.0, dtype=torch.float64),
+        streams,
+        power=torch.tensor(1.0, dtype=torch.float64),
+        num_cg=3,
+    )
+    k = operator.Vh(x)
+    std = 0.2**0.5  # 1 / (1 + 4): the transform is orthonormal
+    for part in (k.real, k.imag):
+        assert ((part.std(0) / std - 1).abs() < 4.5 / 6000**0.5).all()
+    expected = operator.Vh(operator.pinv(y)) * 0.8
+    assert ((k.mean(0) - expected).abs() < 4.5 * std * (2 / 3000) ** 0.5).all()
+
+
+def test_takes_complex_images(generator):
+    operator = SingleCoilMRI(torch.rand(4, 4, generator=generator) < 0.6)
+    likelihood = Likelihood(operator, GaussianNoise(0.1), operator(torch.full((4, 4), 0.3 + 0.2j)))
+    for inner in ("exact", "langevin"):
+        sampler = DAPS(5, inner=inner, num_langevin=5)
+        values = sampler.sample(likelihood, ComplexNormal(), 2, generator=generator).values
+        assert values.dtype == torch.complex64
+        assert torch.isfinite(values.abs()).all()
 
 
 @pytest.mark.parametrize(

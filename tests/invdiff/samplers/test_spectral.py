@@ -10,14 +10,25 @@ from invdiff.likelihood import Likelihood
 from invdiff.priors import GaussianPrior, half_range
 from invdiff.rng import derive_generator
 from invdiff.samplers import DDNM, DDRM
-from operators import FiniteDifferences, GaussianNoise, Mask, SingleCoilMRI, TransmissionNoise
+from operators import (
+    FiniteDifferences,
+    GaussianNoise,
+    Mask,
+    SingleCoilMRI,
+    SVDOperator,
+    TransmissionNoise,
+)
 from tests.invdiff.samplers.affine_chains import (
+    MEAN,
+    Chain,
     compare,
     ddnm_chain,
+    ddnm_step,
     ddrm_chain,
     levels,
     posterior,
     setting,
+    shrinkage,
 )
 
 COUNT = 1500
@@ -44,12 +55,20 @@ def test_ddrm_is_the_chain_of_its_formulas(problem, sampler):
     compare(draw(sampler, problem.likelihood, problem.prior), problem, chains)
 
 
+def test_ddrm_starts_from_the_data_where_they_are_more_precise_than_the_noise(problem):
+    sampler = DDRM(sigma_max=1.0)
+    first = levels(sampler, problem.prior)[:1]
+    state = sampler.init(problem.likelihood, problem.prior, COUNT, generator=derive_generator(0))
+    chains = [ddrm_chain(sampler, first, *c) for c in zip(problem.y, problem.level, strict=True)]
+    compare(state.x, problem, chains)
+
+
 @pytest.mark.parametrize(
     "sampler",
     [
         DDNM(20, clip=False),
         DDNM(20, noise_free=True, clip=False),
-        DDNM(8, eta=0.3, travel_length=3, travel_repeats=2, clip=False),
+        DDNM(3, 1.0, 0.5, eta=0.3, travel_length=2, travel_repeats=2, clip=False),
     ],
     ids=["plus", "noise-free", "time travel"],
 )
@@ -114,23 +133,48 @@ def test_ddnm_plus_is_ddnm_in_the_limit_of_no_noise(problem):
     assert not torch.allclose(plus, free)
 
 
-def test_ddnm_reports_each_level_once_however_often_it_travels(problem):
+def test_ddnm_travels_back_to_the_noise_where_the_stretch_began(problem):
+    """The callback sees the first step of the second run; the result itself forgets the travel."""
     seen = []
-    sampler = DDNM(4, travel_length=4, travel_repeats=2)
+    sampler = DDNM(3, 1.0, 0.5, travel_length=2, travel_repeats=2, clip=False)
     sampler.sample(
-        problem.likelihood, problem.prior, 1, generator=derive_generator(0), callback=seen.append
+        problem.likelihood,
+        problem.prior,
+        COUNT,
+        generator=derive_generator(0),
+        callback=seen.append,
     )
-    assert [p.step for p in seen] == [0, 1, 2, 3]
+    assert [p.step for p in seen] == [0, 1, 2]
+    high, middle, low, _ = levels(sampler, problem.prior)
+    chain = Chain(0.0, high**2)
+    chain = ddnm_step(sampler, chain, high, middle, 0.0, math.inf)
+    chain = ddnm_step(sampler, chain, middle, low, 0.0, math.inf)
+    chain = chain.moved(1.0, 0.0, (high**2 - low**2) ** 0.5).moved(shrinkage(high), 0.0, 0.0)
+    unobserved = ((seen[0].image - MEAN) @ problem.basis)[:, 4:]
+    ratio = unobserved.std(0) / chain.var**0.5
+    assert ((ratio - 1).abs() < 4.5 / (2 * COUNT) ** 0.5).all()
+
+
+class Stretch(SVDOperator):
+    """Two pixels, doubled and halved; U and V change nothing."""
+
+    def __init__(self):
+        super().__init__((2,), (2,))
+        self.register_buffer("singular_values", torch.tensor([2.0, 0.5]))
+
+    def U(self, z):
+        return z
+
+    Uh = V = Vh = U
 
 
 @pytest.mark.parametrize("sampler", [DDRM(4), DDNM(4)], ids=["ddrm", "ddnm"])
 class TestBoth:
     def test_leave_the_measurement_alone(self, sampler):
-        """U of a mask is the identity: a view of y must not be scaled in place."""
-        operator = Mask(torch.tensor([True, False, True]))
+        """Where U is the identity y itself is what comes back, and must not be scaled in place."""
         y = torch.tensor([0.3, 0.9], dtype=torch.float64)
-        likelihood = Likelihood(operator, GaussianNoise(0.1), y)
-        prior = GaussianPrior(torch.zeros(3).double(), 1.0)
+        likelihood = Likelihood(Stretch(), GaussianNoise(0.1), y)
+        prior = GaussianPrior(torch.zeros(2).double(), 1.0)
         first = draw(sampler, likelihood, prior, 2)
         assert torch.equal(y, torch.tensor([0.3, 0.9], dtype=torch.float64))
         assert torch.equal(first, draw(sampler, likelihood, prior, 2))
