@@ -116,10 +116,10 @@ class DDRM:
         levels = karras_sigmas(self.num_steps, self.sigma_max, self.sigma_min, self.rho)
         sigmas = half_range(denoiser) * torch.cat([levels, levels.new_zeros(1)]).to(state.x.device)
         for i in range(self.num_steps):
-            state, _ = self.step(state, sigmas[i], sigmas[i + 1], likelihood, denoiser)
+            state, info = self.step(state, sigmas[i], sigmas[i + 1], likelihood, denoiser)
             if callback is not None:
-                misfit = likelihood.residual_over_noise(state.x)
-                callback(Progress(i, self.num_steps, sigmas[i], misfit, state.x))
+                misfit = likelihood.residual_over_noise(info.denoised)
+                callback(Progress(i, self.num_steps, sigmas[i], misfit, info.denoised))
         return Samples(state.x, equal_log_weights(state.x, state.streams))
 
     def init(
