@@ -36,10 +36,10 @@ class Run:
 
     def __call__(self) -> None:
         """Run it."""
-        from invdiff.study.load import load_experiment
+        from invdiff.study.load import load_study
 
         device = () if self.device is None else (f"device={self.device}",)
-        experiment = load_experiment(self.config, (*self.set, *device))
+        experiment = load_study(self.config, (*self.set, *device))
         run_and_print(experiment, self.out, self.overwrite, self.resume)
 
 
@@ -97,6 +97,9 @@ class Report:
 
     def __call__(self) -> None:
         """Draw it."""
+        from invdiff.study.load import is_scripted
         from invdiff.study.report import write_report
+        from invdiff.study.run_scripted import write_study_report
 
-        print(f"report: {write_report(self.folder).resolve()}")
+        write = write_study_report if is_scripted(self.folder) else write_report
+        print(f"report: {write(self.folder).resolve()}")

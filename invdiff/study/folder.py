@@ -8,12 +8,12 @@ from pathlib import Path
 
 import yaml
 
-from invdiff.study.config import Experiment
+from invdiff.study.base import Config
 
 __all__ = ["finish", "is_finished", "prepare"]
 
 
-def prepare(experiment: Experiment, out: Path, *, overwrite: bool, resume: bool) -> Path:
+def prepare(experiment: Config, out: Path, *, overwrite: bool, resume: bool) -> Path:
     """Return the folder to fill, next to ``out``, with ``config.yaml`` in it.
 
     Raises:
@@ -34,7 +34,7 @@ def prepare(experiment: Experiment, out: Path, *, overwrite: bool, resume: bool)
     return partial
 
 
-def is_finished(experiment: Experiment, out: Path) -> bool:
+def is_finished(experiment: Config, out: Path) -> bool:
     """Whether ``out`` holds the result of this very experiment."""
     if not (out / "report.html").is_file():
         return False
@@ -62,7 +62,7 @@ def _check_out(out: Path, overwrite: bool) -> None:
         raise ValueError(f"{out}: holds no earlier result; --overwrite replaces only those")
 
 
-def _check_same(experiment: Experiment, folder: Path) -> None:
+def _check_same(experiment: Config, folder: Path) -> None:
     path = folder / "config.yaml"
     before = yaml.safe_load(path.read_text()) if path.is_file() else {}
     now = yaml.safe_load(_as_yaml(experiment))
@@ -73,5 +73,5 @@ def _check_same(experiment: Experiment, folder: Path) -> None:
         )
 
 
-def _as_yaml(experiment: Experiment) -> str:
+def _as_yaml(experiment: Config) -> str:
     return yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False)

@@ -6,15 +6,27 @@ import difflib
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import ValidationError
 
 from invdiff.study.base import Config
 from invdiff.study.config import Experiment
+from invdiff.study.laboratory import STUDIES
+from invdiff.study.scripted import ScriptedStudy
 
-__all__ = ["list_experiments", "load_experiment", "parse_experiment", "read_experiment"]
+__all__ = [
+    "is_scripted",
+    "list_experiments",
+    "load_experiment",
+    "load_study",
+    "parse_experiment",
+    "parse_study",
+    "read_experiment",
+]
+
+_Model = TypeVar("_Model", bound=Config)
 
 # errors whose message needs no value beside it
 _SELF_EXPLANATORY = {
@@ -41,8 +53,19 @@ def load_experiment(name_or_path: str, overrides: Sequence[str] = ()) -> Experim
     Raises:
         ValueError: One line: no such file, not YAML, or what ``parse_experiment`` finds.
     """
-    values = read_experiment(name_or_path)
-    return parse_experiment(values, overrides)
+    return parse_experiment(read_experiment(name_or_path), overrides)
+
+
+def load_study(name_or_path: str, overrides: Sequence[str] = ()) -> Experiment | ScriptedStudy:
+    """Read an experiment or a scripted study; see ``load_experiment``."""
+    return parse_study(read_experiment(name_or_path), overrides)
+
+
+def is_scripted(folder: Path) -> bool:
+    """Whether a folder of results is that of a scripted study."""
+    path = folder / "config.yaml"
+    values = _yaml(path.read_text(), str(path)) if path.is_file() else None
+    return isinstance(values, dict) and "kind" in values
 
 
 def read_experiment(name_or_path: str) -> dict[str, Any]:
@@ -64,12 +87,31 @@ def parse_experiment(values: dict[str, Any], overrides: Sequence[str] = ()) -> E
     Raises:
         ValueError: One line that names every wrong key or value with its path.
     """
+    return _parsed(Experiment, values, overrides)
+
+
+def parse_study(
+    values: dict[str, Any], overrides: Sequence[str] = ()
+) -> Experiment | ScriptedStudy:
+    """Check values of an experiment, or of the scripted study that the key ``kind`` names.
+
+    Raises:
+        ValueError: As for ``parse_experiment``, or an unknown kind.
+    """
+    if "kind" not in values:
+        return parse_experiment(values, overrides)
+    if values["kind"] not in STUDIES:
+        raise ValueError(f"kind: expected one of {', '.join(STUDIES)}, got {values['kind']!r}")
+    return _parsed(STUDIES[values["kind"]], values, overrides)
+
+
+def _parsed(model: type[_Model], values: dict[str, Any], overrides: Sequence[str]) -> _Model:
     for override in overrides:
         values = _overridden(values, override)
     try:
-        return Experiment.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
-        raise ValueError(_complaint(error)) from None
+        raise ValueError(_complaint(error, model)) from None
 
 
 def _overridden(values: dict[str, Any], override: str) -> dict[str, Any]:
@@ -96,12 +138,12 @@ def _yaml(text: str, name: str) -> Any:
         raise ValueError(f"{name}: not YAML ({' '.join(str(error).split())})") from None
 
 
-def _complaint(error: ValidationError) -> str:
+def _complaint(error: ValidationError, model: type[Config]) -> str:
     """Join what is wrong; a value that may be of several types has a message for each."""
     messages: dict[str, list[str]] = {}
     inputs: dict[str, str] = {}
     for part in error.errors(include_url=False):
-        place, message = _place(part), _message(part)
+        place, message = _place(part, model), _message(part, model)
         messages.setdefault(place, []).append(message)
         if part["type"] not in _SELF_EXPLANATORY:
             inputs[place] = f", got {part['input']!r}"
@@ -111,9 +153,9 @@ def _complaint(error: ValidationError) -> str:
     )
 
 
-def _place(part: Any) -> str:
+def _place(part: Any, model: type[Config]) -> str:
     loc, unknown = part["loc"], part["type"] == "extra_forbidden"
-    place, _ = _walk(loc[:-1] if unknown else loc)
+    place, _ = _walk(loc[:-1] if unknown else loc, model)
     if unknown:
         place.append(str(loc[-1]))
     elif part["type"].startswith("union_tag"):
@@ -121,10 +163,10 @@ def _place(part: Any) -> str:
     return ".".join(place)
 
 
-def _message(part: Any) -> str:
+def _message(part: Any, model: type[Config]) -> str:
     if part["type"] == "extra_forbidden":
         *above, last = part["loc"]
-        near = difflib.get_close_matches(str(last), _fields(_walk(above)[1]), n=1)
+        near = difflib.get_close_matches(str(last), _fields(_walk(above, model)[1]), n=1)
         return "unknown key" + (f", did you mean {near[0]}?" if near else "")
     if part["type"] in ("missing", "union_tag_not_found"):
         return "missing"
@@ -134,12 +176,12 @@ def _message(part: Any) -> str:
     return text.replace("Input should", "should", 1)
 
 
-def _walk(loc: Iterable[int | str]) -> tuple[list[str], list[Any]]:
+def _walk(loc: Iterable[int | str], model: type[Config]) -> tuple[list[str], list[Any]]:
     """Return the keys of a location without the kinds and types that pydantic puts between them.
 
     Also the models that may stand there.
     """
-    models: list[Any] = [Experiment]
+    models: list[Any] = [model]
     place: list[str] = []
     for name in map(str, loc):
         if name in _fields(models):

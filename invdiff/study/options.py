@@ -17,12 +17,16 @@ SetValues = UseAppendAction[Annotated[tuple[str, ...], arg(metavar="KEY=VALUE")]
 def run_and_print(experiment: Any, out: Path, overwrite: bool, resume: bool) -> None:
     """Run an experiment and say how it went."""
     from invdiff.study.run import run_experiment
+    from invdiff.study.run_scripted import run_study
+    from invdiff.study.scripted import ScriptedStudy
 
-    metrics = run_experiment(experiment, out, overwrite=overwrite, resume=resume)
+    run = run_study if isinstance(experiment, ScriptedStudy) else run_experiment
+    metrics = run(experiment, out, overwrite=overwrite, resume=resume)
     print(f"{experiment.title or experiment.name}")
-    width = max(map(len, metrics)) + 2
+    width = max(map(len, metrics), default=0) + 2
     for name, value in metrics.items():
-        print(f"  {name:<{width}}{value:.4g}")
+        if not isinstance(value, list):
+            print(f"  {name:<{width}}{value:.4g}")
     print(f"report: {(out / 'report.html').resolve()}")
 
 

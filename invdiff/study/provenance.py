@@ -6,6 +6,7 @@ import platform
 import resource
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import torch
 from invdiff.study.config import Experiment
 from invdiff.study.problem import Problem
 
-__all__ = ["provenance"]
+__all__ = ["circumstances", "provenance"]
 
 _PACKAGES = ("invdiff", "torch", "numpy", "scipy", "diffusers", "pydicom", "nibabel")
 
@@ -24,18 +25,31 @@ def provenance(experiment: Experiment, problem: Problem, prior: dict[str, Any]) 
     """Return versions, commit, device, seed, memory and the units of the images."""
     return {
         "description": problem.description,
-        "versions": {name: version(name) for name in (*_PACKAGES, *_extras(experiment))}
-        | {"python": sys.version.split()[0]},
-        "commit": _commit(),
-        "platform": platform.platform(),
-        "device": _device(experiment.device),
-        "threads": torch.get_num_threads(),
-        "seed": experiment.seed,
-        "peak_memory_mb": _peak_memory(experiment.device),
+        **circumstances(experiment.seed, experiment.device, _extras(experiment)),
         "prior": prior,
         "units": problem.units.describe(),
         "pixel_mm": problem.pixel_mm,
         **problem.notes,
+    }
+
+
+def circumstances(seed: int, device: str, extras: Sequence[str] = ()) -> dict[str, Any]:
+    """Return versions, commit, device, seed and memory.
+
+    Args:
+        seed: Of all random numbers.
+        device: Where it was computed.
+        extras: Further packages that took part.
+    """
+    return {
+        "versions": {name: version(name) for name in (*_PACKAGES, *extras)}
+        | {"python": sys.version.split()[0]},
+        "commit": _commit(),
+        "platform": platform.platform(),
+        "device": _device(device),
+        "threads": torch.get_num_threads(),
+        "seed": seed,
+        "peak_memory_mb": _peak_memory(device),
     }
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
-from importlib.resources import files
-from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
@@ -19,10 +16,8 @@ from invdiff.study.figures import (
     title_of,
     uncertainty,
 )
+from invdiff.study.page import inlined, render
 from invdiff.study.result import Result, read_result
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["write_index", "write_report"]
 
@@ -33,7 +28,6 @@ _FIGURES = {
     "uncertainty": uncertainty,
     "misfit": misfit,
 }
-_DPI = 130
 
 
 def write_report(folder: Path) -> Path:
@@ -43,25 +37,13 @@ def write_report(folder: Path) -> Path:
         ValueError: The folder holds no result.
     """
     page = _context(read_result(folder), folder)
-    return _render(folder / "report.html", [page], page["title"])
+    return render(folder / "report.html", "report", pages=[page], title=page["title"])
 
 
 def write_index(folder: Path, names: Sequence[str], title: str) -> Path:
     """Write ``index.html``: the reports of several sub-folders on one page."""
     pages = [_context(read_result(folder / name), folder / name) for name in names]
-    return _render(folder / "index.html", pages, title)
-
-
-def _render(path: Path, pages: list[dict[str, Any]], title: str) -> Path:
-    import jinja2
-
-    template = (files("invdiff.study") / "templates" / "report.html.jinja").read_text()
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
-    )
-    html = environment.from_string(template).render(pages=pages, title=title)
-    path.write_text(html, encoding="utf-8")
-    return path
+    return render(folder / "index.html", "report", pages=pages, title=title)
 
 
 def _context(result: Result, folder: Path) -> dict[str, Any]:
@@ -70,7 +52,7 @@ def _context(result: Result, folder: Path) -> dict[str, Any]:
     return {
         "title": result.experiment.title or result.experiment.name,
         "summary": _summary(result),
-        "figures": {n: _inlined(f, folder / f"{n}.png") for n, f in drawn.items() if f is not None},
+        "figures": {n: inlined(f, folder / f"{n}.png") for n, f in drawn.items() if f is not None},
         "rows": [_row(result, name) for name in result.images],
         "has_truth": "truth" in result.arrays,
         "is_ct": result.units.name == "HU",
@@ -80,14 +62,6 @@ def _context(result: Result, folder: Path) -> dict[str, Any]:
         "provenance": yaml.safe_dump(result.provenance, sort_keys=False),
         "prior": result.provenance["prior"].get("title", result.experiment.prior.name),
     }
-
-
-def _inlined(figure: Figure, path: Path) -> str:
-    buffer = BytesIO()
-    # without the version of matplotlib the same figure is the same file
-    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
-    path.write_bytes(buffer.getvalue())
-    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def _row(result: Result, name: str) -> dict[str, Any]:

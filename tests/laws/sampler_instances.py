@@ -26,3 +26,6 @@ SAMPLERS: dict[str, Sampler] = {
 
 # these work in the basis of the SVD, with noise of one level, and refuse what has neither
 NEEDS_SVD = (DDRM, DDNM)
+
+# methods whose particles act on each other: a sample depends on how many there are
+INTERACTING: set[str] = set()

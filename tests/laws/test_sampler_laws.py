@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 
 import pytest
@@ -9,7 +10,7 @@ from invdiff.priors import GaussianPrior
 from invdiff.rng import derive_generator
 from operators import FiniteDifferences, GaussianNoise, Mask, TransmissionNoise
 
-from .sampler_instances import NEEDS_SVD, SAMPLERS
+from .sampler_instances import INTERACTING, NEEDS_SVD, SAMPLERS
 
 SHAPE = (4, 3)
 # rounding of float32 sums in another order, over a dozen steps
@@ -66,11 +67,27 @@ def test_the_same_seed_gives_the_same_bits(sampler, likelihood, prior):
     assert not torch.equal(first, other)
 
 
-def test_samples_differ_and_do_not_depend_on_their_number(sampler, likelihood, prior):
+def test_samples_differ(sampler, likelihood, prior):
+    samples = run(sampler, likelihood, prior, num_samples=4).values
+    assert not torch.allclose(samples[0], samples[-1], atol=1e-3)
+
+
+@pytest.mark.parametrize("sampler", sorted(SAMPLERS.keys() - INTERACTING), indirect=True)
+def test_a_sample_does_not_depend_on_how_many_there_are(sampler, likelihood, prior):
     few = run(sampler, likelihood, prior, num_samples=2).values
     many = run(sampler, likelihood, prior, num_samples=4).values
     torch.testing.assert_close(few, many[:2], rtol=BATCH_TOLERANCE, atol=BATCH_TOLERANCE)
-    assert not torch.allclose(few[0], few[1], atol=1e-3)
+
+
+def test_inputs_and_global_random_numbers_are_left_alone(sampler, likelihood, prior):
+    tensors = [likelihood.y, likelihood.target, likelihood.weighted_adjoint, prior.means]
+    tensors += likelihood.operator.buffers()
+    before = [tensor.clone() for tensor in tensors]
+    state = torch.random.get_rng_state()
+    samples = run(sampler, likelihood, prior)
+    assert all(torch.equal(tensor, old) for tensor, old in zip(tensors, before, strict=True))
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert not samples.values.requires_grad
 
 
 def test_a_batch_of_problems_equals_single_runs(sampler, likelihood, prior):
@@ -116,3 +133,24 @@ def test_precise_and_complete_data_decide(sampler, prior, generator):
     # the prior's standard deviation is 0.3; DDS weighs the data by its own gamma of 1 instead
     bound = 0.05 if not isinstance(sampler, samplers.DDS) else 0.3
     assert error.abs().max() < bound
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_steps_on_a_gpu_never_wait_for_it(sampler, likelihood, prior):
+    """From the end of the first step to the end of the last nothing may ask for a value."""
+    operator = copy.deepcopy(likelihood.operator).cuda()
+    on_device = Likelihood(operator, likelihood.noise, likelihood.y.cuda())
+    means, covariance = prior.means.cuda(), prior.covariance().cuda()
+    prior = GaussianPrior(means[0], covariance)
+
+    def watch(progress):
+        last = progress.step == progress.num_steps - 1
+        torch.cuda.set_sync_debug_mode("default" if last else "error")
+
+    generator = derive_generator(0, "sampler", device="cuda")
+    try:
+        samples = run(sampler, on_device, prior, generator=generator, callback=watch)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert samples.values.is_cuda

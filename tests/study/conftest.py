@@ -12,7 +12,7 @@ import torch
 from diffusers import DDPMScheduler, UNet2DModel
 
 from invdiff.data import read_dicom, sample_path
-from invdiff.study import report
+from invdiff.study import page, report
 from invdiff.study.cli import main
 
 SIZE = 32
@@ -79,7 +79,7 @@ def write(tmp_path: Path) -> Callable[[dict[str, Any]], str]:
 
 @pytest.fixture(autouse=True)
 def _coarse_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report, "_DPI", 40)
+    monkeypatch.setattr(page, "_DPI", 40)
 
 
 @pytest.fixture

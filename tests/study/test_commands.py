@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from invdiff.data import read_dicom, sample_path
-from invdiff.study import commands
+from invdiff.study import commands, laboratory
 from invdiff.study.cli import main
 from invdiff.study.config import Experiment
-from invdiff.study.load import list_experiments, load_experiment, parse_experiment
+from invdiff.study.load import list_experiments, load_experiment, load_study, parse_experiment
 from invdiff.study.options import expanded
 from invdiff.study.reconstruct import Reconstruct
 from invdiff.study.sampling import KINDS, RedDiffConfig, sampler_config
@@ -27,12 +27,22 @@ NAMES = [
     "mri_measured",
     "super_resolution",
 ]
+# one of each kind, under its name
+STUDIES = sorted(kind.replace("-", "_") for kind in laboratory.STUDIES)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_shipped_study_is_valid(name) -> None:
+    study = load_study(name)
+    assert study.kind == name.replace("_", "-")
+    assert study.title
 
 
 def test_shipped_experiments_are_those_of_the_repository() -> None:
-    assert list_experiments() == NAMES == sorted(path.stem for path in TOP.glob("*.yaml"))
+    names = sorted([*NAMES, *STUDIES])
+    assert list_experiments() == names == sorted(path.stem for path in TOP.glob("*.yaml"))
     shipped = Path(commands.__file__).parent / "experiments"
-    for name in NAMES:
+    for name in names:
         file = f"{name}.yaml"
         assert (TOP / file).read_bytes() == (shipped / file).read_bytes()
 

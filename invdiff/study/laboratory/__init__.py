@@ -1,0 +1,9 @@
+"""Studies of the methods themselves, each a kind of experiment."""
+
+from __future__ import annotations
+
+from invdiff.study.scripted import ScriptedStudy
+
+__all__ = ["STUDIES"]
+
+STUDIES: dict[str, type[ScriptedStudy]] = {}

@@ -1,0 +1,86 @@
+"""Studies that are more than one reconstruction: what they have in common."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from invdiff.study.base import Config
+from invdiff.study.stages import Stages
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Arrays", "Metrics", "Outcome", "ScriptedStudy", "Table"]
+
+Metrics = dict[str, Any]
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a study found.
+
+    Args:
+        metrics: Flat: name to number or list of numbers; written to ``metrics.json``.
+        arrays: What the figures need beyond the metrics; written to ``arrays.npz``.
+    """
+
+    metrics: Metrics
+    arrays: Arrays = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the report.
+
+    Args:
+        title: Heading.
+        columns: Names of the columns.
+        rows: Cells, formatted.
+        caption: What the numbers mean.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    caption: str = ""
+
+
+class ScriptedStudy(Config, abc.ABC):
+    """A study with its own code; a subclass adds a literal ``kind`` and its choices.
+
+    Args:
+        name: Short name.
+        title: Heading of the report.
+        seed: Of all random numbers.
+        device: Where to compute.
+    """
+
+    name: str = "study"
+    title: str = ""
+    seed: int = 0
+    device: str = "cpu"
+
+    @abc.abstractmethod
+    def compute(self, stages: Stages) -> Outcome:
+        """Do all the work, in stages that are kept when the run is interrupted."""
+
+    @abc.abstractmethod
+    def figures(self, metrics: Metrics, arrays: Arrays) -> dict[str, Figure]:
+        """Draw figures by name, from what is stored alone."""
+
+    @abc.abstractmethod
+    def tables(self, metrics: Metrics) -> list[Table]:
+        """Return the tables of the report."""
+
+    @abc.abstractmethod
+    def summary(self, metrics: Metrics) -> str:
+        """Say in two or three sentences what was found."""
+
+    def captions(self) -> dict[str, str]:
+        """Say what the figures show, by name."""
+        return {}
