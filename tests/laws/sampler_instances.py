@@ -6,7 +6,7 @@ from functools import partial
 
 import torch
 
-from invdiff.samplers import DDS, DiffPIR, RedDiff, Sampler
+from invdiff.samplers import DDS, FPS, DiffPIR, MCGDiff, RedDiff, Sampler
 
 adam = partial(torch.optim.Adam, lr=0.05, betas=(0.9, 0.99))
 
@@ -16,7 +16,13 @@ SAMPLERS: dict[str, Sampler] = {
     "red-diff-adam": RedDiff(num_steps=12, optimizer=adam, weighting="linear", regularization=0.25),
     "diffpir": DiffPIR(num_steps=12),
     "dds": DDS(num_steps=12),
+    "mcg-diff": MCGDiff(num_steps=12, num_particles=4),
+    "mcg-diff-single": MCGDiff(num_steps=12, single_run=True),
+    "fps": FPS(num_steps=12, num_particles=4),
 }
 
 # methods whose particles act on each other: a sample depends on how many there are
-INTERACTING: set[str] = set()
+INTERACTING: set[str] = {"mcg-diff-single"}
+
+# these work in the basis of the SVD, with noise of one level, and refuse what has neither
+NEEDS_SVD = (MCGDiff, FPS)
