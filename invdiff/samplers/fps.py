@@ -35,9 +35,10 @@ class FPS(ParticleRuns):
 
     Targets the posterior as the particles of a filter of the whole path, but that path counts the
     data anew at every level: where the noise of y matters the samples are too narrow, the more so
-    the more particles there are to choose from, whatever the number of steps. With a prior N(0.5,
+    the more particles there are to choose from and the more steps. Besides, c is noise renewed at
+    every step, however small the step, for which D is no conditional mean. With a prior N(0.5,
     0.2^2) on 50 % of the pixels and sigma_y = 0.1, 100 steps and 20 particles give 0.53 (observed)
-    and 0.76 (unobserved) of the posterior's standard deviation.
+    and 0.76 (unobserved) of the posterior's standard deviation, 400 steps 0.45 and 0.77.
 
     Args:
         num_steps: Denoiser calls for each particle.
@@ -113,7 +114,7 @@ class FPS(ParticleRuns):
     def _final_log_weights(
         self,
         state: ParticleState,
-        likelihood: Likelihood,  # noqa: ARG002
-        denoiser: Denoiser,  # noqa: ARG002
+        likelihood: Likelihood,
+        denoiser: Denoiser,
     ) -> Tensor:
         return state.log_weights

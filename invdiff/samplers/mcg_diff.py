@@ -42,11 +42,13 @@ class MCGDiff(ParticleRuns):
     the weights degenerate where many numbers are measured, and a small kappa pins the guided
     directions to the data: then the last weight counts the data once more and narrows the samples.
     Without it (``reweight``) one :math:`\tau` and ``eta`` = 1 need no weights at all: started from
-    :math:`x_\tau = \bar y` the diffusion ends in p(x | y). Any ``eta`` < 1 is too narrow then.
+    :math:`x_\tau = \bar y` the diffusion ends in p(x | y), but any ``eta`` < 1 is too narrow then.
+    With a prior N(0.5, 0.2^2) on 50 % of the pixels and sigma_y = 0.1, the observed pixels have
+    0.86 of the posterior's standard deviation with the defaults, 0.90 with 400 steps; without
+    reweighting 0.91 and 0.975, which is what DDIM's noise loses.
 
     Args:
-        num_steps: Denoiser calls for each particle; without reweighting a small number makes the
-            samples too narrow, as it does DDIM's.
+        num_steps: Denoiser calls for each particle.
         sigma_max: Highest noise level, in half data ranges.
         sigma_min: Lowest noise level before 0, in half data ranges.
         rho: Exponent of the grid.

@@ -134,7 +134,7 @@ class ParticleRuns(abc.ABC):
     ) -> Tensor:
         """Return the log weights of the noise-free particles."""
 
-    def sigmas(self, likelihood: Likelihood, denoiser: Denoiser) -> Tensor:  # noqa: ARG002
+    def sigmas(self, likelihood: Likelihood, denoiser: Denoiser) -> Tensor:
         """Return all noise levels in units of the image, the last one 0; float64, on the CPU."""
         levels = self._levels()
         return half_range(denoiser) * torch.cat([levels, levels.new_zeros(1)])
@@ -180,7 +180,9 @@ class ParticleRuns(abc.ABC):
             raise ValueError(f"grid: expected karras or linear-beta, got {self.grid!r}")
         return karras_sigmas(self.num_steps, self.sigma_max, self.sigma_min, self.rho)
 
-    def _source(self, generator: Generators, num_samples: int, likelihood: Likelihood) -> Population:
+    def _source(
+        self, generator: Generators, num_samples: int, likelihood: Likelihood
+    ) -> Population:
         runs = min(num_samples, 1) if self.single_run else num_samples
         streams = problem_streams(generator, runs, likelihood.batch_shape)
         return Population(streams.generators, streams.batch_shape)
@@ -246,5 +248,5 @@ class ParticleRuns(abc.ABC):
         equal = torch.zeros_like(log_weights[0], dtype=real).log_softmax(0)
         return Samples(take(state.x, index)[0], equal, info)
 
-    def _diagnostics(self, state: ParticleState, log_weights: Tensor) -> dict[str, Any]:  # noqa: ARG002
+    def _diagnostics(self, state: ParticleState, log_weights: Tensor) -> dict[str, Any]:
         return {}

@@ -21,7 +21,8 @@ def linear_beta_sigmas(
 
     Of the times 1 ... ``num_times`` those are kept at which the share of signal
     :math:`\sqrt{\bar\alpha}` has fallen by an equal step since the last one, and where it is below
-    0.01 equally spaced times: the spacing of the code of :cite:t:`cardoso2024`.
+    0.01 equally spaced times: the spacing of the code of :cite:t:`cardoso2024`. More levels than
+    that leaves room for fill the times between.
 
     Args:
         num_steps: Levels, at most ``num_times``.
@@ -52,6 +53,10 @@ def _times(signal: list[float], num_steps: int) -> Tensor:
     for t in range(1, end):
         if signal[kept[-1]] - signal[t] >= drop:
             kept.append(t)
-    # times are whole, so the drops overshoot: the levels left over go to the noisy end
-    rest = torch.linspace(kept[-1], last, num_steps + 2 - len(kept), dtype=torch.float64)[1:]
-    return torch.tensor(kept[1:] + rest.ceil().long().tolist())
+    # times are whole, so the drops overshoot: the levels left over go to the noisy end, and to
+    # wherever there is a time left if that has too few
+    missing = num_steps + 1 - len(kept)
+    tail = list(range(kept[-1] + 1, last + 1))
+    free = tail if len(tail) >= missing else sorted(set(range(1, last + 1)) - set(kept))
+    places = torch.linspace(0, len(free), missing + 1, dtype=torch.float64)[1:].ceil() - 1
+    return torch.tensor(sorted(kept[1:] + [free[int(k)] for k in places]))
