@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_t
 import torch
 from pydantic import Field, PositiveFloat, create_model, model_validator
 
-from invdiff.samplers import DAPS, DDNM, DDRM, DDS, DiffPIR, RedDiff, Sampler
+from invdiff.samplers import DAPS, DDNM, DDRM, DDS, FPS, DiffPIR, MCGDiff, RedDiff, Sampler
 from invdiff.study.base import Config
 
 __all__ = ["KINDS", "RedDiffConfig", "SamplerConfig", "sampler_config"]
@@ -79,6 +79,8 @@ KINDS: dict[str, type[_SamplerConfig]] = {
     "ddrm": _config_of("ddrm", DDRM),
     "ddnm": _config_of("ddnm", DDNM),
     "daps": _config_of("daps", DAPS),
+    "mcg-diff": _config_of("mcg-diff", MCGDiff),
+    "fps": _config_of("fps", FPS),
 }
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from functools import partial
 
 import torch
 
-from invdiff.samplers import DAPS, DDNM, DDRM, DDS, DiffPIR, RedDiff, Sampler
+from invdiff.samplers import DAPS, DDNM, DDRM, DDS, FPS, DiffPIR, MCGDiff, RedDiff, Sampler
 
 adam = partial(torch.optim.Adam, lr=0.05, betas=(0.9, 0.99))
 
@@ -22,10 +22,13 @@ SAMPLERS: dict[str, Sampler] = {
     "ddnm-travel": DDNM(num_steps=12, noise_free=True, travel_length=5, travel_repeats=2),
     "daps": DAPS(num_steps=12, num_langevin=20),
     "daps-exact": DAPS(num_steps=12, inner="exact"),
+    "mcg-diff": MCGDiff(num_steps=12, num_particles=4),
+    "mcg-diff-single": MCGDiff(num_steps=12, single_run=True),
+    "fps": FPS(num_steps=12, num_particles=4),
 }
 
 # these work in the basis of the SVD, with noise of one level, and refuse what has neither
-NEEDS_SVD = (DDRM, DDNM)
+NEEDS_SVD = (DDRM, DDNM, MCGDiff, FPS)
 
 # methods whose particles act on each other: a sample depends on how many there are
-INTERACTING: set[str] = set()
+INTERACTING: set[str] = {"mcg-diff-single"}
