@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_t
 import torch
 from pydantic import Field, PositiveFloat, create_model, model_validator
 
-from invdiff.samplers import DDS, DiffPIR, RedDiff, Sampler
+from invdiff.samplers import DDS, DPS, TDS, DiffPIR, MomentMatching, PiGDM, RedDiff, Sampler
 from invdiff.study.base import Config
 
 __all__ = ["KINDS", "RedDiffConfig", "SamplerConfig", "sampler_config"]
@@ -76,6 +76,10 @@ KINDS: dict[str, type[_SamplerConfig]] = {
     "red-diff": RedDiffConfig,
     "diffpir": _config_of("diffpir", DiffPIR),
     "dds": _config_of("dds", DDS),
+    "dps": _config_of("dps", DPS),
+    "pigdm": _config_of("pigdm", PiGDM),
+    "moment-matching": _config_of("moment-matching", MomentMatching),
+    "tds": _config_of("tds", TDS),
 }
 
 if TYPE_CHECKING:
