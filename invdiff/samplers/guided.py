@@ -49,7 +49,7 @@ class Guidance(NamedTuple):
         score: The approximation of the gradient of log p(y | x_sigma), in the shape of x.
         log_twist: That of log p(y | x_sigma), up to a constant; ``(num, *problems)``, float64.
         gain: The mean of the diagonal of the Jacobian of D, estimated along one probe, so that
-            sigma^2 times it is the mean variance of x0 given x; NaN without a probe.
+            sigma^2 times it is the mean variance of x0 given x; like the twist, NaN without probe.
     """
 
     denoised: Tensor
@@ -197,15 +197,18 @@ class GuidedSampler(abc.ABC):
             likelihood: The problems.
             denoiser: The prior.
             scale: The units of the problem.
-            probe: Signs in the shape of the image, if the gain is wanted.
+            probe: Signs in the shape of x, if the gain is wanted.
 
         Raises:
             ValueError: Autograd cannot differentiate the denoiser.
         """
         # a graph of the network is large: one chunk's is freed before the next is recorded
+        size = self.chunk_size or x.shape[0]
+        chunks = torch.split(x, size)
+        probes = [None] * len(chunks) if probe is None else torch.split(probe, size)
         parts = [
-            self._guidance(part, sigma, likelihood, denoiser, scale, probe)
-            for part in x.split(self.chunk_size or x.shape[0])
+            self._guidance(part, sigma, likelihood, denoiser, scale, signs)
+            for part, signs in zip(chunks, probes, strict=True)
         ]
         return Guidance(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 
@@ -238,7 +241,8 @@ class GuidedSampler(abc.ABC):
 
         level = sigma.to(x.device, x.dtype.to_real())
         pull = self._pull(mean.detach(), level, likelihood, scale, vjp)
-        return Guidance(mean.detach(), vjp(pull.vector), pull.log_twist, _gain(x, probe, vjp))
+        gain = _gain(pull.log_twist, probe, vjp)
+        return Guidance(mean.detach(), vjp(pull.vector), pull.log_twist, gain)
 
     def _corrected(
         self, guidance: Guidance, sigma: Tensor, sigma_next: Tensor, scale: Scale
@@ -264,9 +268,10 @@ def kept_noise(sigma: Tensor, sigma_next: Tensor, eta: float) -> tuple[Tensor, T
     return (sigma_next**2 - fresh**2).sqrt() / sigma, fresh
 
 
-def _gain(x: Tensor, probe: Tensor | None, vjp: Vjp) -> Tensor:
+def _gain(like: Tensor, probe: Tensor | None, vjp: Vjp) -> Tensor:
+    """Return <probe, J probe> / <probe, probe>, in the shape of ``like``."""
     if probe is None:
-        return x.real.new_full((), torch.nan).expand(x.shape[:1])
-    signs = probe.to(x).expand_as(x)
-    share = inner(signs, vjp(signs), probe.ndim) / inner(signs, signs, probe.ndim)
-    return share.reshape(x.shape[: x.ndim - probe.ndim])
+        return torch.full_like(like, torch.nan)
+    num_dims = probe.ndim - like.ndim
+    share = inner(probe, vjp(probe), num_dims) / inner(probe, probe, num_dims)
+    return share.reshape(like.shape).to(like)

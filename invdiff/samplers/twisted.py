@@ -10,7 +10,7 @@ from torch import Tensor
 from invdiff.likelihood import Likelihood
 from invdiff.linalg import expand_right, inner
 from invdiff.priors.denoiser import Denoiser, half_range
-from invdiff.rng import Population, derive_generator, population
+from invdiff.rng import Population, population
 from invdiff.samplers.base import (
     Callback,
     Generators,
@@ -39,7 +39,6 @@ class TwistedState(NamedTuple):
     log_evidence: Tensor
     source: Population
     scale: Scale
-    probe: Tensor
 
 
 class TwistedInfo(NamedTuple):
@@ -157,14 +156,12 @@ class Twisted:
         # the prior's start is about the middle of the range
         offset = (centre - denoiser.data_range[0] - scale.half) / sigma.to(centre.real)
         log_ratio = -inner(offset, z + offset / 2, num_dims).double()
-        # the same signs for all: a problem must not depend on the others of its batch
-        signs = torch.randint(2, shape, generator=derive_generator(0, "probe")) * 2 - 1
-        probe = signs.to(centre)
+        probe = _signs(x, source, likelihood)
         guidance = self.guide.guidance(x, sigma, likelihood, denoiser, scale, probe)
         equal = torch.zeros_like(guidance.log_twist).log_softmax(0)
         log_weights = equal + log_ratio.reshape(equal.shape) + guidance.log_twist
         empty = torch.zeros_like(equal[0])
-        return TwistedState(x, guidance, log_weights, empty, source, scale, probe)
+        return TwistedState(x, guidance, log_weights, empty, source, scale)
 
     def step(
         self,
@@ -181,9 +178,8 @@ class Twisted:
         corrected = guidance.denoised + (sigma**2).to(guidance.score.real) * guidance.score
         x, log_ratio = self._proposed(state, sigma, sigma_next, likelihood)
         if sigma_next > 0:
-            guidance = self.guide.guidance(
-                x, sigma_next, likelihood, denoiser, state.scale, state.probe
-            )
+            probe = _signs(x, state.source, likelihood)
+            guidance = self.guide.guidance(x, sigma_next, likelihood, denoiser, state.scale, probe)
             log_twist = guidance.log_twist
         else:
             corrected, log_twist = x, likelihood.log_prob(x).double()
@@ -228,6 +224,12 @@ class Twisted:
         # |z|^2 - |u|^2 without the cancellation of two large sums
         log_ratio = inner(z - u, z + u, num_dims).reshape(gain.shape) / 2 + log_det
         return mean + std * u.to(mean), log_ratio
+
+
+def _signs(x: Tensor, source: Population, likelihood: Likelihood) -> Tensor:
+    """Draw a probe for each particle: fresh ones, whose errors average out over the steps."""
+    z = source.normal(x.shape[0], likelihood.image_shape, x)
+    return torch.complex(z.real.sign(), z.imag.sign()) if z.is_complex() else z.sign()
 
 
 def _narrowed(
