@@ -10,8 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 from invdiff.bench.machine import Machine
 from invdiff.bench.runner import Row
+from invdiff.bench.sampler_runner import SamplerRow
 
-__all__ = ["as_json", "as_markdown"]
+__all__ = ["as_json", "as_markdown", "samplers_as_markdown"]
 
 _PACKAGES = (
     "invdiff",
@@ -26,6 +27,10 @@ _PACKAGES = (
 )
 _HEADER = (
     "| case | package | forward (ms) | adjoint (ms) | limit (ms) | share of limit | dot test |"
+)
+
+_SAMPLER_HEADER = (
+    "| case | sampler | step (ms) | its network (ms) | step / network | step, no network (ms) |"
 )
 
 
@@ -50,7 +55,24 @@ def _cells(row: Row) -> str:
     )
 
 
-def as_json(rows: Sequence[Row], machine: Machine) -> str:
+def samplers_as_markdown(rows: Sequence[SamplerRow]) -> str:
+    """Return a table, times in milliseconds a step of the whole batch."""
+    lines = [_SAMPLER_HEADER, "|---|---|---:|---:|---:|---:|"]
+    shown = ""
+    for row in rows:
+        title = row.title if row.title != shown else ""
+        shown = row.title
+        lines.append(f"| {title} | {row.contender} | {_sampler_cells(row)} |")
+    return "\n".join(lines)
+
+
+def _sampler_cells(row: SamplerRow) -> str:
+    if row.step_ms is None:
+        return f"{row.remark} | | |"
+    return f"{row.step_ms:.3g} | {row.network_ms:.3g} | {row.overhead:.3f} | {row.empty_ms:.3g}"
+
+
+def as_json(rows: Sequence[Row | SamplerRow], machine: Machine) -> str:
     """Return machine, date, versions and rows."""
     content = {
         "machine": asdict(machine),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
@@ -13,7 +13,7 @@ __all__ = ["Bench"]
 
 @dataclass(frozen=True)
 class Bench:
-    """Time the operators beside those of other packages that are installed.
+    """Time operators or samplers beside those of other packages that are installed.
 
     Args:
         what: What to time.
@@ -24,7 +24,9 @@ class Bench:
         json: File to write the numbers to.
     """
 
-    what: Positional[Annotated[Literal["operators"], arg(metavar="operators")]]
+    what: Positional[
+        Annotated[Literal["operators", "samplers"], arg(metavar="{operators,samplers}")]
+    ]
     device: Literal["cpu", "cuda"] = "cpu"
     case: UseAppendAction[Annotated[tuple[str, ...], arg(metavar="NAME")]] = ()
     threads: int = 1
@@ -36,7 +38,7 @@ class Bench:
         import torch
         from tqdm import tqdm
 
-        from invdiff.bench import Machine, Row, as_json, as_markdown, bench_operators
+        from invdiff import bench
 
         if self.device == "cuda" and not torch.cuda.is_available():
             raise ValueError("--device cuda: no CUDA device is available")
@@ -44,10 +46,15 @@ class Bench:
             raise ValueError(f"--threads: expected at least 1, got {self.threads}")
         if self.json is not None and not self.json.parent.is_dir():
             raise ValueError(f"--json: no such folder: {self.json.parent}")
-        machine = Machine.measured(self.device, self.threads)
-        rows: list[Row] = []
-        for row in bench_operators(machine, self.case, rounds=self.rounds, progress=tqdm.write):
+        machine = bench.Machine.measured(self.device, self.threads)
+        measure, table = (
+            (bench.bench_operators, bench.as_markdown)
+            if self.what == "operators"
+            else (bench.bench_samplers, bench.samplers_as_markdown)
+        )
+        rows: list[Any] = []
+        for row in measure(machine, self.case, rounds=self.rounds, progress=tqdm.write):
             rows.append(row)
             if self.json is not None:  # a run that is stopped leaves what it has
-                self.json.write_text(as_json(rows, machine))
-        print(f"{machine.name}, {machine.threads} thread(s)\n\n{as_markdown(rows)}")
+                self.json.write_text(bench.as_json(rows, machine))
+        print(f"{machine.name}, {machine.threads} thread(s)\n\n{table(rows)}")
