@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from invdiff.study.laboratory.gaussian_calibration import GaussianCalibration
+from invdiff.study.laboratory.gmm_posterior import GMMPosterior
 from invdiff.study.scripted import ScriptedStudy
 
 __all__ = ["STUDIES"]
 
-STUDIES: dict[str, type[ScriptedStudy]] = {"gaussian-calibration": GaussianCalibration}
+STUDIES: dict[str, type[ScriptedStudy]] = {
+    "gaussian-calibration": GaussianCalibration,
+    "gmm-posterior": GMMPosterior,
+}
