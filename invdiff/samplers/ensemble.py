@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from invdiff.likelihood import Likelihood
-from invdiff.linalg import NumericalWarning
+from invdiff.linalg import NumericalWarning, expand_right
 from invdiff.priors.denoiser import Denoiser, half_range
 from invdiff.rng import Population, population
 from invdiff.samplers.base import (
@@ -94,7 +94,7 @@ class Ensemble:
     is no Gaussian, of the kernel (``metropolis`` removes the latter); it falls with ``num_steps``.
     The number of particles that the weights need grows with the measurements that say much at
     once: with the many of an image ``tempering="weights"`` keeps the ensemble alive, and then
-    the samples rest on the kernel and the evidence means nothing.
+    the samples rest on the kernel, and the evidence is NaN.
 
     Args:
         num_steps: Noise levels after the first; 2 + ``num_rejuvenations`` network calls each.
@@ -198,7 +198,7 @@ class Ensemble:
             if callback is not None:
                 misfit = likelihood.residual_over_noise(state.x)
                 callback(Progress(i, self.num_steps, sigmas[i + 1], misfit, state.x))
-        return _finished(state, infos, likelihood)
+        return _finished(state, infos, likelihood, tempered=self.tempering == "weights")
 
     def init(
         self,
@@ -208,7 +208,11 @@ class Ensemble:
         *,
         generator: Generators,
     ) -> EnsembleState:
-        """Return particles of the prior under noise of the highest level, and their weights."""
+        """Return particles of the prior under noise of the highest level, of equal weight.
+
+        No data count yet, but for those that flattened weights could never take in at once: with
+        ``tempering="weights"`` the particles are given the data as far as the highest level goes.
+        """
         half = check_problem(likelihood, denoiser)
         if self.metropolis and not hasattr(denoiser, "log_prob"):
             raise ValueError(
@@ -218,12 +222,13 @@ class Ensemble:
         source = population(generator, likelihood.batch_shape)
         if num_samples < 1:
             raise ValueError(f"num_samples: expected at least 1, got {num_samples}")
-        noise = source.normal(num_samples, likelihood.image_shape, likelihood.weighted_adjoint)
-        spread = half * math.hypot(self.sigma_max, self.prior_std)
-        x = denoiser.data_range[0] + half + spread * noise
         squared_norm = likelihood.norm().double() ** 2
-        alpha = self._temperature(squared_norm, torch.as_tensor(half * self.sigma_max), half)
-        log_weights = -alpha * misfit_energy(likelihood, x)
+        alpha = torch.zeros_like(squared_norm)
+        sigma = self._levels(denoiser, alpha.device)[0]
+        if self.tempering == "weights":
+            alpha = self._temperature(squared_norm, sigma, half)
+        x = self._start(likelihood, alpha, sigma, denoiser, num_samples, source)
+        log_weights = torch.zeros(num_samples, *alpha.shape, dtype=alpha.dtype, device=x.device)
         return EnsembleState(x, log_weights, torch.zeros_like(alpha), alpha, squared_norm, source)
 
     def step(
@@ -298,11 +303,27 @@ class Ensemble:
             chosen,
         )
 
+    def _start(
+        self,
+        likelihood: Likelihood,
+        alpha: Tensor,
+        sigma: Tensor,
+        denoiser: Denoiser,
+        count: int,
+        source: Population,
+    ) -> Tensor:
+        """Draw from the Gaussian about the middle of the range, given the data as far as alpha."""
+        covariance = self._covariance(likelihood, alpha, sigma, half_range(denoiser))
+        middle = torch.full_like(likelihood.weighted_adjoint, sum(denoiser.data_range) / 2)
+        pull = likelihood.quadratic_score(middle)
+        slope = expand_right(alpha.to(pull.real), len(likelihood.image_shape)) * pull
+        # without a limit to h the kernel is a draw from the Gaussian itself
+        return middle + covariance.move(slope.expand(count, *slope.shape), math.inf, source)
+
     def _rejuvenated(self, state: EnsembleState, target: TemperedTarget) -> tuple[Tensor, Tensor]:
         """Move the particles; return also the share of accepted moves."""
         half = half_range(target.denoiser)
-        variance = target.sigma.double() ** 2 + (half * self.prior_std) ** 2
-        covariance = DataCovariance(target.likelihood, state.temperature, variance, self.num_cg)
+        covariance = self._covariance(target.likelihood, state.temperature, target.sigma, half)
         x, accepted = state.x, torch.ones_like(state.temperature)
         for _ in range(self.num_rejuvenations):
             if self.metropolis:
@@ -311,6 +332,12 @@ class Ensemble:
             else:
                 x = langevin(x, target, covariance, self.rejuvenation_step, state.source)
         return x, accepted
+
+    def _covariance(
+        self, likelihood: Likelihood, alpha: Tensor, sigma: Tensor, half: float
+    ) -> DataCovariance:
+        variance = sigma.double() ** 2 + (half * self.prior_std) ** 2
+        return DataCovariance(likelihood, alpha, variance, self.num_cg)
 
     def _temperature(self, squared_norm: Tensor, sigma: Tensor, half: float) -> Tensor:
         lowest = (half * self.sigma_min) ** 2
@@ -321,7 +348,9 @@ class Ensemble:
         return half_range(denoiser) * levels.to(device)
 
 
-def _finished(state: EnsembleState, infos: list[EnsembleInfo], likelihood: Likelihood) -> Samples:
+def _finished(
+    state: EnsembleState, infos: list[EnsembleInfo], likelihood: Likelihood, *, tempered: bool
+) -> Samples:
     """Weigh the particles for the exact noise model, and look back on the run."""
     exact = likelihood.log_prob(state.x).double() + misfit_energy(likelihood, state.x)
     log_weights = state.log_weights + exact
