@@ -103,8 +103,9 @@ class Ensemble:
         rho: Exponent of the grid of noise levels.
         num_rejuvenations: Moves of the kernel at each level.
         rejuvenation_step: h.
-        prior_std: Square root of v, in half data ranges: the prior's own spread as the kernel
-            sees it.
+        prior_std: Square root of v, in half data ranges: the spread of the prior within a mode.
+            More than it has in any direction makes the kernel overshoot; 0, the default, is safe
+            for images, which lie near a surface, and only mixes more slowly.
         tempering: "noise" takes alpha as above; "ess" lets alpha grow more slowly where the
             effective sample size would fall below ``ess_floor``, but to 1 in the last step;
             "weights" flattens the weights instead, by the largest power that keeps it.
@@ -124,7 +125,7 @@ class Ensemble:
     rho: float = 7.0
     num_rejuvenations: int = 1
     rejuvenation_step: float = 0.5
-    prior_std: float = 0.5
+    prior_std: float = 0.0
     tempering: Tempering = "noise"
     ess_floor: float = 0.25
     resample_below: float = 0.5
@@ -136,16 +137,17 @@ class Ensemble:
         karras_sigmas(self.num_steps + 1, self.sigma_max, self.sigma_min, self.rho)
         positive = {
             "rejuvenation_step": self.rejuvenation_step,
-            "prior_std": self.prior_std,
             "num_cg": self.num_cg,
         }
         for name, value in positive.items():
             if not value > 0:
                 raise ValueError(f"Ensemble: {name} must be positive, got {value}")
-        if self.num_rejuvenations < 0:
-            raise ValueError(
-                f"Ensemble: num_rejuvenations must not be negative, got {self.num_rejuvenations}"
-            )
+        for name, value in (
+            ("num_rejuvenations", self.num_rejuvenations),
+            ("prior_std", self.prior_std),
+        ):
+            if value < 0:
+                raise ValueError(f"Ensemble: {name} must not be negative, got {value}")
         if not (0 <= self.ess_floor <= self.resample_below <= 1):
             raise ValueError(
                 "Ensemble: expected 0 <= ess_floor <= resample_below <= 1, got "

@@ -66,7 +66,7 @@ def test_reaches_the_weights_of_two_modes(sigma, metropolis):
     likelihood = observed(0.1, sigma)
     posterior = prior.posterior(Likelihood(likelihood.operator, likelihood.noise, likelihood.y[0]))
     sampler = Ensemble(
-        num_steps=60, sigma_max=8.0, sigma_min=1e-3, prior_std=0.2, metropolis=metropolis
+        num_steps=60, sigma_max=8.0, sigma_min=1e-3, prior_std=0.125, metropolis=metropolis
     )
     samples = sampler.sample(likelihood, prior, NUM_PARTICLES, generator=streams("modes"))
     weights = samples.log_weights.exp()
@@ -140,7 +140,9 @@ def test_samples_a_complex_image():
 def test_tempering_keeps_the_floor_of_the_effective_sample_size(tempering):
     prior = GaussianPrior(torch.full((64,), 0.5).double(), 0.1)
     likelihood = observed(0.8, 0.02, shape=(64,))
-    sampler = Ensemble(num_steps=12, sigma_min=0.01, tempering=tempering, ess_floor=0.3)
+    sampler = Ensemble(
+        num_steps=12, num_rejuvenations=3, tempering=tempering, ess_floor=0.3, prior_std=0.25
+    )
     late = pytest.warns(NumericalWarning, match="step 11")
     with late if tempering == "ess" else contextlib.nullcontext():
         samples = sampler.sample(likelihood, prior, 32, generator=streams("temper"))
