@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from invdiff.likelihood import Likelihood
-from invdiff.linalg import NumericalWarning, expand_right
+from invdiff.linalg import expand_right
 from invdiff.priors.denoiser import Denoiser, half_range
 from invdiff.rng import Population, population
 from invdiff.samplers.base import (
@@ -24,49 +23,19 @@ from invdiff.samplers.base import (
 )
 from invdiff.samplers.data_covariance import DataCovariance
 from invdiff.samplers.rejuvenation import langevin, metropolis
-from invdiff.samplers.resampling import Scheme, ancestors, effective_sample_size, take
+from invdiff.samplers.resampling import Scheme
 from invdiff.samplers.tempered_target import TemperedTarget, misfit_energy
 from invdiff.samplers.tempering import largest_step
+from invdiff.samplers.weighted_ensemble import (
+    EnsembleInfo,
+    EnsembleState,
+    finished,
+    resampled,
+)
 
-__all__ = ["Ensemble", "EnsembleInfo", "EnsembleState", "Tempering"]
+__all__ = ["Ensemble", "Tempering"]
 
 Tempering = Literal["noise", "ess", "weights"]
-
-
-class EnsembleState(NamedTuple):
-    """Particles of a noise level with their weights.
-
-    Args:
-        x: Particles, shape ``(num_samples, *problems, *image_shape)``.
-        log_weights: Not normalised, float64, ``(num_samples, *problems)``.
-        log_evidence: What was taken out of the weights at resamplings, ``problems``.
-        temperature: alpha of the data at this level, ``problems``.
-        squared_norm: Squared norm of W^(1/2) A, ``problems``.
-        source: The streams of the problems.
-    """
-
-    x: Tensor
-    log_weights: Tensor
-    log_evidence: Tensor
-    temperature: Tensor
-    squared_norm: Tensor
-    source: Population
-
-
-class EnsembleInfo(NamedTuple):
-    """What a step did, each of shape ``problems``.
-
-    Args:
-        effective_sample_size: Of the weights before resampling, from 1/N to 1.
-        resampled: Whether the particles were resampled.
-        kept: The power of the weights that was used; 1 unless they were tempered.
-        accepted: Share of the proposals that Metropolis' rule took; 1 without it.
-    """
-
-    effective_sample_size: Tensor
-    resampled: Tensor
-    kept: Tensor
-    accepted: Tensor
 
 
 @dataclass(frozen=True)
@@ -107,8 +76,9 @@ class Ensemble:
             More than it has in any direction makes the kernel overshoot; 0, the default, is safe
             for images, which lie near a surface, and only mixes more slowly.
         tempering: "noise" takes alpha as above; "ess" lets alpha grow more slowly where the
-            effective sample size would fall below ``ess_floor``, but to 1 in the last step;
-            "weights" flattens the weights instead, by the largest power that keeps it.
+            effective sample size would fall below ``ess_floor``, but to 1 in the last step: few
+            steps are too late then; "weights" flattens the weights instead, by the largest power
+            that keeps it.
         ess_floor: Of tempering, as a fraction of the particles.
         resample_below: Effective sample size below which particles are resampled, as a fraction.
         resampling: How they are.
@@ -135,19 +105,16 @@ class Ensemble:
 
     def __post_init__(self) -> None:
         karras_sigmas(self.num_steps + 1, self.sigma_max, self.sigma_min, self.rho)
-        positive = {
-            "rejuvenation_step": self.rejuvenation_step,
-            "num_cg": self.num_cg,
-        }
-        for name, value in positive.items():
-            if not value > 0:
-                raise ValueError(f"Ensemble: {name} must be positive, got {value}")
-        for name, value in (
-            ("num_rejuvenations", self.num_rejuvenations),
-            ("prior_std", self.prior_std),
-        ):
-            if value < 0:
-                raise ValueError(f"Ensemble: {name} must not be negative, got {value}")
+        if not (self.rejuvenation_step > 0 and self.num_cg > 0):
+            raise ValueError(
+                "Ensemble: rejuvenation_step and num_cg must be positive, got "
+                f"{self.rejuvenation_step} and {self.num_cg}"
+            )
+        if self.num_rejuvenations < 0 or self.prior_std < 0:
+            raise ValueError(
+                "Ensemble: num_rejuvenations and prior_std must not be negative, got "
+                f"{self.num_rejuvenations} and {self.prior_std}"
+            )
         if not (0 <= self.ess_floor <= self.resample_below <= 1):
             raise ValueError(
                 "Ensemble: expected 0 <= ess_floor <= resample_below <= 1, got "
@@ -181,7 +148,7 @@ class Ensemble:
         Returns:
             Weighted particles; ``info`` has "log_evidence" (``problems``; an estimate of log p(y)
             whose exponential is unbiased but for the bias of the particles), and over the steps
-            "effective_sample_size", "resampled", "kept" and "accepted".
+            "effective_sample_size", "resampled", "kept" and "accepted" of ``EnsembleInfo``.
 
         Raises:
             ValueError: The prior doesn't fit the operator, or has no ``log_prob`` to accept by.
@@ -200,7 +167,8 @@ class Ensemble:
             if callback is not None:
                 misfit = likelihood.residual_over_noise(state.x)
                 callback(Progress(i, self.num_steps, sigmas[i + 1], misfit, state.x))
-        return _finished(state, infos, likelihood, tempered=self.tempering == "weights")
+        flattened_to = self.ess_floor if self.tempering == "weights" else None
+        return finished(state, infos, likelihood, flattened_to)
 
     def init(
         self,
@@ -246,10 +214,10 @@ class Ensemble:
         """Go from one noise level to the next, in units of the image; all data count at last."""
         x = _transported(denoiser, state.x, sigma, sigma_next)
         state, kept = self._reweighted(state, x, sigma_next, likelihood, denoiser, last=last)
-        state, size, resampled = self._resampled(state)
+        state, size, chosen = resampled(state, self.resample_below, self.resampling)
         target = TemperedTarget(likelihood, denoiser, sigma_next, state.temperature)
         x, accepted = self._rejuvenated(state, target)
-        return state._replace(x=x), EnsembleInfo(size, resampled, kept, accepted)
+        return state._replace(x=x), EnsembleInfo(size, chosen, kept, accepted)
 
     def _reweighted(
         self,
@@ -286,24 +254,6 @@ class Ensemble:
             )
         log_weights = state.log_weights + kept * change
         return state._replace(x=x, log_weights=log_weights, temperature=alpha), kept
-
-    def _resampled(self, state: EnsembleState) -> tuple[EnsembleState, Tensor, Tensor]:
-        """Resample the problems whose effective sample size is low."""
-        count = len(state.x)
-        size = effective_sample_size(state.log_weights)
-        chosen = size < self.resample_below
-        drawn = ancestors(state.log_weights, state.source, self.resampling)
-        stay = torch.arange(count, device=drawn.device).reshape(-1, *(1,) * size.ndim)
-        mean = state.log_weights.logsumexp(0) - math.log(count)
-        return (
-            state._replace(
-                x=take(state.x, torch.where(chosen, drawn, stay)),
-                log_weights=torch.where(chosen, 0.0, state.log_weights),
-                log_evidence=state.log_evidence + torch.where(chosen, mean, 0.0),
-            ),
-            size,
-            chosen,
-        )
 
     def _start(
         self,
@@ -348,31 +298,6 @@ class Ensemble:
     def _levels(self, denoiser: Denoiser, device: torch.device) -> Tensor:
         levels = karras_sigmas(self.num_steps + 1, self.sigma_max, self.sigma_min, self.rho)
         return half_range(denoiser) * levels.to(device)
-
-
-def _finished(
-    state: EnsembleState, infos: list[EnsembleInfo], likelihood: Likelihood, *, tempered: bool
-) -> Samples:
-    """Weigh the particles for the exact noise model, and look back on the run."""
-    exact = likelihood.log_prob(state.x).double() + misfit_energy(likelihood, state.x)
-    log_weights = state.log_weights + exact
-    total = log_weights.logsumexp(0)
-    history = EnsembleInfo(*(torch.stack(parts) for parts in zip(*infos, strict=True)))
-    _warn_of_collapse(history.effective_sample_size, len(state.x))
-    evidence = state.log_evidence + total - math.log(len(state.x))
-    return Samples(state.x, log_weights - total, {"log_evidence": evidence, **history._asdict()})
-
-
-def _warn_of_collapse(size: Tensor, count: int) -> None:
-    """Warn where fewer than two particles had all the weight; the one look at the numbers."""
-    lowest, step = (count * size.reshape(len(size), -1).min(1).values).min(0)
-    if count > 1 and float(lowest) < 2:
-        warnings.warn(
-            f"Ensemble: at step {int(step)} the weights left {float(lowest):.2f} of {count} "
-            "particles: use more particles or steps, or tempering",
-            NumericalWarning,
-            stacklevel=4,
-        )
 
 
 def _transported(denoiser: Denoiser, x: Tensor, sigma: Tensor, sigma_next: Tensor) -> Tensor:
