@@ -1,22 +1,34 @@
 """Posterior samplers: a likelihood and a denoiser in, samples out."""
 
 from invdiff.samplers.base import Callback, Progress, Sampler, Samples, karras_sigmas
+from invdiff.samplers.daps import DAPS
+from invdiff.samplers.ddnm import DDNM
+from invdiff.samplers.ddrm import DDRM
 from invdiff.samplers.ensemble import Ensemble
+from invdiff.samplers.fps import FPS
 from invdiff.samplers.heun import HeunSampler, heun_step
+from invdiff.samplers.mcg_diff import MCGDiff
 from invdiff.samplers.proximal_diffusion import DDS, DiffPIR
 from invdiff.samplers.red_diff import RedDiff, snr_weight
+from invdiff.samplers.vp_grid import linear_beta_sigmas
 
 __all__ = [
+    "DAPS",
+    "DDNM",
+    "DDRM",
     "DDS",
+    "FPS",
     "Callback",
     "DiffPIR",
     "Ensemble",
     "HeunSampler",
+    "MCGDiff",
     "Progress",
     "RedDiff",
     "Sampler",
     "Samples",
     "heun_step",
     "karras_sigmas",
+    "linear_beta_sigmas",
     "snr_weight",
 ]

@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_t
 import torch
 from pydantic import Field, PositiveFloat, create_model, model_validator
 
-from invdiff.samplers import DDS, DiffPIR, Ensemble, RedDiff, Sampler
+from invdiff.samplers import (
+    DAPS,
+    DDNM,
+    DDRM,
+    DDS,
+    FPS,
+    DiffPIR,
+    Ensemble,
+    MCGDiff,
+    RedDiff,
+    Sampler,
+)
 from invdiff.study.base import Config
 
 __all__ = ["KINDS", "RedDiffConfig", "SamplerConfig", "sampler_config"]
@@ -77,6 +88,11 @@ KINDS: dict[str, type[_SamplerConfig]] = {
     "diffpir": _config_of("diffpir", DiffPIR),
     "dds": _config_of("dds", DDS),
     "afdps": _config_of("afdps", Ensemble),
+    "ddrm": _config_of("ddrm", DDRM),
+    "ddnm": _config_of("ddnm", DDNM),
+    "daps": _config_of("daps", DAPS),
+    "mcg-diff": _config_of("mcg-diff", MCGDiff),
+    "fps": _config_of("fps", FPS),
 }
 
 if TYPE_CHECKING:

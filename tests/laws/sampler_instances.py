@@ -6,18 +6,41 @@ from functools import partial
 
 import torch
 
-from invdiff.samplers import DDS, DiffPIR, Ensemble, RedDiff, Sampler
+from invdiff.samplers import (
+    DAPS,
+    DDNM,
+    DDRM,
+    DDS,
+    FPS,
+    DiffPIR,
+    Ensemble,
+    MCGDiff,
+    RedDiff,
+    Sampler,
+)
 
 adam = partial(torch.optim.Adam, lr=0.05, betas=(0.9, 0.99))
 
 SAMPLERS: dict[str, Sampler] = {
     "red-diff": RedDiff(num_steps=12),
     "red-diff-random": RedDiff(num_steps=12, order="random"),
+    "red-diff-ascending": RedDiff(num_steps=12, order="ascending", dispersion=0.02),
     "red-diff-adam": RedDiff(num_steps=12, optimizer=adam, weighting="linear", regularization=0.25),
     "diffpir": DiffPIR(num_steps=12),
     "dds": DDS(num_steps=12),
     "afdps": Ensemble(num_steps=12, tempering="weights"),
+    "ddrm": DDRM(num_steps=12),
+    "ddnm": DDNM(num_steps=12),
+    "ddnm-travel": DDNM(num_steps=12, noise_free=True, travel_length=5, travel_repeats=2),
+    "daps": DAPS(num_steps=12, num_langevin=20),
+    "daps-exact": DAPS(num_steps=12, inner="exact"),
+    "mcg-diff": MCGDiff(num_steps=12, num_particles=4),
+    "mcg-diff-single": MCGDiff(num_steps=12, single_run=True),
+    "fps": FPS(num_steps=12, num_particles=4),
 }
 
+# these work in the basis of the SVD, with noise of one level, and refuse what has neither
+NEEDS_SVD = (DDRM, DDNM, MCGDiff, FPS)
+
 # methods whose particles act on each other: a sample depends on how many there are
-INTERACTING: set[str] = {"afdps"}
+INTERACTING: set[str] = {"afdps", "mcg-diff-single"}
