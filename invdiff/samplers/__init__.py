@@ -5,6 +5,7 @@ from invdiff.samplers.daps import DAPS
 from invdiff.samplers.ddnm import DDNM
 from invdiff.samplers.ddrm import DDRM
 from invdiff.samplers.dps import DPS
+from invdiff.samplers.ensemble import Ensemble
 from invdiff.samplers.fps import FPS
 from invdiff.samplers.heun import HeunSampler, heun_step
 from invdiff.samplers.mcg_diff import MCGDiff
@@ -26,6 +27,7 @@ __all__ = [
     "TDS",
     "Callback",
     "DiffPIR",
+    "Ensemble",
     "HeunSampler",
     "MCGDiff",
     "MomentMatching",

@@ -15,6 +15,7 @@ from invdiff.samplers import (
     FPS,
     TDS,
     DiffPIR,
+    Ensemble,
     MCGDiff,
     MomentMatching,
     PiGDM,
@@ -39,6 +40,7 @@ SAMPLERS: dict[str, Sampler] = {
     "tds": TDS(num_steps=12),
     "tds-pigdm": TDS(num_steps=12, twist="pigdm", ess_threshold=None),
     "tds-dps": TDS(num_steps=12, twist="dps", clip=True, chunk_size=1),
+    "afdps": Ensemble(num_steps=12, tempering="weights"),
     "ddrm": DDRM(num_steps=12),
     "ddnm": DDNM(num_steps=12),
     "ddnm-travel": DDNM(num_steps=12, noise_free=True, travel_length=5, travel_repeats=2),
@@ -53,4 +55,4 @@ SAMPLERS: dict[str, Sampler] = {
 NEEDS_SVD = (DDRM, DDNM, MCGDiff, FPS)
 
 # methods whose particles act on each other: a sample depends on how many there are
-INTERACTING: set[str] = {"mcg-diff-single", "tds", "tds-pigdm", "tds-dps"}
+INTERACTING: set[str] = {"afdps", "mcg-diff-single", "tds", "tds-pigdm", "tds-dps"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from invdiff.study.laboratory.ct_uncertainty import CTUncertainty
 from invdiff.study.laboratory.gaussian_calibration import GaussianCalibration
+from invdiff.study.laboratory.gmm_posterior import GMMPosterior
 from invdiff.study.scripted import ScriptedStudy
 
 __all__ = ["STUDIES"]
@@ -11,4 +12,5 @@ __all__ = ["STUDIES"]
 STUDIES: dict[str, type[ScriptedStudy]] = {
     "ct-uncertainty": CTUncertainty,
     "gaussian-calibration": GaussianCalibration,
+    "gmm-posterior": GMMPosterior,
 }
