@@ -61,7 +61,7 @@ class CTUncertainty(ScriptedStudy):
     noise: NoiseConfig = GaussianConfig(level=0.005)
     prior: PriorConfig = PriorConfig(name="ct-256")
     sampler: SamplerConfig = sampler_config(
-        "diffpir", num_steps=30, regularization=1.0, noise_fraction=1.0
+        "diffpir", num_steps=20, regularization=1.0, noise_fraction=1.0
     )
     num_samples: PositiveInt = 64
     num_calibration_samples: int = Field(19, ge=2)
