@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from invdiff.study.cli import main
+from invdiff.study.config import InputConfig
 from invdiff.study.laboratory import ct_uncertainty_scores as scores
 from invdiff.study.laboratory.ct_uncertainty import CTUncertainty
 from invdiff.study.laboratory.ct_uncertainty_scores import Slice, evaluate
@@ -102,9 +103,13 @@ def test_run_from_the_shipped_configuration(prior_folder, tmp_path):
 
 def test_slices_have_their_own_noise_and_samples_depend_on_their_slice_only(prior_folder, tmp_path):
     study = load_study("ct_uncertainty", [f"prior.name={prior_folder}", *QUICK])
-    more = study.model_copy(update={"slices": (0, 1, 2), "num_samples": 4})
-    for name, each in (("two", study), ("three", more)):
-        each.compute(Stages(tmp_path / name))
+    other = InputConfig(sample="sts-044", slice=4)
+    more = study.model_copy(update={"slices": (0, 1, 2), "num_samples": 4, "calibration": (other,)})
+    calls = {
+        name: each.compute(Stages(tmp_path / name)).metrics["network_calls"]
+        for name, each in (("two", study), ("three", more))
+    }
+    assert calls == {"two": 2 * (5 + 3), "three": 2 * (4 + 3 * 3)}
     for k in (1, 2):
         first, second = (np.load(tmp_path / n / f"slice_{k}.npz") for n in ("two", "three"))
         np.testing.assert_array_equal(first["fbp"], second["fbp"])
