@@ -12,7 +12,21 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_t
 import torch
 from pydantic import Field, PositiveFloat, create_model, model_validator
 
-from invdiff.samplers import DDS, DiffPIR, RedDiff, Sampler
+from invdiff.samplers import (
+    DAPS,
+    DDNM,
+    DDRM,
+    DDS,
+    DPS,
+    FPS,
+    TDS,
+    DiffPIR,
+    MCGDiff,
+    MomentMatching,
+    PiGDM,
+    RedDiff,
+    Sampler,
+)
 from invdiff.study.base import Config
 
 __all__ = ["KINDS", "RedDiffConfig", "SamplerConfig", "sampler_config"]
@@ -76,6 +90,15 @@ KINDS: dict[str, type[_SamplerConfig]] = {
     "red-diff": RedDiffConfig,
     "diffpir": _config_of("diffpir", DiffPIR),
     "dds": _config_of("dds", DDS),
+    "dps": _config_of("dps", DPS),
+    "pigdm": _config_of("pigdm", PiGDM),
+    "moment-matching": _config_of("moment-matching", MomentMatching),
+    "tds": _config_of("tds", TDS),
+    "ddrm": _config_of("ddrm", DDRM),
+    "ddnm": _config_of("ddnm", DDNM),
+    "daps": _config_of("daps", DAPS),
+    "mcg-diff": _config_of("mcg-diff", MCGDiff),
+    "fps": _config_of("fps", FPS),
 }
 
 if TYPE_CHECKING:
