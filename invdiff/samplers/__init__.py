@@ -2,6 +2,7 @@
 
 from invdiff.samplers.base import Callback, Progress, Sampler, Samples, karras_sigmas
 from invdiff.samplers.heun import HeunSampler, heun_step
+from invdiff.samplers.particle_system import ParticleSystem
 from invdiff.samplers.proximal_diffusion import DDS, DiffPIR
 from invdiff.samplers.red_diff import RedDiff, snr_weight
 
@@ -10,6 +11,7 @@ __all__ = [
     "Callback",
     "DiffPIR",
     "HeunSampler",
+    "ParticleSystem",
     "Progress",
     "RedDiff",
     "Sampler",

@@ -10,7 +10,14 @@ from invdiff.linalg import conjugate_gradient, expand_right
 from invdiff.rng import Population
 from operators import SVDOperator
 
-__all__ = ["log_determinant", "real_multiplicity", "sample", "solve", "spectral_operator", "spectrum"]
+__all__ = [
+    "log_determinant",
+    "real_multiplicity",
+    "sample",
+    "solve",
+    "spectral_operator",
+    "spectrum",
+]
 
 
 def spectral_operator(likelihood: Likelihood) -> SVDOperator | None:

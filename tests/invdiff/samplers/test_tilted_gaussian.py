@@ -57,7 +57,5 @@ def test_draws_have_the_inverse_precision_as_covariance(kind, generator):
 def test_log_determinant_is_that_of_the_matrix(generator):
     likelihood = problem("matrix", generator)
     expected = torch.logdet(precision(likelihood) / BETA)
-    torch.testing.assert_close(
-        tilted_gaussian.log_determinant(likelihood, ALPHA / BETA), expected
-    )
+    torch.testing.assert_close(tilted_gaussian.log_determinant(likelihood, ALPHA / BETA), expected)
     assert tilted_gaussian.log_determinant(problem("differences", generator), 1.0) is None
