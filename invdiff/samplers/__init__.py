@@ -1,6 +1,7 @@
 """Posterior samplers: a likelihood and a denoiser in, samples out."""
 
 from invdiff.samplers.base import Callback, Progress, Sampler, Samples, karras_sigmas
+from invdiff.samplers.ensemble import Ensemble
 from invdiff.samplers.heun import HeunSampler, heun_step
 from invdiff.samplers.particle_system import ParticleSystem
 from invdiff.samplers.proximal_diffusion import DDS, DiffPIR
@@ -10,6 +11,7 @@ __all__ = [
     "DDS",
     "Callback",
     "DiffPIR",
+    "Ensemble",
     "HeunSampler",
     "ParticleSystem",
     "Progress",

@@ -6,7 +6,7 @@ from functools import partial
 
 import torch
 
-from invdiff.samplers import DDS, DiffPIR, ParticleSystem, RedDiff, Sampler
+from invdiff.samplers import DDS, DiffPIR, Ensemble, ParticleSystem, RedDiff, Sampler
 
 adam = partial(torch.optim.Adam, lr=0.05, betas=(0.9, 0.99))
 
@@ -16,10 +16,11 @@ SAMPLERS: dict[str, Sampler] = {
     "red-diff-adam": RedDiff(num_steps=12, optimizer=adam, weighting="linear", regularization=0.25),
     "diffpir": DiffPIR(num_steps=12),
     "dds": DDS(num_steps=12),
+    "afdps": Ensemble(num_steps=12, tempering="weights"),
     "afdps-published": ParticleSystem(num_steps=12),
     "afdps-langevin": ParticleSystem(num_steps=12, likelihood_weight="constant", kappa=0.5),
     "afdps-corrector": ParticleSystem(num_steps=12, variant="ode+corrector", chunk_size=1),
 }
 
 # methods whose particles act on each other: a sample depends on how many there are
-INTERACTING: set[str] = {"afdps-published", "afdps-langevin", "afdps-corrector"}
+INTERACTING: set[str] = {"afdps", "afdps-published", "afdps-langevin", "afdps-corrector"}

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from invdiff.study.laboratory.gaussian_calibration import GaussianCalibration
+from invdiff.study.laboratory.gmm_posterior import GMMPosterior
+from invdiff.study.laboratory.smc_rate import SMCRate
 from invdiff.study.scripted import ScriptedStudy
 
 __all__ = ["STUDIES"]
 
-STUDIES: dict[str, type[ScriptedStudy]] = {}
+STUDIES: dict[str, type[ScriptedStudy]] = {
+    "gaussian-calibration": GaussianCalibration,
+    "gmm-posterior": GMMPosterior,
+    "smc-rate": SMCRate,
+}
