@@ -8,17 +8,19 @@ import torch
 from invdiff.likelihood import Likelihood
 from invdiff.linalg import NumericalWarning
 from invdiff.priors import GaussianMixturePrior, GaussianPrior
-from invdiff.rng import derive_generator
+from invdiff.rng import derive_generator, population
 from invdiff.samplers import ParticleSystem
+from invdiff.samplers.particle_data import GeneralData, LinearData, draw_probes
 from operators import FiniteDifferences, GaussianNoise, Identity, Matrix, PhaseRetrieval
+from operators.testing import to_dense
 
 # N(0, 1) has a half range of 4: from T = 2 down, and prior_std makes the start exact
 LINE = ParticleSystem(num_steps=100, sigma_max=0.5, sigma_min=0.005, rho=1.0, prior_std=0.25)
-RUNS = 8
+RUNS = 6
 
 
-def on_a_line(system, noise_std=1.0, num_samples=2000):
-    """Return mean, variance and evidence ratio, each with its standard error over eight runs."""
+def on_a_line(system, noise_std=1.0, num_samples=1200):
+    """Return mean, variance and evidence ratio, each with its standard error over six runs."""
     y = torch.ones(RUNS, 1, dtype=torch.float64)
     likelihood = Likelihood(Identity((1,)), GaussianNoise(noise_std), y)
     prior = GaussianPrior(torch.zeros(1, dtype=torch.float64), 1.0)
@@ -68,7 +70,7 @@ def test_the_langevin_split_converges(likelihood_weight, data_step):
 def test_any_split_simulates_the_same_equation(kappa, data_step):
     """Wrong weights of the split show here; its variance is still finite."""
     system = dataclasses.replace(LINE, kappa=kappa, data_step=data_step)
-    assert_exact(on_a_line(system, num_samples=4000))
+    assert_exact(on_a_line(system, num_samples=2000))
 
 
 @pytest.mark.parametrize("data_step", ["exact", "euler"])
@@ -77,7 +79,7 @@ def test_transport_with_a_corrector_converges(data_step):
     assert_exact(on_a_line(system))
 
 
-@pytest.mark.parametrize("noise_std", [0.3, 0.02])
+@pytest.mark.parametrize("noise_std", [0.3, 0.1])
 def test_precise_data_need_no_short_steps(noise_std):
     system = dataclasses.replace(
         LINE, kappa=0.5, sigma_max=2.5, sigma_min=0.0025, rho=7.0, num_steps=100
@@ -102,6 +104,15 @@ def test_names_the_step_in_which_the_weights_collapse():
         on_a_line(system, 0.05, num_samples=20)
 
 
+# Euler steps must be short where the noise is high
+PLANE = {
+    "exact": ParticleSystem(num_steps=60, sigma_max=3.0, sigma_min=0.003, rho=3.0, prior_std=0.25),
+    "euler": ParticleSystem(
+        num_steps=150, sigma_max=1.25, sigma_min=0.005, rho=1.0, prior_std=0.25, data_step="euler"
+    ),
+}
+
+
 def plane(operator_kind, generator, batch=()):
     prior = GaussianMixturePrior(
         torch.tensor([0.6, 0.4], dtype=torch.float64),
@@ -113,7 +124,7 @@ def plane(operator_kind, generator, batch=()):
     else:
         operator = FiniteDifferences((3,))
     x = prior.sample(1, generator=generator)[0].expand(*batch, 3)
-    noise = GaussianNoise(0.5)
+    noise = GaussianNoise(0.7)
     return prior, Likelihood(operator, noise, noise.sample(operator(x), generator=generator))
 
 
@@ -122,48 +133,40 @@ def plane(operator_kind, generator, batch=()):
 @pytest.mark.parametrize("data_step", ["exact", "euler"])
 def test_samples_the_posterior_of_a_mixture(kind, likelihood_weight, data_step, generator):
     prior, likelihood = plane(kind, generator)
-    system = ParticleSystem(
-        num_steps=100,
-        sigma_max=3.0,
-        sigma_min=0.003,
-        rho=3.0,
-        kappa=0.5,
-        likelihood_weight=likelihood_weight,
-        data_step=data_step,
-    )
-    samples = system.sample(likelihood, prior, 4000, generator=derive_generator(0))
+    system = dataclasses.replace(PLANE[data_step], kappa=0.5, likelihood_weight=likelihood_weight)
+    samples = system.sample(likelihood, prior, 1500, generator=derive_generator(0))
     exact = prior.posterior(likelihood)
     spread = float(exact.covariance().diagonal().max().sqrt())
     # five standard errors of an effective sample of a quarter, and the bias of the steps
-    bound = 5 * spread / 1000**0.5 + 0.03 * spread
+    bound = 5 * spread / 400**0.5 + 0.03 * spread
     assert (samples.mean() - exact.mean()).abs().max() < bound
     variance = exact.covariance().diagonal()
-    torch.testing.assert_close(samples.std() ** 2, variance, rtol=0.2, atol=0)
+    torch.testing.assert_close(samples.std() ** 2, variance, rtol=0.25, atol=0)
 
 
-def test_every_split_knows_the_evidence_of_several_data(generator):
+@pytest.mark.parametrize("data_step", ["exact", "euler"])
+@pytest.mark.parametrize("likelihood_weight", ["constant", "annealed"])
+@pytest.mark.parametrize("kappa", [0.3, 0.5])
+def test_every_split_knows_the_evidence_of_several_data(kappa, likelihood_weight, data_step):
     """A constant that all particles share, such as a trace, shows in the evidence alone."""
-    prior, likelihood = plane("matrix", generator)
-    prior = GaussianPrior(prior.mean(), prior.covariance())
     dense = torch.tensor([[1.0, 0.5, 0.0], [0.0, 0.3, 1.0]], dtype=torch.float64)
-    covariance = dense @ prior.covariance() @ dense.mT + 0.25 * torch.eye(2).double()
-    exact = torch.distributions.MultivariateNormal(dense @ prior.mean(), covariance)
-    for kappa in (0.5, 0.7):
-        for data_step in ("exact", "euler"):
-            for likelihood_weight in ("constant", "annealed"):
-                system = ParticleSystem(
-                    num_steps=200,
-                    sigma_max=3.0,
-                    sigma_min=0.003,
-                    rho=3.0,
-                    kappa=kappa,
-                    data_step=data_step,
-                    likelihood_weight=likelihood_weight,
-                )
-                samples = system.sample(likelihood, prior, 4000, generator=derive_generator(3))
-                ratio = samples.info["log_evidence"] - exact.log_prob(likelihood.y)
-                # the spread over seeds is 0.03, and the Gaussian at the start is not exact
-                assert abs(float(ratio)) < 0.12
+    prior = GaussianPrior(torch.zeros(3, dtype=torch.float64), 1.0)
+    y = torch.tensor([0.8, -0.5], dtype=torch.float64)
+    likelihood = Likelihood(Matrix(dense), GaussianNoise(0.7), y.expand(4, 2).clone())
+    covariance = dense @ dense.mT + 0.49 * torch.eye(2, dtype=torch.float64)
+    exact = torch.distributions.MultivariateNormal(torch.zeros_like(y), covariance)
+    system = dataclasses.replace(
+        LINE,
+        kappa=kappa,
+        data_step=data_step,
+        likelihood_weight=likelihood_weight,
+        diffusion=0.5,
+    )
+    streams = [derive_generator(3, run) for run in range(4)]
+    samples = system.sample(likelihood, prior, 1000, generator=streams)
+    ratio = samples.info["log_evidence"] - exact.log_prob(y)
+    # the spread over runs is up to 0.15; without the trace it is off by more than 1
+    assert abs(float(ratio.mean())) < 0.2
 
 
 def test_the_evidence_is_not_a_number_where_a_determinant_is_missing(generator):
@@ -171,10 +174,9 @@ def test_the_evidence_is_not_a_number_where_a_determinant_is_missing(generator):
     for choices, known in (
         ({"kappa": 0.5}, True),
         ({"kappa": 1.0}, False),
-        ({"kappa": 1.0, "data_step": "euler"}, True),
         ({"kappa": 0.5, "likelihood_weight": "constant"}, False),
     ):
-        system = ParticleSystem(num_steps=50, **choices)
+        system = ParticleSystem(num_steps=10, **choices)
         samples = system.sample(likelihood, prior, 9, generator=derive_generator(0))
         assert bool(torch.isfinite(samples.info["log_evidence"])) == known
 
@@ -183,10 +185,11 @@ def test_the_evidence_is_not_a_number_where_a_determinant_is_missing(generator):
 @pytest.mark.parametrize("data_step", ["exact", "euler"])
 def test_pieces_on_the_device_give_the_same(kind, data_step, generator):
     prior, likelihood = plane(kind, generator, batch=(2,))
-    system = ParticleSystem(num_steps=40, sigma_max=2.0, data_step=data_step, kappa=0.7)
-    whole = system.sample(likelihood, prior, 30, generator=derive_generator(0))
-    pieces = dataclasses.replace(system, chunk_size=7)
-    samples = pieces.sample(likelihood, prior, 30, generator=derive_generator(0))
+    steps = 20 if data_step == "exact" else 150
+    system = dataclasses.replace(PLANE[data_step], kappa=0.7, num_steps=steps)
+    whole = system.sample(likelihood, prior, 9, generator=derive_generator(0))
+    pieces = dataclasses.replace(system, chunk_size=4)
+    samples = pieces.sample(likelihood, prior, 9, generator=derive_generator(0))
     torch.testing.assert_close(samples.values, whole.values)
     torch.testing.assert_close(samples.log_weights, whole.log_weights)
 
@@ -213,29 +216,48 @@ class Intensities:
 @pytest.mark.parametrize("data_step", ["exact", "euler"])
 @pytest.mark.parametrize("kappa", [0.5, 0.7])
 def test_samples_the_posterior_of_intensities(kappa, data_step):
-    likelihood = Intensities(torch.tensor([1.0, 0.2], dtype=torch.float64), 0.7)
-    prior = GaussianPrior(torch.tensor([0.3, 0.0], dtype=torch.float64), 1.0)
-    system = ParticleSystem(
-        num_steps=300,
-        sigma_max=0.7,
-        sigma_min=0.002,
-        rho=2.0,
-        kappa=kappa,
-        data_step=data_step,
-        prior_std=0.25 * 4 / 4.15,
+    likelihood = Intensities(torch.tensor([1.0, 0.2], dtype=torch.float64), 2.0)
+    prior = GaussianPrior(torch.zeros(2, dtype=torch.float64), 1.0)
+    system = dataclasses.replace(
+        LINE, sigma_max=0.35, sigma_min=0.0035, kappa=kappa, data_step=data_step, diffusion=0.5
     )
-    samples = system.sample(likelihood, prior, 8000, generator=derive_generator(0))
-    grid = torch.linspace(-5, 5, 401, dtype=torch.float64)
+    samples = system.sample(likelihood, prior, 3000, generator=derive_generator(0))
+    grid = torch.linspace(-5, 5, 201, dtype=torch.float64)
     points = torch.cartesian_prod(grid, grid)
     density = prior.log_prob(points) + likelihood.log_prob(points)
     weights = density.softmax(0)[:, None]
     mean = (weights * points).sum(0)
     variance = (weights * (points - mean) ** 2).sum(0)
-    evidence = density.logsumexp(0) + 2 * math.log(10 / 400)
-    # four standard errors of an effective sample of 1000, and the bias of the steps
-    assert ((samples.mean() - mean).abs() < 0.15 * variance.sqrt()).all()
+    evidence = density.logsumexp(0) + 2 * math.log(10 / 200)
+    # four standard errors of an effective sample of 2000, and the bias of the steps
+    assert ((samples.mean() - mean).abs() < 0.1 * variance.sqrt()).all()
     torch.testing.assert_close(samples.std() ** 2, variance, rtol=0.15, atol=0)
-    assert abs(float(samples.info["log_evidence"] - evidence)) < 0.1
+    assert abs(float(samples.info["log_evidence"] - evidence)) < 0.05
+
+
+def test_the_laplacian_is_the_trace_of_the_hessian():
+    """Exact with the unit vectors, which take the place of more probes than pixels."""
+    likelihood = Intensities(torch.tensor([1.0, 0.2], dtype=torch.float64), 0.7)
+    x = torch.tensor([[0.3, -1.1], [2.0, 0.1]], dtype=torch.float64)
+    data = GeneralData(likelihood)
+    probes = draw_probes(data, (), 9, population(derive_generator(0), ()))
+    assert len(probes) == 2
+    expected = ((6 * x**2 - 2 * likelihood.y) / 0.49).sum(-1)
+    torch.testing.assert_close(data.laplacian(x, probes), expected, rtol=1e-4, atol=0)
+
+
+def test_probes_estimate_the_trace_of_a_linear_operator(generator):
+    _, likelihood = plane("differences", generator)
+    data = LinearData(likelihood, 20)
+    probes = draw_probes(data, (), 2, population(derive_generator(0), ()))
+    assert len(probes) == 2
+    many = torch.cat(
+        [draw_probes(data, (), 2, population(derive_generator(k), ())) for k in range(400)]
+    )
+    dense = to_dense(likelihood.operator)
+    expected = (dense**2).sum() / 0.49
+    # five standard errors: the off-diagonal entries are about as large as the diagonal
+    assert abs(float(data.laplacian(likelihood.weighted_adjoint, many) / expected) - 1) < 0.1
 
 
 def test_nonlinear_data_have_no_tilted_gaussian():
