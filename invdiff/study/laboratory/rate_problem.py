@@ -82,8 +82,8 @@ class RateProblem:
         dense = operator(torch.eye(self.num_dims, dtype=torch.float64)).mT
         noise = self.noise_std**2 * torch.eye(self.num_measured, dtype=torch.float64)
         covariance = dense @ prior.covariances @ dense.mT + noise
-        each = torch.distributions.MultivariateNormal(prior.means @ dense.mT, covariance)
-        return float((prior.weights.log() + each.log_prob(likelihood.y)).logsumexp(0))
+        measured = GaussianMixturePrior(prior.weights, prior.means @ dense.mT, covariance)
+        return float(measured.log_prob(likelihood.y))
 
     def errors(
         self, sampler: Sampler, num_samples: int, runs: int, score_error: float = 0.0
