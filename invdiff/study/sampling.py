@@ -24,6 +24,7 @@ from invdiff.samplers import (
     Ensemble,
     MCGDiff,
     MomentMatching,
+    ParticleSystem,
     PiGDM,
     RedDiff,
     Sampler,
@@ -101,6 +102,7 @@ KINDS: dict[str, type[_SamplerConfig]] = {
     "daps": _config_of("daps", DAPS),
     "mcg-diff": _config_of("mcg-diff", MCGDiff),
     "fps": _config_of("fps", FPS),
+    "afdps-published": _config_of("afdps-published", ParticleSystem),
 }
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from invdiff.samplers import (
     Ensemble,
     MCGDiff,
     MomentMatching,
+    ParticleSystem,
     PiGDM,
     RedDiff,
     Sampler,
@@ -49,6 +50,9 @@ SAMPLERS: dict[str, Sampler] = {
     "mcg-diff": MCGDiff(num_steps=12, num_particles=4),
     "mcg-diff-single": MCGDiff(num_steps=12, single_run=True),
     "fps": FPS(num_steps=12, num_particles=4),
+    "afdps-published": ParticleSystem(num_steps=12),
+    "afdps-langevin": ParticleSystem(num_steps=12, likelihood_weight="constant", kappa=0.5),
+    "afdps-corrector": ParticleSystem(num_steps=12, variant="ode+corrector", chunk_size=1),
 }
 
 # these work in the basis of the SVD, with noise of one level, and refuse what has neither
@@ -56,3 +60,4 @@ NEEDS_SVD = (DDRM, DDNM, MCGDiff, FPS)
 
 # methods whose particles act on each other: a sample depends on how many there are
 INTERACTING: set[str] = {"afdps", "mcg-diff-single", "tds", "tds-pigdm", "tds-dps"}
+INTERACTING: set[str] = {"afdps", "afdps-published", "afdps-langevin", "afdps-corrector"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from invdiff.study.laboratory.ct_uncertainty import CTUncertainty
 from invdiff.study.laboratory.gaussian_calibration import GaussianCalibration
 from invdiff.study.laboratory.gmm_posterior import GMMPosterior
+from invdiff.study.laboratory.smc_rate import SMCRate
 from invdiff.study.scripted import ScriptedStudy
 
 __all__ = ["STUDIES"]
@@ -13,4 +14,5 @@ STUDIES: dict[str, type[ScriptedStudy]] = {
     "ct-uncertainty": CTUncertainty,
     "gaussian-calibration": GaussianCalibration,
     "gmm-posterior": GMMPosterior,
+    "smc-rate": SMCRate,
 }
