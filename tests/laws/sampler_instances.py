@@ -59,5 +59,13 @@ SAMPLERS: dict[str, Sampler] = {
 NEEDS_SVD = (DDRM, DDNM, MCGDiff, FPS)
 
 # methods whose particles act on each other: a sample depends on how many there are
-INTERACTING: set[str] = {"afdps", "mcg-diff-single", "tds", "tds-pigdm", "tds-dps"}
-INTERACTING: set[str] = {"afdps", "afdps-published", "afdps-langevin", "afdps-corrector"}
+INTERACTING: set[str] = {
+    "afdps",
+    "afdps-corrector",
+    "afdps-langevin",
+    "afdps-published",
+    "mcg-diff-single",
+    "tds",
+    "tds-dps",
+    "tds-pigdm",
+}
