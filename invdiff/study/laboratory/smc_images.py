@@ -1,0 +1,223 @@
+"""Particle samplers against heuristic ones on images, at equal numbers of network calls."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from torch import Tensor
+
+from invdiff.data import list_samples
+from invdiff.priors import list_priors, load_prior, rescale
+from invdiff.study.laboratory.image_figures import (
+    ensemble_figure,
+    score_figure,
+    size_figure,
+    title_of,
+)
+from invdiff.study.laboratory.image_runs import SCORES, affordable_steps, draw, score
+from invdiff.study.laboratory.image_tasks import (
+    SLICE_SIZE,
+    TASKS,
+    Task,
+    image_problem,
+    measurement_picture,
+    small_slices,
+)
+from invdiff.study.sampling import sampler_config
+from invdiff.study.scripted import Arrays, Metrics, Outcome, ScriptedStudy, Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from invdiff.priors import Rescaled
+    from invdiff.study.stages import Stages
+
+__all__ = ["SMCImages"]
+
+_REFERENCE = "afdps"
+_PARTICLES = ("afdps", "afdps-published", "mcg-diff", "tds")
+_ONE_RUN = "-once"
+
+
+class SMCImages(ScriptedStudy):
+    """Draw samples of five problems by every method, and score them against held-out slices.
+
+    All methods make the same number of network calls for the whole set of samples: N particles of
+    one run, or N independent runs, each of ``calls_per_sample`` calls. ``red-diff-once`` is the
+    other way to spend them: one run of N times as many steps, and a single image.
+
+    Args:
+        sample: A series of ``list_samples()`` that the prior has not seen.
+        prior: A prior of ``list_priors()``.
+        slices: Which slices of the series, from 0; numbers are means over them.
+        size: Rows and columns: whole slices, averaged to this grid.
+        noise_level: Of the measurement, over the range of the image.
+        tasks: Which problems.
+        methods: Kinds of samplers; ``-once`` after one of them spends all calls on one sample.
+        num_samples: N.
+        calls_per_sample: Network calls for each of them.
+        options: Settings of a sampler other than its defaults, by kind.
+    """
+
+    kind: Literal["smc-images"] = "smc-images"
+    sample: str = "sts-044"
+    prior: str = "ct-256"
+    slices: tuple[NonNegativeInt, ...] = Field((2,), min_length=1)
+    size: PositiveInt = 64
+    noise_level: PositiveFloat = 0.025
+    tasks: tuple[Task, ...] = Field(TASKS, min_length=1)
+    methods: tuple[str, ...] = Field(("red-diff", "diffpir"), min_length=1)
+    num_samples: int = Field(16, ge=2)
+    calls_per_sample: PositiveInt = 60
+    options: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.sample not in list_samples() or self.prior not in list_priors():
+            raise ValueError(f"unknown sample or prior: {self.sample}, {self.prior}")
+        if SLICE_SIZE % self.size or self.size % 16:
+            raise ValueError(f"size: expected 16, 32, 64, 128 or 256, got {self.size}")
+        if unused := set(self.options) - {_kind(method) for method in self.methods}:
+            raise ValueError(f"options: no method {', '.join(sorted(unused))}")
+        for method in self.methods:
+            sampler_config(_kind(method), **self.options.get(_kind(method), {}))
+        return self
+
+    def compute(self, stages: Stages) -> Outcome:
+        """Draw and score; each method on each task is a stage."""
+        truth = self._truth()
+        metrics: Metrics = {}
+        arrays: Arrays = {"truth": truth[0].numpy()}
+        for task in self.tasks:
+            likelihood = image_problem(task, truth, self.noise_level, self.seed)
+            arrays[f"measurement_{task}"] = measurement_picture(likelihood).cpu().numpy()
+            for method in self.methods:
+                key = f"{_key(method)}_{task}"
+                run = stages.run(key, partial(self._draw, method, task, truth))
+                metrics |= self._numbers(key, run, truth)
+                arrays |= _pictures(key, run)
+        return Outcome(metrics | self._wins(metrics), arrays)
+
+    def figures(self, metrics: Metrics, arrays: Arrays) -> dict[str, Figure]:
+        """Draw the ensembles of each task, all scores, and the effective sample sizes."""
+        methods = {_key(method): title_of(method) for method in self.methods}
+        drawn = {task: ensemble_figure(task, methods, arrays) for task in self.tasks}
+        figures = {f"samples_{task}": figure for task, figure in drawn.items()}
+        figures["crps"] = score_figure(self.tasks, methods, metrics, "crps")
+        figures["coverage"] = score_figure(self.tasks, methods, metrics, "coverage_90")
+        particles = {_key(m): title_of(m) for m in self.methods if m in _PARTICLES}
+        if particles:
+            figures["effective_sample_size"] = size_figure(self.tasks, particles, arrays)
+        return figures
+
+    def captions(self) -> dict[str, str]:
+        """Say what the figures show."""
+        pictures = "Slice of the patient, its measurement, and by columns what each method drew."
+        return {f"samples_{task}": pictures for task in self.tasks} | {
+            "crps": "Smaller is better; the score of a single image is its mean absolute error.",
+            "coverage": "Pixels inside of the central 90 % interval; 0.9 would be honest. With few "
+            "samples of little weight the interval cannot be wide enough.",
+            "effective_sample_size": "Before resampling, as a share of all particles. At the lower "
+            "end, 1 / N, one particle has all the weight.",
+        }
+
+    def tables(self, metrics: Metrics) -> list[Table]:
+        """Return a table per task."""
+        return [self._table(task, metrics) for task in self.tasks]
+
+    def summary(self, metrics: Metrics) -> str:
+        """Say where particles win."""
+        calls = self.num_samples * self.calls_per_sample
+        setting = (
+            f"{len(self.slices)} slice(s) of {self.sample} at {self.size} x {self.size}, "
+            f"at most {calls} network calls for each method and task."
+        )
+        if "wins" not in metrics:
+            return setting
+        gaps = ", ".join(f"{task} {metrics[f'crps_ratio_{task}']:.2f}" for task in self.tasks)
+        return (
+            f"{setting} The ensemble's CRPS is at least as good as that of the best heuristic "
+            f"method on {metrics['wins']} of {len(self.tasks)} tasks. Its CRPS over theirs: {gaps}."
+        )
+
+    def _truth(self) -> Tensor:
+        slices = small_slices(self.sample, self.size)
+        if max(self.slices) >= len(slices):
+            raise ValueError(f"slices: {self.sample} has {len(slices)}, got {self.slices}")
+        return slices[list(self.slices)].to(self.device)
+
+    def _prior(self) -> Rescaled:
+        size = (self.size, self.size)
+        return rescale(load_prior(self.prior, device=self.device, size=size), 0, 1)
+
+    def _draw(self, method: str, task: Task, truth: Tensor) -> Arrays:
+        kind, once = _kind(method), method.endswith(_ONE_RUN)
+        options = self.options.get(kind, {})
+        budget = self.calls_per_sample * (self.num_samples if once else 1)
+        steps = affordable_steps(kind, options, budget)
+        likelihood = image_problem(task, truth, self.noise_level, self.seed)
+        count = 1 if once else self.num_samples
+        options = {**options, "num_steps": steps}
+        return draw(kind, options, likelihood, self._prior(), count, self.seed)
+
+    def _numbers(self, key: str, run: Arrays, truth: Tensor) -> Metrics:
+        named = {f"{name}_{key}": value for name, value in score(run, truth.cpu()).items()}
+        named[f"network_calls_{key}"] = int(run["calls"]) // len(self.slices)
+        named[f"seconds_{key}"] = float(run["seconds_sampling"])
+        if run["ess"].size:
+            named[f"min_ess_{key}"] = float(run["ess"].min())
+            named[f"num_warnings_{key}"] = int(run["num_warnings"])
+        if run["log_evidence"].size:
+            named[f"log_evidence_{key}"] = float(run["log_evidence"].mean())
+        return named
+
+    def _wins(self, metrics: Metrics) -> Metrics:
+        heuristic = [m for m in self.methods if m not in _PARTICLES]
+        if _REFERENCE not in self.methods or not heuristic:
+            return {}
+        ratios = {
+            task: metrics[f"crps_{_key(_REFERENCE)}_{task}"]
+            / min(metrics[f"crps_{_key(m)}_{task}"] for m in heuristic)
+            for task in self.tasks
+        }
+        wins = sum(ratio <= 1 for ratio in ratios.values())
+        return {f"crps_ratio_{task}": ratio for task, ratio in ratios.items()} | {"wins": wins}
+
+    def _table(self, task: Task, metrics: Metrics) -> Table:
+        rows = []
+        for method in self.methods:
+            key = f"{_key(method)}_{task}"
+            ends = [metrics.get(f"{name}_{key}") for name in ("min_ess", "log_evidence")]
+            numbers = [f"{metrics[f'{name}_{key}']:.3g}" for name in SCORES]
+            numbers += ["" if end is None else f"{end:.3g}" for end in ends]
+            numbers += [str(metrics[f"network_calls_{key}"]), f"{metrics[f'seconds_{key}']:.0f}"]
+            rows.append((title_of(method), *numbers))
+        columns = ("method", "PSNR of mean", "PSNR of best", "SSIM of mean", "SSIM of best", "CRPS",
+                   "coverage of 90 %", "spread", "least ESS", "log evidence", "calls",
+                   "seconds")  # fmt: skip
+        caption = "PSNR in dB; CRPS and spread (root mean square over pixels) in % of the range."
+        return Table(f"Task {task}", columns, tuple(rows), caption)
+
+
+def _kind(method: str) -> str:
+    return method.removesuffix(_ONE_RUN)
+
+
+def _key(method: str) -> str:
+    return method.replace("-", "_")
+
+
+def _pictures(key: str, run: Arrays) -> Arrays:
+    values, log_weights = run["values"][:, 0], run["log_weights"][:, 0]
+    weights = np.exp(log_weights - log_weights.max())
+    weights = (weights / weights.sum()).reshape(-1, 1, 1)
+    mean = (weights * values).sum(0)
+    std = np.sqrt((weights * (values - mean) ** 2).sum(0))
+    best = values[int(log_weights.argmax())]
+    pictures = {f"mean_{key}": mean, f"std_{key}": std, f"sample_{key}": best}
+    return pictures | (
+        {f"ess_{key}": run["ess"].reshape(len(run["ess"]), -1)[:, 0]} if run["ess"].size else {}
+    )
