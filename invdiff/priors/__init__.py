@@ -6,6 +6,7 @@ from invdiff.priors.gaussian import GaussianMixturePrior, GaussianPrior
 from invdiff.priors.preconditioning import EDM, VariancePreserving
 from invdiff.priors.pretrained import PretrainedPrior, list_priors, load_prior
 from invdiff.priors.shared_mixture import SharedCovarianceMixture
+from invdiff.priors.subspace import SubspacePrior
 from invdiff.priors.supported import SupportedPrior
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "PretrainedPrior",
     "Rescaled",
     "SharedCovarianceMixture",
+    "SubspacePrior",
     "SupportedPrior",
     "VariancePreserving",
     "half_range",

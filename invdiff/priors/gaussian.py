@@ -69,6 +69,11 @@ class GaussianMixturePrior:
         z = self._coordinates(x)
         return self._component_log_prob(z, self._variance(x, torch.as_tensor(sigma))).logsumexp(-1)
 
+    def responsibilities(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
+        """Return P(component | x0 + sigma n = x), shape ``(*batch, K)``."""
+        variance = self._variance(x, torch.as_tensor(sigma))
+        return self._component_log_prob(self._coordinates(x), variance).softmax(-1)
+
     def sample(self, num_samples: int, *, generator: torch.Generator) -> Tensor:
         """Draw ``(num_samples, *image_shape)``."""
         kwargs = {"generator": generator, "device": self.means.device}

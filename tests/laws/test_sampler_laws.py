@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 
 import pytest
@@ -130,3 +131,24 @@ def test_precise_and_complete_data_decide(sampler, prior, generator):
     # the prior's standard deviation is 0.3; DDS weighs the data by its own gamma of 1 instead
     bound = 0.05 if not isinstance(sampler, samplers.DDS) else 0.3
     assert error.abs().max() < bound
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_steps_on_a_gpu_never_wait_for_it(sampler, likelihood, prior):
+    """From the end of the first step to the end of the last nothing may ask for a value."""
+    operator = copy.deepcopy(likelihood.operator).cuda()
+    on_device = Likelihood(operator, likelihood.noise, likelihood.y.cuda())
+    means, covariance = prior.means.cuda(), prior.covariance().cuda()
+    prior = GaussianPrior(means[0], covariance)
+
+    def watch(progress):
+        last = progress.step == progress.num_steps - 1
+        torch.cuda.set_sync_debug_mode("default" if last else "error")
+
+    generator = derive_generator(0, "sampler", device="cuda")
+    try:
+        samples = run(sampler, on_device, prior, generator=generator, callback=watch)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert samples.values.is_cuda

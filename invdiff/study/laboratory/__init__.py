@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from invdiff.study.laboratory.gaussian_calibration import GaussianCalibration
 from invdiff.study.laboratory.smc_images import SMCImages
 from invdiff.study.scripted import ScriptedStudy
 
 __all__ = ["STUDIES"]
 
-STUDIES: dict[str, type[ScriptedStudy]] = {"smc-images": SMCImages}
+STUDIES: dict[str, type[ScriptedStudy]] = {
+    "gaussian-calibration": GaussianCalibration,
+    "smc-images": SMCImages,
+}
