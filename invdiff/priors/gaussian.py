@@ -115,7 +115,8 @@ class GaussianMixturePrior:
         log_det = torch.diagonal(factor, dim1=1, dim2=2).log().sum(-1)
         log_weights = self.weights.log() - (white**2).sum((1, 2)) / 2 - log_det
         return GaussianMixturePrior(
-            log_weights.softmax(0),
+            # what precise data rule out may underflow, and a weight must be positive
+            log_weights.softmax(0).clamp(min=torch.finfo(log_weights.dtype).tiny),
             means.reshape(self.means.shape),
             (covariances + covariances.mT) / 2,
         )

@@ -116,8 +116,10 @@ class SharedCovarianceMixture:
         residual = y - self.means.flatten(1) @ matrix.mT
         white = torch.linalg.solve_triangular(factor, residual.mT, upper=False)
         left = covariance - gain @ cross.mT
+        weights = (self.weights.log() - (white**2).sum(0) / 2).softmax(0)
         return SharedCovarianceMixture(
-            (self.weights.log() - (white**2).sum(0) / 2).softmax(0),
+            # what precise data rule out may underflow, and a weight must be positive
+            weights.clamp(min=torch.finfo(weights.dtype).tiny),
             self.means + (residual @ gain.mT).reshape(self.means.shape),
             (left + left.mT) / 2,
         )

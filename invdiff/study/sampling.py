@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_t
 import torch
 from pydantic import Field, PositiveFloat, create_model, model_validator
 
-from invdiff.samplers import DDS, DiffPIR, RedDiff, Sampler
+from invdiff.samplers import DDS, DiffPIR, Ensemble, RedDiff, Sampler
 from invdiff.study.base import Config
 
 __all__ = ["KINDS", "RedDiffConfig", "SamplerConfig", "sampler_config"]
@@ -76,6 +76,7 @@ KINDS: dict[str, type[_SamplerConfig]] = {
     "red-diff": RedDiffConfig,
     "diffpir": _config_of("diffpir", DiffPIR),
     "dds": _config_of("dds", DDS),
+    "afdps": _config_of("afdps", Ensemble),
 }
 
 if TYPE_CHECKING:

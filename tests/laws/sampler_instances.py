@@ -6,7 +6,7 @@ from functools import partial
 
 import torch
 
-from invdiff.samplers import DDS, DiffPIR, RedDiff, Sampler
+from invdiff.samplers import DDS, DiffPIR, Ensemble, RedDiff, Sampler
 
 adam = partial(torch.optim.Adam, lr=0.05, betas=(0.9, 0.99))
 
@@ -16,7 +16,8 @@ SAMPLERS: dict[str, Sampler] = {
     "red-diff-adam": RedDiff(num_steps=12, optimizer=adam, weighting="linear", regularization=0.25),
     "diffpir": DiffPIR(num_steps=12),
     "dds": DDS(num_steps=12),
+    "afdps": Ensemble(num_steps=12, tempering="weights"),
 }
 
 # methods whose particles act on each other: a sample depends on how many there are
-INTERACTING: set[str] = set()
+INTERACTING: set[str] = {"afdps"}
