@@ -2,20 +2,30 @@
 
 from invdiff.samplers.base import Callback, Progress, Sampler, Samples, karras_sigmas
 from invdiff.samplers.ensemble import Ensemble
+from invdiff.samplers.dps import DPS
 from invdiff.samplers.heun import HeunSampler, heun_step
+from invdiff.samplers.moment_matching import MomentMatching
+from invdiff.samplers.pigdm import PiGDM
 from invdiff.samplers.proximal_diffusion import DDS, DiffPIR
 from invdiff.samplers.red_diff import RedDiff, snr_weight
+from invdiff.samplers.tds import TDS
+from invdiff.samplers.twisted import Twisted
 
 __all__ = [
     "DDS",
+    "DPS",
+    "TDS",
     "Callback",
     "DiffPIR",
     "Ensemble",
     "HeunSampler",
+    "MomentMatching",
+    "PiGDM",
     "Progress",
     "RedDiff",
     "Sampler",
     "Samples",
+    "Twisted",
     "heun_step",
     "karras_sigmas",
     "snr_weight",

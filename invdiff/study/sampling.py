@@ -13,6 +13,7 @@ import torch
 from pydantic import Field, PositiveFloat, create_model, model_validator
 
 from invdiff.samplers import DDS, DiffPIR, Ensemble, RedDiff, Sampler
+from invdiff.samplers import DDS, DPS, TDS, DiffPIR, MomentMatching, PiGDM, RedDiff, Sampler
 from invdiff.study.base import Config
 
 __all__ = ["KINDS", "RedDiffConfig", "SamplerConfig", "sampler_config"]
@@ -77,6 +78,10 @@ KINDS: dict[str, type[_SamplerConfig]] = {
     "diffpir": _config_of("diffpir", DiffPIR),
     "dds": _config_of("dds", DDS),
     "afdps": _config_of("afdps", Ensemble),
+    "dps": _config_of("dps", DPS),
+    "pigdm": _config_of("pigdm", PiGDM),
+    "moment-matching": _config_of("moment-matching", MomentMatching),
+    "tds": _config_of("tds", TDS),
 }
 
 if TYPE_CHECKING:

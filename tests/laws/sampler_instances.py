@@ -7,6 +7,7 @@ from functools import partial
 import torch
 
 from invdiff.samplers import DDS, DiffPIR, Ensemble, RedDiff, Sampler
+from invdiff.samplers import DDS, DPS, TDS, DiffPIR, MomentMatching, PiGDM, RedDiff, Sampler
 
 adam = partial(torch.optim.Adam, lr=0.05, betas=(0.9, 0.99))
 
@@ -21,3 +22,15 @@ SAMPLERS: dict[str, Sampler] = {
 
 # methods whose particles act on each other: a sample depends on how many there are
 INTERACTING: set[str] = {"afdps"}
+    "dps": DPS(num_steps=12),
+    "dps-annealed": DPS(num_steps=12, guidance_kind="annealed", order=2, chunk_size=1),
+    "pigdm": PiGDM(num_steps=12),
+    "moment-matching": MomentMatching(num_steps=12, eta=0.0),
+    "moment-matching-row-sum": MomentMatching(num_steps=12, covariance="row-sum"),
+    "tds": TDS(num_steps=12),
+    "tds-pigdm": TDS(num_steps=12, twist="pigdm", ess_threshold=None),
+    "tds-dps": TDS(num_steps=12, twist="dps", clip=True, chunk_size=1),
+}
+
+# methods whose particles act on each other: a sample depends on how many there are
+INTERACTING: set[str] = {"tds", "tds-pigdm", "tds-dps"}

@@ -134,6 +134,9 @@ def test_precise_and_complete_data_decide(sampler, prior, generator):
     error = run(longer, likelihood, prior).values - x
     # the prior's standard deviation is 0.3; DDS weighs the data by its own gamma of 1 instead
     bound = 0.05 if not isinstance(sampler, samplers.DDS) else 0.3
+    if isinstance(sampler, samplers.DPS) and sampler.guidance_kind == "norm":
+        # steps of the fixed length of 1.3 go back and forth about the data, whatever their noise
+        bound = 0.7
     assert error.abs().max() < bound
 
 
