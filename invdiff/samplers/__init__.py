@@ -15,12 +15,23 @@ __all__ = [
     "DDS",
     "DPS",
     "TDS",
+from invdiff.samplers.fps import FPS
+from invdiff.samplers.heun import HeunSampler, heun_step
+from invdiff.samplers.mcg_diff import MCGDiff
+from invdiff.samplers.proximal_diffusion import DDS, DiffPIR
+from invdiff.samplers.red_diff import RedDiff, snr_weight
+from invdiff.samplers.vp_grid import linear_beta_sigmas
+
+__all__ = [
+    "DDS",
+    "FPS",
     "Callback",
     "DiffPIR",
     "Ensemble",
     "HeunSampler",
     "MomentMatching",
     "PiGDM",
+    "MCGDiff",
     "Progress",
     "RedDiff",
     "Sampler",
@@ -28,5 +39,6 @@ __all__ = [
     "Twisted",
     "heun_step",
     "karras_sigmas",
+    "linear_beta_sigmas",
     "snr_weight",
 ]

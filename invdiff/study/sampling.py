@@ -14,6 +14,7 @@ from pydantic import Field, PositiveFloat, create_model, model_validator
 
 from invdiff.samplers import DDS, DiffPIR, Ensemble, RedDiff, Sampler
 from invdiff.samplers import DDS, DPS, TDS, DiffPIR, MomentMatching, PiGDM, RedDiff, Sampler
+from invdiff.samplers import DDS, FPS, DiffPIR, MCGDiff, RedDiff, Sampler
 from invdiff.study.base import Config
 
 __all__ = ["KINDS", "RedDiffConfig", "SamplerConfig", "sampler_config"]
@@ -82,6 +83,8 @@ KINDS: dict[str, type[_SamplerConfig]] = {
     "pigdm": _config_of("pigdm", PiGDM),
     "moment-matching": _config_of("moment-matching", MomentMatching),
     "tds": _config_of("tds", TDS),
+    "mcg-diff": _config_of("mcg-diff", MCGDiff),
+    "fps": _config_of("fps", FPS),
 }
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ import torch
 
 from invdiff.samplers import DDS, DiffPIR, Ensemble, RedDiff, Sampler
 from invdiff.samplers import DDS, DPS, TDS, DiffPIR, MomentMatching, PiGDM, RedDiff, Sampler
+from invdiff.samplers import DDS, FPS, DiffPIR, MCGDiff, RedDiff, Sampler
 
 adam = partial(torch.optim.Adam, lr=0.05, betas=(0.9, 0.99))
 
@@ -34,3 +35,13 @@ INTERACTING: set[str] = {"afdps"}
 
 # methods whose particles act on each other: a sample depends on how many there are
 INTERACTING: set[str] = {"tds", "tds-pigdm", "tds-dps"}
+    "mcg-diff": MCGDiff(num_steps=12, num_particles=4),
+    "mcg-diff-single": MCGDiff(num_steps=12, single_run=True),
+    "fps": FPS(num_steps=12, num_particles=4),
+}
+
+# methods whose particles act on each other: a sample depends on how many there are
+INTERACTING: set[str] = {"mcg-diff-single"}
+
+# these work in the basis of the SVD, with noise of one level, and refuse what has neither
+NEEDS_SVD = (MCGDiff, FPS)
