@@ -3,6 +3,9 @@
 from invdiff.samplers.base import Callback, Progress, Sampler, Samples, karras_sigmas
 from invdiff.samplers.ensemble import Ensemble
 from invdiff.samplers.dps import DPS
+from invdiff.samplers.daps import DAPS
+from invdiff.samplers.ddnm import DDNM
+from invdiff.samplers.ddrm import DDRM
 from invdiff.samplers.heun import HeunSampler, heun_step
 from invdiff.samplers.moment_matching import MomentMatching
 from invdiff.samplers.pigdm import PiGDM
@@ -12,6 +15,9 @@ from invdiff.samplers.tds import TDS
 from invdiff.samplers.twisted import Twisted
 
 __all__ = [
+    "DAPS",
+    "DDNM",
+    "DDRM",
     "DDS",
     "DPS",
     "TDS",

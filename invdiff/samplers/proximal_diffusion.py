@@ -144,6 +144,13 @@ class DiffPIR(_ProximalDiffusion):
         \|z - D(x_i, \sigma_i)\|^2, \qquad x_{i+1} = \hat x_0 + \sigma_{i+1}
         \Bigl(\sqrt{1 - \zeta}\, \frac{x_i - \hat x_0}{\sigma_i} + \sqrt{\zeta}\, n\Bigr)
 
+    Targets a restoration, not the posterior. lambda = 1 would make the data step the mean of
+    x0 given x and y if D had a spread of :math:`\sigma_i`; more than that, as by default, leans to
+    the prior and away from the data. zeta is the share of fresh noise of every step, however
+    small, so that more of it narrows what isn't observed. With a prior N(0.5, 0.2^2), 50 % of the
+    pixels and sigma_y = 0.1 the defaults give 1.59 (observed) and 0.94 (unobserved) of the
+    posterior's standard deviation, lambda = 1 gives 0.90 and 0.94.
+
     Args:
         num_steps: Network calls.
         sigma_max: Highest noise level, in half data ranges.
@@ -191,6 +198,12 @@ class DDS(_ProximalDiffusion):
 
     L is the squared norm of :math:`W^{1/2} A`, so that gamma means the same for all operators.
     The few steps from D are part of the method: more of them fit more noise.
+
+    Targets a restoration, not the posterior: gamma takes no notice of how precise the data are,
+    and at low levels D hardly pulls, so that what is observed settles on the data, noise and all.
+    Where nothing is observed the steps are DDIM's, and the spread converges to the prior's. With a
+    prior N(0.5, 0.2^2), 50 % of the pixels and sigma_y = 0.1 the defaults give 0.03 (observed) and
+    0.94 (unobserved) of the posterior's standard deviation.
 
     Args:
         num_steps: Network calls.

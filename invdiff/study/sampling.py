@@ -15,6 +15,7 @@ from pydantic import Field, PositiveFloat, create_model, model_validator
 from invdiff.samplers import DDS, DiffPIR, Ensemble, RedDiff, Sampler
 from invdiff.samplers import DDS, DPS, TDS, DiffPIR, MomentMatching, PiGDM, RedDiff, Sampler
 from invdiff.samplers import DDS, FPS, DiffPIR, MCGDiff, RedDiff, Sampler
+from invdiff.samplers import DAPS, DDNM, DDRM, DDS, DiffPIR, RedDiff, Sampler
 from invdiff.study.base import Config
 
 __all__ = ["KINDS", "RedDiffConfig", "SamplerConfig", "sampler_config"]
@@ -85,6 +86,9 @@ KINDS: dict[str, type[_SamplerConfig]] = {
     "tds": _config_of("tds", TDS),
     "mcg-diff": _config_of("mcg-diff", MCGDiff),
     "fps": _config_of("fps", FPS),
+    "ddrm": _config_of("ddrm", DDRM),
+    "ddnm": _config_of("ddnm", DDNM),
+    "daps": _config_of("daps", DAPS),
 }
 
 if TYPE_CHECKING:

@@ -9,12 +9,14 @@ import torch
 from invdiff.samplers import DDS, DiffPIR, Ensemble, RedDiff, Sampler
 from invdiff.samplers import DDS, DPS, TDS, DiffPIR, MomentMatching, PiGDM, RedDiff, Sampler
 from invdiff.samplers import DDS, FPS, DiffPIR, MCGDiff, RedDiff, Sampler
+from invdiff.samplers import DAPS, DDNM, DDRM, DDS, DiffPIR, RedDiff, Sampler
 
 adam = partial(torch.optim.Adam, lr=0.05, betas=(0.9, 0.99))
 
 SAMPLERS: dict[str, Sampler] = {
     "red-diff": RedDiff(num_steps=12),
     "red-diff-random": RedDiff(num_steps=12, order="random"),
+    "red-diff-ascending": RedDiff(num_steps=12, order="ascending", dispersion=0.02),
     "red-diff-adam": RedDiff(num_steps=12, optimizer=adam, weighting="linear", regularization=0.25),
     "diffpir": DiffPIR(num_steps=12),
     "dds": DDS(num_steps=12),
@@ -45,3 +47,12 @@ INTERACTING: set[str] = {"mcg-diff-single"}
 
 # these work in the basis of the SVD, with noise of one level, and refuse what has neither
 NEEDS_SVD = (MCGDiff, FPS)
+    "ddrm": DDRM(num_steps=12),
+    "ddnm": DDNM(num_steps=12),
+    "ddnm-travel": DDNM(num_steps=12, noise_free=True, travel_length=5, travel_repeats=2),
+    "daps": DAPS(num_steps=12, num_langevin=20),
+    "daps-exact": DAPS(num_steps=12, inner="exact"),
+}
+
+# these work in the basis of the SVD, with noise of one level, and refuse what has neither
+NEEDS_SVD = (DDRM, DDNM)

@@ -8,6 +8,7 @@ import pytest
 
 from invdiff.data import sample_path
 from invdiff.study.cli import main
+from invdiff.study.sampling import KINDS
 
 
 def test_misspelt_key_is_named_with_its_path(config, refusal) -> None:
@@ -46,7 +47,8 @@ def test_level_and_sigma_together(config, refusal) -> None:
 
 def test_unknown_kind(config, refusal) -> None:
     config["sampler"] = {"kind": "red_diff"}
-    expected = "sampler.kind: expected one of 'red-diff', 'diffpir', 'dds', got 'red_diff'"
+    kinds = ", ".join(f"'{kind}'" for kind in KINDS)
+    expected = f"sampler.kind: expected one of {kinds}, got 'red_diff'"
     assert refusal(config) == expected
 
 

@@ -1,11 +1,22 @@
+import math
+
 import pytest
 import torch
 
 from invdiff.likelihood import Likelihood
-from invdiff.priors import GaussianPrior
+from invdiff.priors import GaussianPrior, half_range
 from invdiff.rng import derive_generator
 from invdiff.samplers import DDS, DiffPIR
 from operators import GaussianNoise, Mask
+from tests.invdiff.samplers.affine_chains import (
+    SIGMA_Y,
+    compare,
+    dds_chain,
+    diffpir_chain,
+    levels,
+    posterior,
+    setting,
+)
 
 N, COUNT = 5, 4000
 
@@ -72,3 +83,52 @@ def test_diffpir_refuses_settings_out_of_range(settings):
 def test_dds_refuses_settings_out_of_range(settings):
     with pytest.raises(ValueError, match="DDS"):
         DDS(**settings)
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [DiffPIR(12, clip=False), DiffPIR(12, regularization=1.0, noise_fraction=1.0, clip=False)],
+    ids=["default", "all noise fresh"],
+)
+def test_diffpir_is_the_chain_of_its_formulas(sampler):
+    problem = setting()
+    sigmas, half = levels(sampler, problem.prior), half_range(problem.prior)
+    chains = [
+        diffpir_chain(sampler, sigmas, half, *c) for c in zip(problem.y, problem.level, strict=True)
+    ]
+    samples = sampler.sample(problem.likelihood, problem.prior, 1500, generator=derive_generator(0))
+    compare(samples.values, problem, chains)
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.85])
+def test_dds_is_the_chain_of_its_formulas(eta):
+    problem, sampler = setting(), DDS(12, eta=eta, clip=False)
+    sigmas, half = levels(sampler, problem.prior), half_range(problem.prior)
+    chains = [
+        dds_chain(sampler, sigmas, half, problem.level[0], *c)
+        for c in zip(problem.y, problem.level, strict=True)
+    ]
+    samples = sampler.sample(problem.likelihood, problem.prior, 1500, generator=derive_generator(0))
+    compare(samples.values, problem, chains)
+
+
+def spread_ratios(chain_of):
+    """Std over the posterior's: observed with sigma_y = 0.1, and not observed."""
+    return [
+        (chain_of(level).var / posterior(0.0, level).var) ** 0.5 for level in (SIGMA_Y, math.inf)
+    ]
+
+
+def test_diffpir_and_dds_have_the_documented_spread():
+    problem = setting()
+    half = half_range(problem.prior)
+    for sampler, expected in [
+        (DiffPIR(), [1.594, 0.938]),
+        (DiffPIR(regularization=1.0), [0.899, 0.938]),
+    ]:
+        sigmas = levels(sampler, problem.prior)
+        ratios = spread_ratios(lambda v, s=sampler, g=sigmas: diffpir_chain(s, g, half, 0.0, v))
+        assert ratios == pytest.approx(expected, abs=6e-4)
+    sigmas = levels(DDS(), problem.prior)
+    ratios = spread_ratios(lambda v: dds_chain(DDS(), sigmas, half, SIGMA_Y, 0.0, v))
+    assert ratios == pytest.approx([0.030, 0.935], abs=6e-4)

@@ -1,3 +1,4 @@
+import math
 from functools import partial
 
 import pytest
@@ -7,7 +8,14 @@ from invdiff.likelihood import Likelihood
 from invdiff.priors import GaussianPrior, half_range
 from invdiff.rng import derive_generator
 from invdiff.samplers import RedDiff, snr_weight
-from operators import GaussianNoise, Mask
+from operators import FiniteDifferences, GaussianNoise, Mask
+from tests.invdiff.samplers.affine_chains import (
+    SIGMA_Y,
+    compare,
+    posterior,
+    red_diff_chain,
+    setting,
+)
 
 N = 6
 LEVEL, WEIGHT, NOISE = 0.2, 5.0, 1.0
@@ -39,8 +47,12 @@ def fixed_point(prior, likelihood, weight):
 
 
 @pytest.mark.parametrize("method", ["proximal", "sgd"])
-@pytest.mark.parametrize("weighting", ["constant", "linear", "inverse_square"])
-def test_settles_where_data_and_prior_balance(prior, likelihood, method, weighting):
+@pytest.mark.parametrize(
+    ("weighting", "dispersion"),
+    [("constant", 0.0), ("linear", 0.0), ("inverse_square", 0.0), ("linear", 0.2)],
+)
+def test_settles_where_data_and_prior_balance(prior, likelihood, method, weighting, dispersion):
+    """All is linear, so that a dispersion with mean 0 moves nothing on average."""
     f = snr_weight(weighting, torch.tensor(LEVEL)).item()
     weight = WEIGHT * f / LEVEL
     half = half_range(prior)
@@ -53,6 +65,7 @@ def test_settles_where_data_and_prior_balance(prior, likelihood, method, weighti
         weighting=weighting,
         regularization=WEIGHT,
         relaxation=0.01,
+        dispersion=dispersion,
         optimizer=optimizer,
         clip=False,
     )
@@ -60,6 +73,40 @@ def test_settles_where_data_and_prior_balance(prior, likelihood, method, weighti
     expected = fixed_point(prior, likelihood, weight)
     standard_error = samples.std() / 200**0.5
     assert ((samples.mean() - expected).abs() < 4.5 * standard_error + 1e-3).all()
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        RedDiff(20, clip=False),
+        RedDiff(20, order="ascending", clip=False),
+        RedDiff(20, dispersion=0.2, clip=False),
+    ],
+    ids=["default", "ascending", "dispersed"],
+)
+def test_is_the_chain_of_its_formulas(sampler):
+    problem = setting()
+    half = half_range(problem.prior)
+    chains = [red_diff_chain(sampler, half, *c) for c in zip(problem.y, problem.level, strict=True)]
+    samples = sampler.sample(problem.likelihood, problem.prior, 1500, generator=derive_generator(0))
+    compare(samples.values, problem, chains)
+
+
+def test_has_the_documented_spread():
+    half = half_range(setting().prior)
+    for level, expected in [(SIGMA_Y, 0.291), (math.inf, 0.331)]:
+        ratio = (red_diff_chain(RedDiff(), half, 0.0, level).var / posterior(0.0, level).var) ** 0.5
+        assert ratio == pytest.approx(expected, abs=6e-4)
+
+
+def test_pinv_starts_from_the_data_alone(likelihood, prior):
+    state = RedDiff(start="pinv").init(likelihood, prior, 2, generator=derive_generator(0))
+    operator = likelihood.operator
+    torch.testing.assert_close(state.mu[1], operator.V(likelihood.y))
+    hidden = FiniteDifferences((N,))
+    other = Likelihood(hidden, GaussianNoise(0.1), hidden(torch.zeros(N).double()))
+    with pytest.raises(ValueError, match="known SVD, got FiniteDifferences"):
+        RedDiff(start="pinv").init(other, prior, 2, generator=derive_generator(0))
 
 
 def test_weightings_of_the_paper():
@@ -94,7 +141,9 @@ def test_clipping_keeps_the_denoised_image_in_range(prior, likelihood):
         {"sigma_min": 0.0},
         {"sigma_max": 0.01},
         {"weighting": "cubic"},
-        {"order": "ascending"},
+        {"order": "upwards"},
+        {"start": "zeros"},
+        {"dispersion": -0.1},
         {"regularization": 0.0},
         {"relaxation": 1.5},
         {"num_cg": 0},
