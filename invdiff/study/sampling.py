@@ -12,10 +12,22 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_t
 import torch
 from pydantic import Field, PositiveFloat, create_model, model_validator
 
-from invdiff.samplers import DDS, DiffPIR, Ensemble, RedDiff, Sampler
-from invdiff.samplers import DDS, DPS, TDS, DiffPIR, MomentMatching, PiGDM, RedDiff, Sampler
-from invdiff.samplers import DDS, FPS, DiffPIR, MCGDiff, RedDiff, Sampler
-from invdiff.samplers import DAPS, DDNM, DDRM, DDS, DiffPIR, RedDiff, Sampler
+from invdiff.samplers import (
+    DAPS,
+    DDNM,
+    DDRM,
+    DDS,
+    DPS,
+    FPS,
+    TDS,
+    DiffPIR,
+    Ensemble,
+    MCGDiff,
+    MomentMatching,
+    PiGDM,
+    RedDiff,
+    Sampler,
+)
 from invdiff.study.base import Config
 
 __all__ = ["KINDS", "RedDiffConfig", "SamplerConfig", "sampler_config"]

@@ -6,10 +6,22 @@ from functools import partial
 
 import torch
 
-from invdiff.samplers import DDS, DiffPIR, Ensemble, RedDiff, Sampler
-from invdiff.samplers import DDS, DPS, TDS, DiffPIR, MomentMatching, PiGDM, RedDiff, Sampler
-from invdiff.samplers import DDS, FPS, DiffPIR, MCGDiff, RedDiff, Sampler
-from invdiff.samplers import DAPS, DDNM, DDRM, DDS, DiffPIR, RedDiff, Sampler
+from invdiff.samplers import (
+    DAPS,
+    DDNM,
+    DDRM,
+    DDS,
+    DPS,
+    FPS,
+    TDS,
+    DiffPIR,
+    Ensemble,
+    MCGDiff,
+    MomentMatching,
+    PiGDM,
+    RedDiff,
+    Sampler,
+)
 
 adam = partial(torch.optim.Adam, lr=0.05, betas=(0.9, 0.99))
 
@@ -21,10 +33,6 @@ SAMPLERS: dict[str, Sampler] = {
     "diffpir": DiffPIR(num_steps=12),
     "dds": DDS(num_steps=12),
     "afdps": Ensemble(num_steps=12, tempering="weights"),
-}
-
-# methods whose particles act on each other: a sample depends on how many there are
-INTERACTING: set[str] = {"afdps"}
     "dps": DPS(num_steps=12),
     "dps-annealed": DPS(num_steps=12, guidance_kind="annealed", order=2, chunk_size=1),
     "pigdm": PiGDM(num_steps=12),
@@ -33,20 +41,9 @@ INTERACTING: set[str] = {"afdps"}
     "tds": TDS(num_steps=12),
     "tds-pigdm": TDS(num_steps=12, twist="pigdm", ess_threshold=None),
     "tds-dps": TDS(num_steps=12, twist="dps", clip=True, chunk_size=1),
-}
-
-# methods whose particles act on each other: a sample depends on how many there are
-INTERACTING: set[str] = {"tds", "tds-pigdm", "tds-dps"}
     "mcg-diff": MCGDiff(num_steps=12, num_particles=4),
     "mcg-diff-single": MCGDiff(num_steps=12, single_run=True),
     "fps": FPS(num_steps=12, num_particles=4),
-}
-
-# methods whose particles act on each other: a sample depends on how many there are
-INTERACTING: set[str] = {"mcg-diff-single"}
-
-# these work in the basis of the SVD, with noise of one level, and refuse what has neither
-NEEDS_SVD = (MCGDiff, FPS)
     "ddrm": DDRM(num_steps=12),
     "ddnm": DDNM(num_steps=12),
     "ddnm-travel": DDNM(num_steps=12, noise_free=True, travel_length=5, travel_repeats=2),
@@ -54,5 +51,8 @@ NEEDS_SVD = (MCGDiff, FPS)
     "daps-exact": DAPS(num_steps=12, inner="exact"),
 }
 
+# methods whose particles act on each other: a sample depends on how many there are
+INTERACTING: set[str] = {"afdps", "tds", "tds-pigdm", "tds-dps", "mcg-diff-single"}
+
 # these work in the basis of the SVD, with noise of one level, and refuse what has neither
-NEEDS_SVD = (DDRM, DDNM)
+NEEDS_SVD = (DDRM, DDNM, MCGDiff, FPS)

@@ -14,7 +14,6 @@ from .sampler_instances import INTERACTING, NEEDS_SVD, SAMPLERS
 
 # two to four particles cannot carry weights, and their ensemble rightly says so
 pytestmark = pytest.mark.filterwarnings("ignore:Ensemble. at step:invdiff.linalg.NumericalWarning")
-from .sampler_instances import NEEDS_SVD, SAMPLERS
 
 SHAPE = (4, 3)
 # rounding of float32 sums in another order, over a dozen steps
