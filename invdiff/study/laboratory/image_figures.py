@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["ensemble_figure", "score_figure", "size_figure", "title_of"]
 
 _TITLES = {
+    "exact": "exact posterior",
     "afdps": "Ensemble",
     "afdps-published": "AFDPS, published",
     "mcg-diff": "MCGDiff",
@@ -27,6 +28,7 @@ _TITLES = {
     "daps": "DAPS",
 }
 TASK_TITLES = {
+    "exact": "exact posterior",
     "box": "inpainting, box",
     "random": "inpainting, 30 %",
     "blur": "deblurring",

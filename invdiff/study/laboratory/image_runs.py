@@ -15,9 +15,9 @@ from torch import Tensor
 from invdiff.likelihood import Likelihood
 from invdiff.linalg import NumericalWarning, expand_right
 from invdiff.metrics import psnr, ssim
-from invdiff.priors import PretrainedPrior, Rescaled
 from invdiff.rng import derive_generator
 from invdiff.samplers import Samples
+from invdiff.study.laboratory.image_priors import Counted
 from invdiff.study.sampling import sampler_config
 from invdiff.uncertainty import coverage, credible_interval, crps
 from operators import GaussianNoise, Mask
@@ -30,17 +30,13 @@ LEVEL = 0.9
 SCORES = ("psnr", "psnr_best", "ssim", "ssim_best", "crps", "coverage_90", "spread")
 
 
-class _Counter:
-    """A denoiser that costs nothing and counts the images that it is given."""
+class _Shrinking:
+    """A denoiser that costs nothing, for images of any shape."""
 
     data_range = (0.0, 1.0)
     image_shape = None
 
-    def __init__(self) -> None:
-        self.num_calls = 0
-
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        self.num_calls += x[..., 0, 0].numel()
         level = expand_right(sigma, x.ndim - sigma.ndim) if sigma.ndim else sigma
         return x / (1 + level.to(x) ** 2)
 
@@ -65,7 +61,7 @@ def draw(
     kind: str,
     options: Mapping[str, Any],
     likelihood: Likelihood,
-    prior: Rescaled,
+    prior: Counted,
     num_samples: int,
     seed: int,
 ) -> Arrays:
@@ -77,8 +73,7 @@ def draw(
         which are empty for other methods.
     """
     sampler = sampler_config(kind, **options).build()
-    network = _network(prior)
-    before, start = network.num_calls, time.perf_counter()
+    before, start = prior.num_calls, time.perf_counter()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", NumericalWarning)
         generator = derive_generator(seed, "samples", device=likelihood.y.device)
@@ -87,9 +82,9 @@ def draw(
     return {
         "values": samples.values.detach().float().cpu().numpy(),
         "log_weights": samples.log_weights.detach().double().cpu().numpy(),
-        "ess": _diagnostic(samples, "ess"),
+        "ess": _diagnostic(samples, "ess", "effective_sample_size"),
         "log_evidence": _diagnostic(samples, "log_evidence"),
-        "calls": np.asarray(network.num_calls - before),
+        "calls": np.asarray(prior.num_calls - before),
         "seconds_sampling": np.asarray(time.perf_counter() - start),
         "num_warnings": np.asarray(sum(issubclass(w.category, NumericalWarning) for w in caught)),
     }
@@ -124,23 +119,18 @@ def _needs_gradient(kind: str) -> bool:
     return kind in ("dps", "pigdm", "tds", "moment-matching")
 
 
-def _network(prior: Rescaled) -> PretrainedPrior:
-    if not isinstance(prior.denoiser, PretrainedPrior):
-        raise TypeError(f"prior: expected a network, got {type(prior.denoiser).__name__}")
-    return prior.denoiser
-
-
-def _diagnostic(samples: Samples, name: str) -> NDArray[Any]:
-    value = samples.info.get(name)
-    if value is None:
+def _diagnostic(samples: Samples, *names: str) -> NDArray[Any]:
+    values = [samples.info[name] for name in names if name in samples.info]
+    if not values:
         return np.zeros(0)
-    return torch.as_tensor(value).detach().double().cpu().numpy()
+    return torch.as_tensor(values[0]).detach().double().cpu().numpy()
 
 
 def _count_calls(kind: str, options: Mapping[str, Any], num_steps: int) -> float:
     operator = Mask(torch.arange(16).reshape(4, 4) % 3 == 0)
     likelihood = Likelihood(operator, GaussianNoise(0.1), torch.full(operator.out_shape, 0.5))
-    counter, generator = _Counter(), derive_generator(0, "calls")
+    counter = Counted(_Shrinking(), (0.0, 1.0))
+    generator = derive_generator(0, "calls")
     sampler = sampler_config(kind, **{**options, "num_steps": num_steps}).build()
     with warnings.catch_warnings():
         # this problem is no one's: only its calls count

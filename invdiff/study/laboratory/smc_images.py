@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
+import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
 from invdiff.data import list_samples
+from invdiff.likelihood import Likelihood
 from invdiff.priors import list_priors, load_prior, rescale
+from invdiff.rng import derive_generator
 from invdiff.study.laboratory.image_figures import (
     ensemble_figure,
     score_figure,
     size_figure,
     title_of,
+)
+from invdiff.study.laboratory.image_priors import (
+    Counted,
+    evidence,
+    exact_samples,
+    patch_prior,
+    range_of,
 )
 from invdiff.study.laboratory.image_runs import SCORES, affordable_steps, draw, score
 from invdiff.study.laboratory.image_tasks import (
@@ -32,7 +43,7 @@ from invdiff.study.scripted import Arrays, Metrics, Outcome, ScriptedStudy, Tabl
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from invdiff.priors import Rescaled
+    from invdiff.priors import SharedCovarianceMixture
     from invdiff.study.stages import Stages
 
 __all__ = ["SMCImages"]
@@ -40,6 +51,7 @@ __all__ = ["SMCImages"]
 _REFERENCE = "afdps"
 _PARTICLES = ("afdps", "afdps-published", "mcg-diff", "tds")
 _ONE_RUN = "-once"
+_PATCHES, _EXACT = "patches", "exact"
 
 
 class SMCImages(ScriptedStudy):
@@ -63,10 +75,12 @@ class SMCImages(ScriptedStudy):
     """
 
     kind: Literal["smc-images"] = "smc-images"
-    sample: str = "sts-044"
-    prior: str = "ct-256"
+    sample: str = "head-t1"
+    prior: str = "patches"
+    num_patches: PositiveInt = 100
+    num_images: PositiveInt = 4
     slices: tuple[NonNegativeInt, ...] = Field((2,), min_length=1)
-    size: PositiveInt = 64
+    size: PositiveInt = 32
     noise_level: PositiveFloat = 0.025
     tasks: tuple[Task, ...] = Field(TASKS, min_length=1)
     methods: tuple[str, ...] = Field(("red-diff", "diffpir"), min_length=1)
@@ -76,13 +90,15 @@ class SMCImages(ScriptedStudy):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.sample not in list_samples() or self.prior not in list_priors():
+        if self.sample not in list_samples() or self.prior not in (_PATCHES, *list_priors()):
             raise ValueError(f"unknown sample or prior: {self.sample}, {self.prior}")
         if SLICE_SIZE % self.size or self.size % 16:
             raise ValueError(f"size: expected 16, 32, 64, 128 or 256, got {self.size}")
         if unused := set(self.options) - {_kind(method) for method in self.methods}:
             raise ValueError(f"options: no method {', '.join(sorted(unused))}")
-        for method in self.methods:
+        if _EXACT in self.methods and self.prior != _PATCHES:
+            raise ValueError("methods: exact needs prior: patches")
+        for method in set(self.methods) - {_EXACT}:
             sampler_config(_kind(method), **self.options.get(_kind(method), {}))
         return self
 
@@ -132,8 +148,8 @@ class SMCImages(ScriptedStudy):
         """Say where particles win."""
         calls = self.num_samples * self.calls_per_sample
         setting = (
-            f"{len(self.slices)} slice(s) of {self.sample} at {self.size} x {self.size}, "
-            f"at most {calls} network calls for each method and task."
+            f"{self._images()}, {self.size} x {self.size} pixels, "
+            f"at most {calls} network calls for each method and image."
         )
         if "wins" not in metrics:
             return setting
@@ -143,29 +159,64 @@ class SMCImages(ScriptedStudy):
             f"method on {metrics['wins']} of {len(self.tasks)} tasks. Its CRPS over theirs: {gaps}."
         )
 
+    def _patches(self) -> SharedCovarianceMixture:
+        slices = small_slices(self.sample, SLICE_SIZE)
+        generator = derive_generator(self.seed, "patches")
+        return patch_prior(slices, self.size, self.num_patches, generator)
+
+    def _images(self) -> str:
+        if self.prior == _PATCHES:
+            return f"{self.num_images} draws of a known prior of patches of {self.sample}"
+        return f"{len(self.slices)} slice(s) of {self.sample} with the prior {self.prior}"
+
     def _truth(self) -> Tensor:
+        if self.prior == _PATCHES:
+            generator = derive_generator(self.seed, "truth")
+            return self._patches().sample(self.num_images, generator=generator).float()
         slices = small_slices(self.sample, self.size)
         if max(self.slices) >= len(slices):
             raise ValueError(f"slices: {self.sample} has {len(slices)}, got {self.slices}")
         return slices[list(self.slices)].to(self.device)
 
-    def _prior(self) -> Rescaled:
+    def _prior(self) -> Counted:
+        if self.prior == _PATCHES:
+            patches = self._patches()
+            return Counted(patches, range_of(patches, derive_generator(self.seed, "range")))
         size = (self.size, self.size)
-        return rescale(load_prior(self.prior, device=self.device, size=size), 0, 1)
+        network = load_prior(self.prior, device=self.device, size=size)
+        return Counted(rescale(network, 0, 1), (0.0, 1.0))
 
     def _draw(self, method: str, task: Task, truth: Tensor) -> Arrays:
         kind, once = _kind(method), method.endswith(_ONE_RUN)
+        likelihood = image_problem(task, truth, self.noise_level, self.seed)
+        if kind == _EXACT:
+            return self._draw_exactly(likelihood)
         options = self.options.get(kind, {})
         budget = self.calls_per_sample * (self.num_samples if once else 1)
         steps = affordable_steps(kind, options, budget)
-        likelihood = image_problem(task, truth, self.noise_level, self.seed)
         count = 1 if once else self.num_samples
         options = {**options, "num_steps": steps}
         return draw(kind, options, likelihood, self._prior(), count, self.seed)
 
+    def _draw_exactly(self, likelihood: Likelihood) -> Arrays:
+        prior, generator = self._patches(), derive_generator(self.seed, "exact")
+        problems = [Likelihood(likelihood.operator, likelihood.noise, y) for y in likelihood.y]
+        start = time.perf_counter()
+        drawn = [exact_samples(prior, p, self.num_samples, generator) for p in problems]
+        values = torch.stack(drawn, 1).float().numpy()
+        return {
+            "values": values,
+            "log_weights": np.full(values.shape[:2], -np.log(self.num_samples)),
+            "ess": np.zeros(0),
+            "log_evidence": np.asarray([evidence(prior, p) for p in problems]),
+            "calls": np.asarray(0),
+            "seconds_sampling": np.asarray(time.perf_counter() - start),
+            "num_warnings": np.asarray(0),
+        }
+
     def _numbers(self, key: str, run: Arrays, truth: Tensor) -> Metrics:
         named = {f"{name}_{key}": value for name, value in score(run, truth.cpu()).items()}
-        named[f"network_calls_{key}"] = int(run["calls"]) // len(self.slices)
+        named[f"network_calls_{key}"] = int(run["calls"]) // len(truth)
         named[f"seconds_{key}"] = float(run["seconds_sampling"])
         if run["ess"].size:
             named[f"min_ess_{key}"] = float(run["ess"].min())
@@ -175,7 +226,7 @@ class SMCImages(ScriptedStudy):
         return named
 
     def _wins(self, metrics: Metrics) -> Metrics:
-        heuristic = [m for m in self.methods if m not in _PARTICLES]
+        heuristic = [m for m in self.methods if m not in (*_PARTICLES, _EXACT)]
         if _REFERENCE not in self.methods or not heuristic:
             return {}
         ratios = {
