@@ -25,7 +25,12 @@ from invdiff.samplers.base import (
 from invdiff.samplers.data_covariance import DataCovariance
 from invdiff.samplers.rejuvenation import langevin, metropolis
 from invdiff.samplers.resampling import Scheme, ancestors, effective_sample_size, take
-from invdiff.samplers.tempered_target import TemperedTarget, misfit_energy
+from invdiff.samplers.tempered_target import (
+    TemperedTarget,
+    direction_temperatures,
+    misfit_energy,
+    tempered_energy,
+)
 from invdiff.samplers.tempering import largest_step
 
 __all__ = ["Ensemble", "EnsembleInfo", "EnsembleState", "Tempering"]
@@ -113,6 +118,8 @@ class Ensemble:
         resampling: How they are.
         metropolis: Accept or refuse each move, for priors with ``log_prob(x, sigma)``.
         num_cg: Conjugate gradient steps of C, where the SVD of A is not known.
+        temper_directions: Whether alpha is that of each singular vector, by its own singular
+            value in place of the norm, where the SVD is known.
 
     Raises:
         ValueError: A number out of its range.
@@ -131,6 +138,7 @@ class Ensemble:
     resampling: Scheme = "systematic"
     metropolis: bool = False
     num_cg: int = 20
+    temper_directions: bool = True
 
     def __post_init__(self) -> None:
         karras_sigmas(self.num_steps + 1, self.sigma_max, self.sigma_min, self.rho)
@@ -223,7 +231,7 @@ class Ensemble:
         x = denoiser.data_range[0] + half + spread * noise
         squared_norm = likelihood.norm().double() ** 2
         alpha = self._temperature(squared_norm, torch.as_tensor(half * self.sigma_max), half)
-        log_weights = -alpha * misfit_energy(likelihood, x)
+        log_weights = -self._energy(likelihood, x, alpha, squared_norm)
         return EnsembleState(x, log_weights, torch.zeros_like(alpha), alpha, squared_norm, source)
 
     def step(
@@ -240,7 +248,8 @@ class Ensemble:
         x = _transported(denoiser, state.x, sigma, sigma_next)
         state, kept = self._reweighted(state, x, sigma_next, likelihood, denoiser, last=last)
         state, size, resampled = self._resampled(state)
-        target = TemperedTarget(likelihood, denoiser, sigma_next, state.temperature)
+        directions = self._directions(likelihood, state.temperature, state.squared_norm)
+        target = TemperedTarget(likelihood, denoiser, sigma_next, state.temperature, directions)
         x, accepted = self._rejuvenated(state, target)
         return state._replace(x=x), EnsembleInfo(size, resampled, kept, accepted)
 
@@ -255,8 +264,8 @@ class Ensemble:
         last: bool,
     ) -> tuple[EnsembleState, Tensor]:
         """Return the transported particles x with their weights, and the power that was kept."""
-        before = state.temperature * misfit_energy(likelihood, state.x)
-        after = misfit_energy(likelihood, x)
+        norm = state.squared_norm
+        before = self._energy(likelihood, state.x, state.temperature, norm)
         alpha = self._temperature(state.squared_norm, sigma, half_range(denoiser))
         kept = torch.ones_like(alpha)
         if last:
@@ -264,12 +273,12 @@ class Ensemble:
         elif self.tempering == "ess":
             # alpha never falls: the schedule is the limit, and the start where even that is far
             alpha = largest_step(
-                lambda a: state.log_weights + before - a * after,
+                lambda a: state.log_weights + before - self._energy(likelihood, x, a, norm),
                 state.temperature,
                 alpha,
                 self.ess_floor,
             )
-        change = before - alpha * after
+        change = before - self._energy(likelihood, x, alpha, norm)
         if self.tempering == "weights":
             kept = largest_step(
                 lambda power: state.log_weights + power * change,
@@ -302,7 +311,9 @@ class Ensemble:
         """Move the particles; return also the share of accepted moves."""
         half = half_range(target.denoiser)
         variance = target.sigma.double() ** 2 + (half * self.prior_std) ** 2
-        covariance = DataCovariance(target.likelihood, state.temperature, variance, self.num_cg)
+        covariance = DataCovariance(
+            target.likelihood, state.temperature, variance, self.num_cg, target.directions
+        )
         x, accepted = state.x, torch.ones_like(state.temperature)
         for _ in range(self.num_rejuvenations):
             if self.metropolis:
@@ -311,6 +322,19 @@ class Ensemble:
             else:
                 x = langevin(x, target, covariance, self.rejuvenation_step, state.source)
         return x, accepted
+
+    def _energy(
+        self, likelihood: Likelihood, x: Tensor, temperature: Tensor, squared_norm: Tensor
+    ) -> Tensor:
+        directions = self._directions(likelihood, temperature, squared_norm)
+        return tempered_energy(likelihood, x, temperature, directions)
+
+    def _directions(
+        self, likelihood: Likelihood, temperature: Tensor, squared_norm: Tensor
+    ) -> Tensor | None:
+        if not self.temper_directions:
+            return None
+        return direction_temperatures(likelihood, temperature, squared_norm)
 
     def _temperature(self, squared_norm: Tensor, sigma: Tensor, half: float) -> Tensor:
         lowest = (half * self.sigma_min) ** 2
