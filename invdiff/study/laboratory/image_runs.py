@@ -77,8 +77,7 @@ def draw(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", NumericalWarning)
         generator = derive_generator(seed, "samples", device=likelihood.y.device)
-        with torch.inference_mode(not _needs_gradient(kind)):
-            samples = sampler.sample(likelihood, prior, num_samples, generator=generator)
+        samples = sampler.sample(likelihood, prior, num_samples, generator=generator)
     return {
         "values": samples.values.detach().float().cpu().numpy(),
         "log_weights": samples.log_weights.detach().double().cpu().numpy(),
@@ -113,10 +112,6 @@ def score(run: Arrays, truth: Tensor) -> dict[str, float]:
         "spread": 100 * (samples.std() ** 2).mean((-2, -1)).sqrt(),
     }
     return {name: float(value.mean()) for name, value in numbers.items()}
-
-
-def _needs_gradient(kind: str) -> bool:
-    return kind in ("dps", "pigdm", "tds", "moment-matching")
 
 
 def _diagnostic(samples: Samples, *names: str) -> NDArray[Any]:
