@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from invdiff.likelihood import Likelihood
-from invdiff.linalg import NumericalWarning
+from invdiff.linalg import NumericalWarning, inner
 from invdiff.priors.denoiser import Denoiser, half_range
 from invdiff.rng import Population, population
 from invdiff.samplers.base import (
@@ -32,6 +32,7 @@ from invdiff.samplers.tempered_target import (
     tempered_energy,
 )
 from invdiff.samplers.tempering import largest_step
+from operators import SVDOperator
 
 __all__ = ["Ensemble", "EnsembleInfo", "EnsembleState", "Tempering"]
 
@@ -226,12 +227,21 @@ class Ensemble:
         source = population(generator, likelihood.batch_shape)
         if num_samples < 1:
             raise ValueError(f"num_samples: expected at least 1, got {num_samples}")
-        noise = source.normal(num_samples, likelihood.image_shape, likelihood.weighted_adjoint)
-        spread = half * math.hypot(self.sigma_max, self.prior_std)
-        x = denoiser.data_range[0] + half + spread * noise
         squared_norm = likelihood.norm().double() ** 2
         alpha = self._temperature(squared_norm, torch.as_tensor(half * self.sigma_max), half)
-        log_weights = -self._energy(likelihood, x, alpha, squared_norm)
+        like = likelihood.weighted_adjoint
+        middle = torch.full_like(like, denoiser.data_range[0] + half).expand(
+            num_samples, *like.shape
+        )
+        variance = torch.as_tensor(half**2 * (self.sigma_max**2 + self.prior_std**2)).to(like.real)
+        directions = self._directions(likelihood, alpha, squared_norm)
+        if directions is None:
+            noise = source.normal(num_samples, likelihood.image_shape, like)
+            x = middle + variance.sqrt() * noise
+            log_weights = -self._energy(likelihood, x, alpha, squared_norm)
+        else:
+            given = DataCovariance(likelihood, alpha, variance.double(), self.num_cg, directions)
+            x, log_weights = _tilted(likelihood, middle, given, directions, source)
         return EnsembleState(x, log_weights, torch.zeros_like(alpha), alpha, squared_norm, source)
 
     def step(
@@ -343,6 +353,31 @@ class Ensemble:
     def _levels(self, denoiser: Denoiser, device: torch.device) -> Tensor:
         levels = karras_sigmas(self.num_steps + 1, self.sigma_max, self.sigma_min, self.rho)
         return half_range(denoiser) * levels.to(device)
+
+
+def _tilted(
+    likelihood: Likelihood,
+    middle: Tensor,
+    covariance: DataCovariance,
+    directions: Tensor,
+    source: Population,
+) -> tuple[Tensor, Tensor]:
+    """Draw from the Gaussian of the start times the tempered data; weights are its integral.
+
+    Drawn from the Gaussian alone, one particle would have all the weight from the beginning.
+    """
+    operator, precision = likelihood.operator, likelihood.precision
+    assert isinstance(operator, SVDOperator)  # what has directions has them
+    pull = operator.Vh(likelihood.quadratic_score(middle))
+    slope = operator.V(directions.to(middle.real) * pull)
+    x = middle + covariance.move(slope, math.inf, source)
+    spread = covariance.variance * precision.double() * directions * operator.singular_values**2
+    num_dims = operator.singular_values.ndim
+    degrees = 2 if pull.is_complex() else 1
+    log_det = degrees * (1 + spread).log().flatten(-num_dims).sum(-1)
+    gain = inner(slope, covariance.apply(slope), len(likelihood.image_shape)).double()
+    energy = tempered_energy(likelihood, middle, covariance.temperature, directions)
+    return x, (gain.reshape(energy.shape) - log_det) / 2 - energy
 
 
 def _finished(state: EnsembleState, infos: list[EnsembleInfo], likelihood: Likelihood) -> Samples:
