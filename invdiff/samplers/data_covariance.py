@@ -50,7 +50,7 @@ class DataCovariance:
 
         Args:
             slope: g, shape ``(N, *problems, *image_shape)``.
-            step: h.
+            step: h; infinite for a draw from the Gaussian of which g is the score at 0.
             source: Draws n.
         """
         drift, spread = -math.expm1(-step), math.sqrt(-math.expm1(-2 * step))

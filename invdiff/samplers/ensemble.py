@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from invdiff.likelihood import Likelihood
-from invdiff.linalg import NumericalWarning, inner
 from invdiff.priors.denoiser import Denoiser, half_range
 from invdiff.rng import Population, population
 from invdiff.samplers.base import (
@@ -24,55 +22,23 @@ from invdiff.samplers.base import (
 )
 from invdiff.samplers.data_covariance import DataCovariance
 from invdiff.samplers.rejuvenation import langevin, metropolis
-from invdiff.samplers.resampling import Scheme, ancestors, effective_sample_size, take
+from invdiff.samplers.resampling import Scheme
 from invdiff.samplers.tempered_target import (
     TemperedTarget,
     direction_temperatures,
-    misfit_energy,
     tempered_energy,
 )
 from invdiff.samplers.tempering import largest_step
-from operators import SVDOperator
+from invdiff.samplers.weighted_ensemble import (
+    EnsembleInfo,
+    EnsembleState,
+    finished,
+    resampled,
+)
 
-__all__ = ["Ensemble", "EnsembleInfo", "EnsembleState", "Tempering"]
+__all__ = ["Ensemble", "Tempering"]
 
 Tempering = Literal["noise", "ess", "weights"]
-
-
-class EnsembleState(NamedTuple):
-    """Particles of a noise level with their weights.
-
-    Args:
-        x: Particles, shape ``(num_samples, *problems, *image_shape)``.
-        log_weights: Not normalised, float64, ``(num_samples, *problems)``.
-        log_evidence: What was taken out of the weights at resamplings, ``problems``.
-        temperature: alpha of the data at this level, ``problems``.
-        squared_norm: Squared norm of W^(1/2) A, ``problems``.
-        source: The streams of the problems.
-    """
-
-    x: Tensor
-    log_weights: Tensor
-    log_evidence: Tensor
-    temperature: Tensor
-    squared_norm: Tensor
-    source: Population
-
-
-class EnsembleInfo(NamedTuple):
-    """What a step did, each of shape ``problems``.
-
-    Args:
-        effective_sample_size: Of the weights before resampling, from 1/N to 1.
-        resampled: Whether the particles were resampled.
-        kept: The power of the weights that was used; 1 unless they were tempered.
-        accepted: Share of the proposals that Metropolis' rule took; 1 without it.
-    """
-
-    effective_sample_size: Tensor
-    resampled: Tensor
-    kept: Tensor
-    accepted: Tensor
 
 
 @dataclass(frozen=True)
@@ -100,7 +66,7 @@ class Ensemble:
     is no Gaussian, of the kernel (``metropolis`` removes the latter); it falls with ``num_steps``.
     The number of particles that the weights need grows with the measurements that say much at
     once: with the many of an image ``tempering="weights"`` keeps the ensemble alive, and then
-    the samples rest on the kernel and the evidence means nothing.
+    the samples rest on the kernel, and the evidence is NaN.
 
     Args:
         num_steps: Noise levels after the first; 2 + ``num_rejuvenations`` network calls each.
@@ -109,11 +75,13 @@ class Ensemble:
         rho: Exponent of the grid of noise levels.
         num_rejuvenations: Moves of the kernel at each level.
         rejuvenation_step: h.
-        prior_std: Square root of v, in half data ranges: the prior's own spread as the kernel
-            sees it.
+        prior_std: Square root of v, in half data ranges: the spread of the prior within a mode.
+            More than it has in any direction makes the kernel overshoot; 0, the default, is safe
+            for images, which lie near a surface, and only mixes more slowly.
         tempering: "noise" takes alpha as above; "ess" lets alpha grow more slowly where the
-            effective sample size would fall below ``ess_floor``, but to 1 in the last step;
-            "weights" flattens the weights instead, by the largest power that keeps it.
+            effective sample size would fall below ``ess_floor``, but to 1 in the last step: few
+            steps are too late then; "weights" flattens the weights instead, by the largest power
+            that keeps it.
         ess_floor: Of tempering, as a fraction of the particles.
         resample_below: Effective sample size below which particles are resampled, as a fraction.
         resampling: How they are.
@@ -132,7 +100,7 @@ class Ensemble:
     rho: float = 7.0
     num_rejuvenations: int = 1
     rejuvenation_step: float = 0.5
-    prior_std: float = 0.5
+    prior_std: float = 0.0
     tempering: Tempering = "noise"
     ess_floor: float = 0.25
     resample_below: float = 0.5
@@ -143,17 +111,15 @@ class Ensemble:
 
     def __post_init__(self) -> None:
         karras_sigmas(self.num_steps + 1, self.sigma_max, self.sigma_min, self.rho)
-        positive = {
-            "rejuvenation_step": self.rejuvenation_step,
-            "prior_std": self.prior_std,
-            "num_cg": self.num_cg,
-        }
-        for name, value in positive.items():
-            if not value > 0:
-                raise ValueError(f"Ensemble: {name} must be positive, got {value}")
-        if self.num_rejuvenations < 0:
+        if not (self.rejuvenation_step > 0 and self.num_cg > 0):
             raise ValueError(
-                f"Ensemble: num_rejuvenations must not be negative, got {self.num_rejuvenations}"
+                "Ensemble: rejuvenation_step and num_cg must be positive, got "
+                f"{self.rejuvenation_step} and {self.num_cg}"
+            )
+        if self.num_rejuvenations < 0 or self.prior_std < 0:
+            raise ValueError(
+                "Ensemble: num_rejuvenations and prior_std must not be negative, got "
+                f"{self.num_rejuvenations} and {self.prior_std}"
             )
         if not (0 <= self.ess_floor <= self.resample_below <= 1):
             raise ValueError(
@@ -188,7 +154,7 @@ class Ensemble:
         Returns:
             Weighted particles; ``info`` has "log_evidence" (``problems``; an estimate of log p(y)
             whose exponential is unbiased but for the bias of the particles), and over the steps
-            "effective_sample_size", "resampled", "kept" and "accepted".
+            "effective_sample_size", "resampled", "kept" and "accepted" of ``EnsembleInfo``.
 
         Raises:
             ValueError: The prior doesn't fit the operator, or has no ``log_prob`` to accept by.
@@ -207,7 +173,8 @@ class Ensemble:
             if callback is not None:
                 misfit = likelihood.residual_over_noise(state.x)
                 callback(Progress(i, self.num_steps, sigmas[i + 1], misfit, state.x))
-        return _finished(state, infos, likelihood)
+        flattened_to = self.ess_floor if self.tempering == "weights" else None
+        return finished(state, infos, likelihood, flattened_to)
 
     def init(
         self,
@@ -217,7 +184,11 @@ class Ensemble:
         *,
         generator: Generators,
     ) -> EnsembleState:
-        """Return particles of the prior under noise of the highest level, and their weights."""
+        """Return particles of the prior under noise of the highest level, of equal weight.
+
+        No data count yet, but for those that flattened weights could never take in at once: with
+        ``tempering="weights"`` the particles are given the data as far as the highest level goes.
+        """
         half = check_problem(likelihood, denoiser)
         if self.metropolis and not hasattr(denoiser, "log_prob"):
             raise ValueError(
@@ -228,20 +199,14 @@ class Ensemble:
         if num_samples < 1:
             raise ValueError(f"num_samples: expected at least 1, got {num_samples}")
         squared_norm = likelihood.norm().double() ** 2
-        alpha = self._temperature(squared_norm, torch.as_tensor(half * self.sigma_max), half)
-        like = likelihood.weighted_adjoint
-        middle = torch.full_like(like, denoiser.data_range[0] + half).expand(
-            num_samples, *like.shape
-        )
-        variance = torch.as_tensor(half**2 * (self.sigma_max**2 + self.prior_std**2)).to(like.real)
+        alpha = torch.zeros_like(squared_norm)
+        sigma = self._levels(denoiser, alpha.device)[0]
+        if self.tempering == "weights":
+            alpha = self._temperature(squared_norm, sigma, half)
         directions = self._directions(likelihood, alpha, squared_norm)
-        if directions is None:
-            noise = source.normal(num_samples, likelihood.image_shape, like)
-            x = middle + variance.sqrt() * noise
-            log_weights = -self._energy(likelihood, x, alpha, squared_norm)
-        else:
-            given = DataCovariance(likelihood, alpha, variance.double(), self.num_cg, directions)
-            x, log_weights = _tilted(likelihood, middle, given, directions, source)
+        target = TemperedTarget(likelihood, denoiser, sigma, alpha, directions)
+        x = self._start(target, num_samples, source)
+        log_weights = torch.zeros(num_samples, *alpha.shape, dtype=alpha.dtype, device=x.device)
         return EnsembleState(x, log_weights, torch.zeros_like(alpha), alpha, squared_norm, source)
 
     def step(
@@ -257,11 +222,11 @@ class Ensemble:
         """Go from one noise level to the next, in units of the image; all data count at last."""
         x = _transported(denoiser, state.x, sigma, sigma_next)
         state, kept = self._reweighted(state, x, sigma_next, likelihood, denoiser, last=last)
-        state, size, resampled = self._resampled(state)
+        state, size, chosen = resampled(state, self.resample_below, self.resampling)
         directions = self._directions(likelihood, state.temperature, state.squared_norm)
         target = TemperedTarget(likelihood, denoiser, sigma_next, state.temperature, directions)
         x, accepted = self._rejuvenated(state, target)
-        return state._replace(x=x), EnsembleInfo(size, resampled, kept, accepted)
+        return state._replace(x=x), EnsembleInfo(size, chosen, kept, accepted)
 
     def _reweighted(
         self,
@@ -299,31 +264,18 @@ class Ensemble:
         log_weights = state.log_weights + kept * change
         return state._replace(x=x, log_weights=log_weights, temperature=alpha), kept
 
-    def _resampled(self, state: EnsembleState) -> tuple[EnsembleState, Tensor, Tensor]:
-        """Resample the problems whose effective sample size is low."""
-        count = len(state.x)
-        size = effective_sample_size(state.log_weights)
-        chosen = size < self.resample_below
-        drawn = ancestors(state.log_weights, state.source, self.resampling)
-        stay = torch.arange(count, device=drawn.device).reshape(-1, *(1,) * size.ndim)
-        mean = state.log_weights.logsumexp(0) - math.log(count)
-        return (
-            state._replace(
-                x=take(state.x, torch.where(chosen, drawn, stay)),
-                log_weights=torch.where(chosen, 0.0, state.log_weights),
-                log_evidence=state.log_evidence + torch.where(chosen, mean, 0.0),
-            ),
-            size,
-            chosen,
-        )
+    def _start(self, target: TemperedTarget, count: int, source: Population) -> Tensor:
+        """Draw from the Gaussian about the middle of the range, given the data of the target."""
+        like, data_range = target.likelihood.weighted_adjoint, target.denoiser.data_range
+        middle = torch.full_like(like, sum(data_range) / 2)
+        slope = target.data_score(middle)
+        # without a limit to h the kernel is a draw from the Gaussian itself
+        covariance = self._covariance(target)
+        return middle + covariance.move(slope.expand(count, *slope.shape), math.inf, source)
 
     def _rejuvenated(self, state: EnsembleState, target: TemperedTarget) -> tuple[Tensor, Tensor]:
         """Move the particles; return also the share of accepted moves."""
-        half = half_range(target.denoiser)
-        variance = target.sigma.double() ** 2 + (half * self.prior_std) ** 2
-        covariance = DataCovariance(
-            target.likelihood, state.temperature, variance, self.num_cg, target.directions
-        )
+        covariance = self._covariance(target)
         x, accepted = state.x, torch.ones_like(state.temperature)
         for _ in range(self.num_rejuvenations):
             if self.metropolis:
@@ -332,6 +284,13 @@ class Ensemble:
             else:
                 x = langevin(x, target, covariance, self.rejuvenation_step, state.source)
         return x, accepted
+
+    def _covariance(self, target: TemperedTarget) -> DataCovariance:
+        spread = half_range(target.denoiser) * self.prior_std
+        variance = target.sigma.double() ** 2 + spread**2
+        return DataCovariance(
+            target.likelihood, target.temperature, variance, self.num_cg, target.directions
+        )
 
     def _energy(
         self, likelihood: Likelihood, x: Tensor, temperature: Tensor, squared_norm: Tensor
@@ -353,54 +312,6 @@ class Ensemble:
     def _levels(self, denoiser: Denoiser, device: torch.device) -> Tensor:
         levels = karras_sigmas(self.num_steps + 1, self.sigma_max, self.sigma_min, self.rho)
         return half_range(denoiser) * levels.to(device)
-
-
-def _tilted(
-    likelihood: Likelihood,
-    middle: Tensor,
-    covariance: DataCovariance,
-    directions: Tensor,
-    source: Population,
-) -> tuple[Tensor, Tensor]:
-    """Draw from the Gaussian of the start times the tempered data; weights are its integral.
-
-    Drawn from the Gaussian alone, one particle would have all the weight from the beginning.
-    """
-    operator, precision = likelihood.operator, likelihood.precision
-    assert isinstance(operator, SVDOperator)  # what has directions has them
-    pull = operator.Vh(likelihood.quadratic_score(middle))
-    slope = operator.V(directions.to(middle.real) * pull)
-    x = middle + covariance.move(slope, math.inf, source)
-    spread = covariance.variance * precision.double() * directions * operator.singular_values**2
-    num_dims = operator.singular_values.ndim
-    degrees = 2 if pull.is_complex() else 1
-    log_det = degrees * (1 + spread).log().flatten(-num_dims).sum(-1)
-    gain = inner(slope, covariance.apply(slope), len(likelihood.image_shape)).double()
-    energy = tempered_energy(likelihood, middle, covariance.temperature, directions)
-    return x, (gain.reshape(energy.shape) - log_det) / 2 - energy
-
-
-def _finished(state: EnsembleState, infos: list[EnsembleInfo], likelihood: Likelihood) -> Samples:
-    """Weigh the particles for the exact noise model, and look back on the run."""
-    exact = likelihood.log_prob(state.x).double() + misfit_energy(likelihood, state.x)
-    log_weights = state.log_weights + exact
-    total = log_weights.logsumexp(0)
-    history = EnsembleInfo(*(torch.stack(parts) for parts in zip(*infos, strict=True)))
-    _warn_of_collapse(history.effective_sample_size, len(state.x))
-    evidence = state.log_evidence + total - math.log(len(state.x))
-    return Samples(state.x, log_weights - total, {"log_evidence": evidence, **history._asdict()})
-
-
-def _warn_of_collapse(size: Tensor, count: int) -> None:
-    """Warn where fewer than two particles had all the weight; the one look at the numbers."""
-    lowest, step = (count * size.reshape(len(size), -1).min(1).values).min(0)
-    if count > 1 and float(lowest) < 2:
-        warnings.warn(
-            f"Ensemble: at step {int(step)} the weights left {float(lowest):.2f} of {count} "
-            "particles: use more particles or steps, or tempering",
-            NumericalWarning,
-            stacklevel=4,
-        )
 
 
 def _transported(denoiser: Denoiser, x: Tensor, sigma: Tensor, sigma_next: Tensor) -> Tensor:

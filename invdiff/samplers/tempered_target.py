@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from invdiff.likelihood import Likelihood
-from invdiff.linalg import expand_right
+from invdiff.linalg import expand_right, ratio
 from invdiff.priors.denoiser import Denoiser
 from operators import SVDOperator
 
@@ -43,9 +43,9 @@ def direction_temperatures(
     operator, precision = likelihood.operator, likelihood.precision
     if not isinstance(operator, SVDOperator) or precision.ndim:
         return None
-    s = operator.singular_values.double()
-    extra = expand_right((1 / temperature - 1) / squared_norm, s.ndim)
-    return 1 / (1 + precision.double() * s**2 * extra)
+    squares = precision.double() * operator.singular_values.double() ** 2
+    alpha, norm = (expand_right(v, squares.ndim) for v in (temperature, squared_norm))
+    return ratio(alpha * norm, alpha * norm + (1 - alpha) * squares)
 
 
 def tempered_energy(
@@ -85,13 +85,16 @@ class TemperedTarget:
     def score(self, x: Tensor) -> Tensor:
         r"""Return :math:`\nabla \log Q_t`, in the shape of x."""
         sigma = self.sigma.to(x.dtype.to_real())
-        prior = (self.denoiser(x, sigma) - x) / sigma**2
+        return (self.denoiser(x, sigma) - x) / sigma**2 + self.data_score(x)
+
+    def data_score(self, x: Tensor) -> Tensor:
+        r"""Return :math:`-\nabla \alpha \mu`, in the shape of x."""
         operator, pull = self.likelihood.operator, self.likelihood.quadratic_score(x)
         if self.directions is None or not isinstance(operator, SVDOperator):
             alpha = self.temperature.to(x.dtype.to_real())
-            return prior + expand_right(alpha, len(self.likelihood.image_shape)) * pull
+            return expand_right(alpha, len(self.likelihood.image_shape)) * pull
         alpha = self.directions.to(x.dtype.to_real())
-        return prior + operator.V(alpha * operator.Vh(pull))
+        return operator.V(alpha * operator.Vh(pull))
 
     def log_density(self, x: Tensor) -> Tensor:
         """Return log Q_t up to a constant, shape ``batch``, float64."""

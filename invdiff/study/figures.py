@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["comparison", "errors", "heldout", "misfit", "title_of", "uncertainty"]
 
-_SAMPLERS = {"red-diff": "RED-diff", "diffpir": "DiffPIR", "dds": "DDS"}
+_SAMPLERS = {"red-diff": "RED-diff", "diffpir": "DiffPIR", "dds": "DDS", "afdps": "AFDPS"}
 _NUM_RINGS = 12
 _ACCENT, _GREY = "#b5482a", "#667085"
 

@@ -9,6 +9,11 @@ from invdiff.theory.diffused import (
 )
 from invdiff.theory.evidence import EvidenceError, evidence_error
 from invdiff.theory.marginals import cdf, marginal, quantiles
+from invdiff.theory.mixture_problem import (
+    MixtureProblem,
+    mixture_problem,
+    mode_distance_growth,
+)
 from invdiff.theory.mmd import BlockMMD, block_mmd2, median_bandwidth, mmd2
 from invdiff.theory.modes import mode_weight_error, mode_weights
 from invdiff.theory.moments import exact_std, mean_error_floor, mean_error_in_sd, std_ratio
@@ -32,6 +37,7 @@ __all__ = [
     "DiffusedPosterior",
     "EvidenceError",
     "ExactPrior",
+    "MixtureProblem",
     "block_mmd2",
     "c2st",
     "cdf",
@@ -46,7 +52,9 @@ __all__ = [
     "mean_error_in_sd",
     "mean_sliced_wasserstein2",
     "median_bandwidth",
+    "mixture_problem",
     "mmd2",
+    "mode_distance_growth",
     "mode_weight_error",
     "mode_weights",
     "quantiles",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from invdiff.study.laboratory.gaussian_calibration import GaussianCalibration
+from invdiff.study.laboratory.gmm_posterior import GMMPosterior
 from invdiff.study.laboratory.smc_images import SMCImages
 from invdiff.study.scripted import ScriptedStudy
 
@@ -11,4 +12,5 @@ __all__ = ["STUDIES"]
 STUDIES: dict[str, type[ScriptedStudy]] = {
     "gaussian-calibration": GaussianCalibration,
     "smc-images": SMCImages,
+    "gmm-posterior": GMMPosterior,
 }

@@ -221,7 +221,8 @@ class SMCImages(ScriptedStudy):
         if run["ess"].size:
             named[f"min_ess_{key}"] = float(run["ess"].min())
             named[f"num_warnings_{key}"] = int(run["num_warnings"])
-        if run["log_evidence"].size:
+        # flattened weights leave none
+        if run["log_evidence"].size and np.isfinite(run["log_evidence"]).all():
             named[f"log_evidence_{key}"] = float(run["log_evidence"].mean())
         return named
 
