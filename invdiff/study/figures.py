@@ -24,14 +24,16 @@ if TYPE_CHECKING:
 
 __all__ = ["comparison", "errors", "heldout", "misfit", "title_of", "uncertainty"]
 
-_SAMPLERS = {"red-diff": "RED-diff", "diffpir": "DiffPIR", "dds": "DDS", "afdps": "AFDPS"}
+# the others are called as their classes are
+_SAMPLERS = {"red-diff": "RED-diff"}
 _NUM_RINGS = 12
 _ACCENT, _GREY = "#b5482a", "#667085"
 
 
 def title_of(result: Result, name: str) -> str:
     """Return the name of a baseline's method, or of the sampler for ""."""
-    return TITLES[name] if name else _SAMPLERS[result.experiment.sampler.kind]
+    sampler = result.experiment.sampler
+    return TITLES[name] if name else _SAMPLERS.get(sampler.kind, sampler.method.__name__)
 
 
 def comparison(result: Result) -> Figure:

@@ -25,7 +25,7 @@ class Reconstruct:
         operator: What is measured.
         out: New folder for the results.
         prior: Name or folder; by default the shipped one for CT or MR.
-        sampler: Method.
+        sampler: Method; "invdiff list" names them.
         noise: Standard deviation of Gaussian noise, relative: to the sinogram's maximum, the MR
             image scale, or the image range.
         sigma: The same in the unit of measured data; "estimate" for k-space.
@@ -51,7 +51,7 @@ class Reconstruct:
     operator: Literal["ct-parallel", "ct-fan", "mri-cartesian", "inpainting", "blur", "downsample"]
     out: OutFolder
     prior: Annotated[str | None, arg(metavar="NAME")] = None
-    sampler: Literal["red-diff", "diffpir", "dds"] = "red-diff"
+    sampler: Annotated[str, arg(metavar="KIND")] = "red-diff"
     noise: Annotated[float | None, arg(metavar="LEVEL")] = None
     sigma: Annotated[str | None, arg(metavar="SIGMA")] = None
     photons: Annotated[float | None, arg(metavar="N")] = None

@@ -41,14 +41,14 @@ SAMPLERS: dict[str, Sampler] = {
     "tds": TDS(num_steps=12),
     "tds-pigdm": TDS(num_steps=12, twist="pigdm", ess_threshold=None),
     "tds-dps": TDS(num_steps=12, twist="dps", clip=True, chunk_size=1),
-    "mcg-diff": MCGDiff(num_steps=12, num_particles=4),
-    "mcg-diff-single": MCGDiff(num_steps=12, single_run=True),
-    "fps": FPS(num_steps=12, num_particles=4),
     "ddrm": DDRM(num_steps=12),
     "ddnm": DDNM(num_steps=12),
     "ddnm-travel": DDNM(num_steps=12, noise_free=True, travel_length=5, travel_repeats=2),
     "daps": DAPS(num_steps=12, num_langevin=20),
     "daps-exact": DAPS(num_steps=12, inner="exact"),
+    "mcg-diff": MCGDiff(num_steps=12, num_particles=4),
+    "mcg-diff-single": MCGDiff(num_steps=12, single_run=True),
+    "fps": FPS(num_steps=12, num_particles=4),
 }
 
 # methods whose particles act on each other: a sample depends on how many there are

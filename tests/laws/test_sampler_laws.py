@@ -29,7 +29,7 @@ def sampler(request):
 def likelihood(request, sampler, generator):
     """Four problems: the closed form of an SVD, conjugate gradients, weights from counts."""
     if isinstance(sampler, NEEDS_SVD) and request.param != "mask":
-        pytest.skip("refused: no SVD or several noise levels, see test_spectral.py")
+        pytest.skip("refused: no SVD or several noise levels, as the samplers say")
     x = torch.rand(4, *SHAPE, generator=generator)
     mask = torch.rand(SHAPE, generator=generator) < 0.6
     operator = Mask(mask) if request.param == "mask" else FiniteDifferences(SHAPE)

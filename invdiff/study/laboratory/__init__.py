@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from invdiff.study.laboratory.ct_uncertainty import CTUncertainty
 from invdiff.study.laboratory.gaussian_calibration import GaussianCalibration
 from invdiff.study.laboratory.gmm_posterior import GMMPosterior
 from invdiff.study.laboratory.smc_images import SMCImages
@@ -10,7 +11,8 @@ from invdiff.study.scripted import ScriptedStudy
 __all__ = ["STUDIES"]
 
 STUDIES: dict[str, type[ScriptedStudy]] = {
+    "ct-uncertainty": CTUncertainty,
     "gaussian-calibration": GaussianCalibration,
-    "smc-images": SMCImages,
     "gmm-posterior": GMMPosterior,
+    "smc-images": SMCImages,
 }

@@ -66,22 +66,22 @@ def test_scores_are_gradients_of_the_log_densities(problem, sigma, generator):
 
 @pytest.mark.parametrize("sigma", LEVELS)
 def test_guidance_of_a_gaussian_is_that_of_the_denoised_gaussian(sigma, generator):
-    """y | x_t ~ N(A mhat, A Shat A^T + noise) with x0 | x_t ~ N(mhat, Shat)."""
+    """y | x_t ~ N(A m, A S A^T + noise) with x0 | x_t ~ N(m, S)."""
     prior, likelihood = _problem("gaussian", generator)
     exact, t = diffused_posterior(prior, likelihood), torch.tensor(sigma).double()
     x = 3 * torch.randn(5, N, generator=generator, dtype=torch.float64)
     eye = torch.eye(N, dtype=torch.float64)
     matrix = likelihood.operator(eye).mT
-    shat = torch.linalg.inv(torch.linalg.inv(prior.covariance()) + eye / sigma**2)
-    mhat = prior(x, t)
-    variance = matrix @ shat @ matrix.mT + NOISE**2 * torch.eye(M, dtype=torch.float64)
-    residual = likelihood.y - mhat @ matrix.mT
-    # d mhat / d x_t = Shat / t^2
-    expected = torch.linalg.solve(variance, residual.mT).mT @ matrix @ shat / sigma**2
+    spread = torch.linalg.inv(torch.linalg.inv(prior.covariance()) + eye / sigma**2)
+    centre = prior(x, t)
+    variance = matrix @ spread @ matrix.mT + NOISE**2 * torch.eye(M, dtype=torch.float64)
+    residual = likelihood.y - centre @ matrix.mT
+    # d m / d x_t = S / t^2
+    expected = torch.linalg.solve(variance, residual.mT).mT @ matrix @ spread / sigma**2
     torch.testing.assert_close(exact.guidance_score(x, t), expected, rtol=1e-7, atol=1e-9)
     # E[x0 | x_t, y]: the Gaussian x0 | x_t, given y too
-    gain = shat @ matrix.mT @ torch.linalg.inv(variance)
-    torch.testing.assert_close(exact.denoiser(x, t), mhat + residual @ gain.mT)
+    gain = spread @ matrix.mT @ torch.linalg.inv(variance)
+    torch.testing.assert_close(exact.denoiser(x, t), centre + residual @ gain.mT)
 
 
 def test_density_of_y_given_x_integrates_to_bayes(problem, generator):
