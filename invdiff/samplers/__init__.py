@@ -10,6 +10,7 @@ from invdiff.samplers.fps import FPS
 from invdiff.samplers.heun import HeunSampler, heun_step
 from invdiff.samplers.mcg_diff import MCGDiff
 from invdiff.samplers.moment_matching import MomentMatching
+from invdiff.samplers.particle_system import ParticleSystem
 from invdiff.samplers.pigdm import PiGDM
 from invdiff.samplers.proximal_diffusion import DDS, DiffPIR
 from invdiff.samplers.red_diff import RedDiff, snr_weight
@@ -31,6 +32,7 @@ __all__ = [
     "HeunSampler",
     "MCGDiff",
     "MomentMatching",
+    "ParticleSystem",
     "PiGDM",
     "Progress",
     "RedDiff",

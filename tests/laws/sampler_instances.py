@@ -18,6 +18,7 @@ from invdiff.samplers import (
     Ensemble,
     MCGDiff,
     MomentMatching,
+    ParticleSystem,
     PiGDM,
     RedDiff,
     Sampler,
@@ -33,6 +34,9 @@ SAMPLERS: dict[str, Sampler] = {
     "diffpir": DiffPIR(num_steps=12),
     "dds": DDS(num_steps=12),
     "afdps": Ensemble(num_steps=12, tempering="weights"),
+    "afdps-published": ParticleSystem(num_steps=12),
+    "afdps-langevin": ParticleSystem(num_steps=12, likelihood_weight="constant", kappa=0.5),
+    "afdps-corrector": ParticleSystem(num_steps=12, variant="ode+corrector", chunk_size=1),
     "dps": DPS(num_steps=12),
     "dps-annealed": DPS(num_steps=12, guidance_kind="annealed", order=2, chunk_size=1),
     "pigdm": PiGDM(num_steps=12),
@@ -52,7 +56,16 @@ SAMPLERS: dict[str, Sampler] = {
 }
 
 # methods whose particles act on each other: a sample depends on how many there are
-INTERACTING: set[str] = {"afdps", "tds", "tds-pigdm", "tds-dps", "mcg-diff-single"}
+INTERACTING: set[str] = {
+    "afdps",
+    "afdps-published",
+    "afdps-langevin",
+    "afdps-corrector",
+    "tds",
+    "tds-pigdm",
+    "tds-dps",
+    "mcg-diff-single",
+}
 
 # these work in the basis of the SVD, with noise of one level, and refuse what has neither
 NEEDS_SVD = (DDRM, DDNM, MCGDiff, FPS)

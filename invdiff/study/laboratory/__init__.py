@@ -6,6 +6,7 @@ from invdiff.study.laboratory.ct_uncertainty import CTUncertainty
 from invdiff.study.laboratory.gaussian_calibration import GaussianCalibration
 from invdiff.study.laboratory.gmm_posterior import GMMPosterior
 from invdiff.study.laboratory.smc_images import SMCImages
+from invdiff.study.laboratory.smc_rate import SMCRate
 from invdiff.study.scripted import ScriptedStudy
 
 __all__ = ["STUDIES"]
@@ -15,4 +16,5 @@ STUDIES: dict[str, type[ScriptedStudy]] = {
     "gaussian-calibration": GaussianCalibration,
     "gmm-posterior": GMMPosterior,
     "smc-images": SMCImages,
+    "smc-rate": SMCRate,
 }
