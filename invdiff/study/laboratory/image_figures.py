@@ -23,6 +23,7 @@ _TITLES = {
     "red-diff": "RED-diff",
     "red-diff-once": "RED-diff, one run",
     "diffpir": "DiffPIR",
+    "diffpir-tuned": "DiffPIR, tuned",
     "dds": "DDS",
     "dps": "DPS",
     "daps": "DAPS",
@@ -71,7 +72,7 @@ def ensemble_figure(task: str, methods: Mapping[str, str], arrays: Mapping[str, 
         mean, std = arrays[f"mean_{key}_{task}"], arrays[f"std_{key}_{task}"]
         axes[0, column].imshow(mean, vmin=low, vmax=high, **grey)
         axes[1, column].imshow(arrays[f"sample_{key}_{task}"], vmin=low, vmax=high, **grey)
-        spread = axes[2, column].imshow(std, cmap="magma", vmin=0, vmax=_LARGE)
+        spread = axes[2, column].imshow(std, cmap="magma", vmin=0, vmax=_LARGE / 2)
         error = axes[3, column].imshow(mean - truth, cmap="RdBu_r", vmin=-_LARGE, vmax=_LARGE)
         axes[0, column].set_title(title, fontsize=8)
     for row, name in enumerate(("mean", "heaviest sample", "standard deviation", "error of mean")):

@@ -60,7 +60,8 @@ def small_slices(sample: str, size: int) -> Tensor:
         units = relative_units(image.values, sample)
     x = torch.from_numpy(units.solver(image.values)) / units.high
     factor = SLICE_SIZE // size
-    return x.clamp(0, 1).unflatten(-2, (size, factor)).unflatten(-1, (size, factor)).mean((-3, -1))
+    blocks = x.clamp(0, 1).reshape(-1, size, factor, size, factor)
+    return blocks.mean((-3, -1))
 
 
 def image_problem(task: Task, truth: Tensor, noise_level: float, seed: int) -> Likelihood:
@@ -69,8 +70,8 @@ def image_problem(task: Task, truth: Tensor, noise_level: float, seed: int) -> L
     Args:
         task: Which measurement.
         truth: Images from 0 to 1.
-        noise_level: Standard deviation over the range of the image; for CT over the line
-            integral of the brightest value along an edge of the image, and a tenth of it.
+        noise_level: Standard deviation over the range of the image; for CT over a tenth of the
+            line integral of the brightest value along an edge of the image.
         seed: Of the mask and the noise.
     """
     operator = _OPERATORS[task](truth.shape[-1], derive_generator(seed, task, "mask"))
