@@ -50,7 +50,9 @@ def test_all_methods_spend_the_same_calls_and_are_scored(run):
     for name in ("psnr", "psnr_best", "ssim", "crps", "coverage_90", "spread"):
         assert np.isfinite(metrics[f"{name}_afdps_box"])
     assert 0.25 <= metrics["min_ess_afdps_box"] <= 1
-    assert np.isfinite(metrics["log_evidence_afdps_ct"])
+    assert np.isfinite(metrics["log_evidence_exact_ct"])
+    # flattened weights leave no evidence
+    assert "log_evidence_afdps_ct" not in metrics
     assert 0 <= metrics["wins"] <= 2
 
 
@@ -64,6 +66,13 @@ def test_report_shows_every_task(run):
     out = run[2]
     names = {path.stem for path in out.glob("*.png")}
     assert names == {"samples_box", "samples_ct", "crps", "coverage", "effective_sample_size"}
+
+
+def test_two_settings_of_a_method_are_told_apart():
+    options = {"diffpir-tuned": {"noise_fraction": 1.0}}
+    with pytest.raises(ValueError, match="no method diffpir-tuned"):
+        SMCImages(methods=["diffpir"], options=options)
+    assert SMCImages(methods=["diffpir", "diffpir-tuned"], options=options)
 
 
 @pytest.mark.parametrize(("kind", "per_step"), [("red-diff", 1), ("diffpir", 1), ("afdps", 3)])
@@ -141,6 +150,7 @@ def test_whole_slices_fill_the_range():
         ({"size": 48}, "size"),
         ({"methods": ["no-such"]}, "no-such"),
         ({"methods": ["exact"], "prior": "ct-256"}, "exact needs"),
+        ({"device": "cuda"}, "patches are for the cpu"),
         ({"options": {"dps": {}}}, "no method dps"),
         ({"options": {"diffpir": {"regularization": -1}}}, "regularization"),
     ],

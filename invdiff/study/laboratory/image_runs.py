@@ -15,14 +15,15 @@ from torch import Tensor
 from invdiff.likelihood import Likelihood
 from invdiff.linalg import NumericalWarning, expand_right
 from invdiff.metrics import psnr, ssim
+from invdiff.priors import SharedCovarianceMixture
 from invdiff.rng import derive_generator
 from invdiff.samplers import Samples
-from invdiff.study.laboratory.image_priors import Counted
+from invdiff.study.laboratory.image_priors import Counted, evidence, exact_samples
 from invdiff.study.sampling import sampler_config
 from invdiff.uncertainty import coverage, credible_interval, crps
 from operators import GaussianNoise, Mask
 
-__all__ = ["SCORES", "affordable_steps", "draw", "score"]
+__all__ = ["SCORES", "affordable_steps", "draw", "draw_exactly", "score"]
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -86,6 +87,25 @@ def draw(
         "calls": np.asarray(prior.num_calls - before),
         "seconds_sampling": np.asarray(time.perf_counter() - start),
         "num_warnings": np.asarray(sum(issubclass(w.category, NumericalWarning) for w in caught)),
+    }
+
+
+def draw_exactly(
+    likelihood: Likelihood, prior: SharedCovarianceMixture, num_samples: int, seed: int
+) -> Arrays:
+    """Draw from the exact posterior of each problem; see ``draw``."""
+    generator, start = derive_generator(seed, "exact"), time.perf_counter()
+    problems = [Likelihood(likelihood.operator, likelihood.noise, y) for y in likelihood.y]
+    drawn = [exact_samples(prior, problem, num_samples, generator) for problem in problems]
+    values = torch.stack(drawn, 1).float().numpy()
+    return {
+        "values": values,
+        "log_weights": np.full(values.shape[:2], -np.log(num_samples)),
+        "ess": np.zeros(0),
+        "log_evidence": np.asarray([evidence(prior, problem) for problem in problems]),
+        "calls": np.asarray(0),
+        "seconds_sampling": np.asarray(time.perf_counter() - start),
+        "num_warnings": np.asarray(0),
     }
 
 

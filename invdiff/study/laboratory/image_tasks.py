@@ -27,7 +27,15 @@ from operators import (
 )
 from operators.testing import to_dense
 
-__all__ = ["SLICE_SIZE", "TASKS", "Task", "image_problem", "measurement_picture", "small_slices"]
+__all__ = [
+    "SLICE_SIZE",
+    "TASKS",
+    "Task",
+    "image_problem",
+    "measurement_picture",
+    "moved",
+    "small_slices",
+]
 
 Task = Literal["box", "random", "blur", "sr4", "ct"]
 
@@ -83,6 +91,11 @@ def image_problem(task: Task, truth: Tensor, noise_level: float, seed: int) -> L
         for clean in operator(truth)
     ]
     return Likelihood(operator, noise, torch.stack(y))
+
+
+def moved(likelihood: Likelihood, device: str) -> Likelihood:
+    """Return the same problems on another device."""
+    return Likelihood(likelihood.operator.to(device), likelihood.noise, likelihood.y.to(device))
 
 
 def measurement_picture(likelihood: Likelihood) -> Tensor:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
 from invdiff.data import list_samples
-from invdiff.likelihood import Likelihood
 from invdiff.priors import list_priors, load_prior, rescale
 from invdiff.rng import derive_generator
 from invdiff.study.laboratory.image_figures import (
@@ -23,18 +20,17 @@ from invdiff.study.laboratory.image_figures import (
 )
 from invdiff.study.laboratory.image_priors import (
     Counted,
-    evidence,
-    exact_samples,
     patch_prior,
     range_of,
 )
-from invdiff.study.laboratory.image_runs import SCORES, affordable_steps, draw, score
+from invdiff.study.laboratory.image_runs import SCORES, affordable_steps, draw, draw_exactly, score
 from invdiff.study.laboratory.image_tasks import (
     SLICE_SIZE,
     TASKS,
     Task,
     image_problem,
     measurement_picture,
+    moved,
     small_slices,
 )
 from invdiff.study.sampling import sampler_config
@@ -55,17 +51,23 @@ _PATCHES, _EXACT = "patches", "exact"
 
 
 class SMCImages(ScriptedStudy):
-    """Draw samples of five problems by every method, and score them against held-out slices.
+    """Draw samples of five problems by every method, and score them against the truth.
+
+    With the prior "patches" the truth is drawn from a mixture that is known exactly, so that the
+    exact posterior (method ``exact``) is the bound and only the samplers are judged. With a
+    trained prior the truths are slices it has not seen, and its errors count too.
 
     All methods make the same number of network calls for the whole set of samples: N particles of
     one run, or N independent runs, each of ``calls_per_sample`` calls. ``red-diff-once`` is the
     other way to spend them: one run of N times as many steps, and a single image.
 
     Args:
-        sample: A series of ``list_samples()`` that the prior has not seen.
-        prior: A prior of ``list_priors()``.
-        slices: Which slices of the series, from 0; numbers are means over them.
-        size: Rows and columns: whole slices, averaged to this grid.
+        sample: A series of ``list_samples()``: whose patches, or whose slices.
+        prior: "patches", or one of ``list_priors()`` that has not seen the sample.
+        num_patches: Means of the mixture of patches.
+        num_images: Truths that are drawn from it; numbers are means over them.
+        slices: Which slices of the series, from 0, with a trained prior.
+        size: Rows and columns, of a patch or of whole slices averaged to this grid.
         noise_level: Of the measurement, over the range of the image.
         tasks: Which problems.
         methods: Kinds of samplers; ``-tuned`` after one names a second setting of it, and
@@ -99,6 +101,8 @@ class SMCImages(ScriptedStudy):
             raise ValueError(f"options: no method {', '.join(sorted(unused))}")
         if _EXACT in self.methods and self.prior != _PATCHES:
             raise ValueError("methods: exact needs prior: patches")
+        if self.prior == _PATCHES and self.device != "cpu":
+            raise ValueError(f"device: patches are for the cpu, got {self.device}")
         for method in set(self.methods) - {_EXACT}:
             sampler_config(_kind(method), **self.options.get(_setting(method), {}))
         return self
@@ -110,7 +114,7 @@ class SMCImages(ScriptedStudy):
         arrays: Arrays = {"truth": truth[0].numpy()}
         for task in self.tasks:
             likelihood = image_problem(task, truth, self.noise_level, self.seed)
-            arrays[f"measurement_{task}"] = measurement_picture(likelihood).cpu().numpy()
+            arrays[f"measurement_{task}"] = measurement_picture(likelihood).numpy()
             for method in self.methods:
                 key = f"{_key(method)}_{task}"
                 run = stages.run(key, partial(self._draw, method, task, truth))
@@ -178,7 +182,7 @@ class SMCImages(ScriptedStudy):
         slices = small_slices(self.sample, self.size)
         if max(self.slices) >= len(slices):
             raise ValueError(f"slices: {self.sample} has {len(slices)}, got {self.slices}")
-        return slices[list(self.slices)].to(self.device)
+        return slices[list(self.slices)]
 
     def _prior(self) -> Counted:
         if self.prior == _PATCHES:
@@ -192,32 +196,17 @@ class SMCImages(ScriptedStudy):
         kind, once = _kind(method), method.endswith(_ONE_RUN)
         likelihood = image_problem(task, truth, self.noise_level, self.seed)
         if kind == _EXACT:
-            return self._draw_exactly(likelihood)
+            return draw_exactly(likelihood, self._patches(), self.num_samples, self.seed)
         options = self.options.get(_setting(method), {})
         budget = self.calls_per_sample * (self.num_samples if once else 1)
         steps = affordable_steps(kind, options, budget)
         count = 1 if once else self.num_samples
         options = {**options, "num_steps": steps}
+        likelihood = moved(likelihood, self.device)
         return draw(kind, options, likelihood, self._prior(), count, self.seed)
 
-    def _draw_exactly(self, likelihood: Likelihood) -> Arrays:
-        prior, generator = self._patches(), derive_generator(self.seed, "exact")
-        problems = [Likelihood(likelihood.operator, likelihood.noise, y) for y in likelihood.y]
-        start = time.perf_counter()
-        drawn = [exact_samples(prior, p, self.num_samples, generator) for p in problems]
-        values = torch.stack(drawn, 1).float().numpy()
-        return {
-            "values": values,
-            "log_weights": np.full(values.shape[:2], -np.log(self.num_samples)),
-            "ess": np.zeros(0),
-            "log_evidence": np.asarray([evidence(prior, p) for p in problems]),
-            "calls": np.asarray(0),
-            "seconds_sampling": np.asarray(time.perf_counter() - start),
-            "num_warnings": np.asarray(0),
-        }
-
     def _numbers(self, key: str, run: Arrays, truth: Tensor) -> Metrics:
-        named = {f"{name}_{key}": value for name, value in score(run, truth.cpu()).items()}
+        named = {f"{name}_{key}": value for name, value in score(run, truth).items()}
         named[f"network_calls_{key}"] = int(run["calls"]) // len(truth)
         named[f"seconds_{key}"] = float(run["seconds_sampling"])
         if run["ess"].size:
