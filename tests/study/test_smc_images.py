@@ -51,6 +51,7 @@ def test_all_methods_spend_the_same_calls_and_are_scored(run):
         assert np.isfinite(metrics[f"{name}_afdps_box"])
     assert 0.25 <= metrics["min_ess_afdps_box"] <= 1
     assert np.isfinite(metrics["log_evidence_exact_ct"])
+    assert 0 <= metrics["mean_kept_afdps_box"] <= 1
     # flattened weights leave no evidence
     assert "log_evidence_afdps_ct" not in metrics
     assert 0 <= metrics["wins"] <= 2

@@ -96,7 +96,7 @@ def score_figure(
     for i, (key, title) in enumerate(methods.items()):
         heights = [metrics[f"{name}_{key}_{task}"] for task in tasks]
         places = np.arange(len(tasks)) + (i - (len(methods) - 1) / 2) * width
-        axis.bar(places, heights, width * 0.9, label=title, color=_colour(i))
+        axis.bar(places, heights, width * 0.9, label=title, color=_colour(title))
     if name == "coverage_90":
         axis.axhline(0.9, color=_INK, linewidth=0.8, linestyle=":")
         axis.set_ylim(0, 1)
@@ -116,12 +116,12 @@ def size_figure(
     figure = Figure(figsize=(2.1 * len(tasks) + 1.2, 2.5), layout="constrained")
     axes = figure.subplots(1, len(tasks), sharey=True, squeeze=False)[0]
     for axis, task in zip(axes, tasks, strict=True):
-        for i, (key, title) in enumerate(methods.items()):
+        for key, title in methods.items():
             trace = arrays.get(f"ess_{key}_{task}")
             if trace is not None:
                 done = np.linspace(0, 1, len(trace))
                 label = title if axis is axes[0] else None
-                axis.plot(done, trace, color=_colour(i), linewidth=1.2, label=label)
+                axis.plot(done, trace, color=_colour(title), linewidth=1.2, label=label)
         axis.set_title(TASK_TITLES.get(task, task), fontsize=8)
         axis.set_xlabel("share of the run", fontsize=8)
         axis.set_ylim(0, 1.03)
@@ -148,10 +148,13 @@ def _window(truth: NDArray[Any]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _colour(index: int) -> Any:
+def _colour(title: str) -> Any:
+    """Return the colour of a method, the same in all figures."""
     from matplotlib import colormaps
 
-    return colormaps["tab10"](index % 10)
+    names = list(_TITLES.values())
+    index = names.index(title) if title in names else len(names)
+    return _INK if index == 0 else colormaps["tab20"]((2 * index + index // 10) % 20)
 
 
 def _finish(axis: Axes) -> None:

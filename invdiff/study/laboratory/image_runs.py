@@ -70,8 +70,8 @@ def draw(
 
     Returns:
         values (num_samples, slices, height, width), log_weights (num_samples, slices), calls,
-        seconds and num_warnings; for particles ess (steps, slices) and log_evidence (slices,),
-        which are empty for other methods.
+        seconds and num_warnings; for particles ess and kept, the power of the weights that was
+        used, (steps, slices), and log_evidence (slices,), which are empty for other methods.
     """
     sampler = sampler_config(kind, **options).build()
     before, start = prior.num_calls, time.perf_counter()
@@ -83,6 +83,7 @@ def draw(
         "values": samples.values.detach().float().cpu().numpy(),
         "log_weights": samples.log_weights.detach().double().cpu().numpy(),
         "ess": _diagnostic(samples, "ess", "effective_sample_size"),
+        "kept": _diagnostic(samples, "kept"),
         "log_evidence": _diagnostic(samples, "log_evidence"),
         "calls": np.asarray(prior.num_calls - before),
         "seconds_sampling": np.asarray(time.perf_counter() - start),
@@ -102,6 +103,7 @@ def draw_exactly(
         "values": values,
         "log_weights": np.full(values.shape[:2], -np.log(num_samples)),
         "ess": np.zeros(0),
+        "kept": np.zeros(0),
         "log_evidence": np.asarray([evidence(prior, problem) for problem in problems]),
         "calls": np.asarray(0),
         "seconds_sampling": np.asarray(time.perf_counter() - start),

@@ -142,7 +142,8 @@ class SMCImages(ScriptedStudy):
             "coverage": "Pixels inside of the central 90 % interval; 0.9 would be honest. With few "
             "samples of little weight the interval cannot be wide enough.",
             "effective_sample_size": "Before resampling, as a share of all particles. At the lower "
-            "end, 1 / N, one particle has all the weight.",
+            "end, 1 / N, one particle has all the weight. The ensemble holds it at its floor by "
+            "flattening the weights: mean_kept is the mean power that is left of them.",
         }
 
     def tables(self, metrics: Metrics) -> list[Table]:
@@ -212,6 +213,8 @@ class SMCImages(ScriptedStudy):
         if run["ess"].size:
             named[f"min_ess_{key}"] = float(run["ess"].min())
             named[f"num_warnings_{key}"] = int(run["num_warnings"])
+        if run["kept"].size:
+            named[f"mean_kept_{key}"] = float(run["kept"].mean())
         # flattened weights leave none
         if run["log_evidence"].size and np.isfinite(run["log_evidence"]).all():
             named[f"log_evidence_{key}"] = float(run["log_evidence"].mean())
