@@ -9,10 +9,14 @@ import torch
 from torch import Tensor
 
 from invdiff.likelihood import Likelihood
-from invdiff.linalg import conjugate_gradient, inner
+from invdiff.linalg import conjugate_gradient, expand_right, inner
 from invdiff.samplers.guided import GuidedSampler, Pull, Scale, Vjp
+from invdiff.samplers.pigdm import isotropic_pull
 
 __all__ = ["MomentMatching"]
+
+# of products with the Jacobian, relative to the noise
+_ROUNDING = 1e-3
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,11 @@ class MomentMatching(GuidedSampler):
     Each of their steps costs a backward pass of the network, none a forward pass. The row sums
     ``covariance="row-sum"`` take :math:`\sigma^2 A J A^T 1` for the matrix as published: one
     backward pass, for operators that pick or average pixels.
+
+    The Jacobian of a network need not be symmetric or positive, least at high noise, where
+    :math:`\sigma^2` multiplies its errors. Where the conjugate gradients meet a direction of
+    negative variance, that sample is guided at that level as by ``PiGDM``, with a prior of half
+    the data range. This is what :cite:t:`peng2024` do above a fixed noise level.
 
     Targets the posterior with a Gaussian for x0 given x: exact, in the limit of many steps, for
     every Gaussian prior, and as long as the conjugate gradients converge. For other priors it
@@ -73,12 +82,32 @@ class MomentMatching(GuidedSampler):
             return sigma**2 * root * operator(vjp(operator.adjoint(root * u)))
 
         if self.covariance == "full":
-            u = conjugate_gradient(
-                lambda u: u + spread(u), r, num_dims=num_dims, num_steps=self.num_cg
-            )
+            u, sound = self._solved(r, spread, num_dims)
         else:
             # a sum of a row can be negative, a variance cannot
             u = r / (1 + spread(torch.ones_like(r)).real.clamp(min=0))
-        squared = inner(r, u, num_dims).double()
-        log_twist = -squared.reshape(mean.shape[: r.ndim - num_dims]) / 2
-        return Pull(operator.adjoint(root * u), log_twist)
+            sound = torch.ones_like(inner(r, u, num_dims), dtype=torch.bool)
+        sound = sound.reshape(mean.shape[: r.ndim - num_dims])
+        log_twist = -inner(r, u, num_dims).double().reshape(sound.shape) / 2
+        other = isotropic_pull(mean, sigma, likelihood, scale.half, self.num_cg)
+        vector = torch.where(
+            expand_right(sound, len(likelihood.image_shape)),
+            operator.adjoint(root * u),
+            other.vector,
+        )
+        return Pull(vector, torch.where(sound, log_twist, other.log_twist))
+
+    def _solved(self, r: Tensor, spread: Vjp, num_dims: int) -> tuple[Tensor, Tensor]:
+        """Solve (1 + spread) u = r, and say where the spread looked like a covariance."""
+        sound = torch.ones_like(inner(r, r, num_dims), dtype=torch.bool)
+
+        def matrix(p: Tensor) -> Tensor:
+            nonlocal sound
+            q = spread(p)
+            sound = sound & (inner(p, q, num_dims) >= -_ROUNDING * inner(p, p, num_dims))
+            return p + q
+
+        u = conjugate_gradient(matrix, r, num_dims=num_dims, num_steps=self.num_cg)
+        # between 0 and 1, as the inverse of 1 + a covariance is
+        share, whole = inner(r, u, num_dims), inner(r, r, num_dims)
+        return u, sound & (share >= 0) & (share <= (1 + _ROUNDING) * whole)

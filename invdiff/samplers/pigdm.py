@@ -11,7 +11,7 @@ from invdiff.likelihood import Likelihood
 from invdiff.linalg import inner
 from invdiff.samplers.guided import GuidedSampler, Pull, Scale, Vjp
 
-__all__ = ["PiGDM"]
+__all__ = ["PiGDM", "isotropic_pull"]
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,18 @@ class PiGDM(GuidedSampler):
     def _pull(
         self, mean: Tensor, sigma: Tensor, likelihood: Likelihood, scale: Scale, vjp: Vjp
     ) -> Pull:
-        v = (self.prior_std * scale.half) ** 2
-        variance = sigma**2 * v / (sigma**2 + v)
-        near = likelihood.proximal(mean, variance, num_steps=self.num_cg, tolerance=0)
-        # W (t - A z) = (r^2 A A^T + W^-1)^-1 (t - A D) at the proximal point z of D
-        solved = likelihood.precision * likelihood.residual(near)
-        r, num_dims = likelihood.residual(mean), len(likelihood.operator.out_shape)
-        squared = inner(r, solved, num_dims).double()
-        log_twist = -squared.reshape(mean.shape[: r.ndim - num_dims]) / 2
-        return Pull((near - mean) / variance, log_twist)
+        return isotropic_pull(mean, sigma, likelihood, self.prior_std * scale.half, self.num_cg)
+
+
+def isotropic_pull(
+    mean: Tensor, sigma: Tensor, likelihood: Likelihood, prior_std: float, num_cg: int
+) -> Pull:
+    """Return what the data say about D if x0 given x has the covariance r^2 I of a prior v I."""
+    variance = sigma**2 * prior_std**2 / (sigma**2 + prior_std**2)
+    near = likelihood.proximal(mean, variance, num_steps=num_cg, tolerance=0)
+    # W (t - A z) = (r^2 A A^T + W^-1)^-1 (t - A D) at the proximal point z of D
+    solved = likelihood.precision * likelihood.residual(near)
+    r, num_dims = likelihood.residual(mean), len(likelihood.operator.out_shape)
+    squared = inner(r, solved, num_dims).double()
+    log_twist = -squared.reshape(mean.shape[: r.ndim - num_dims]) / 2
+    return Pull((near - mean) / variance, log_twist)

@@ -77,7 +77,7 @@ class TDS:
         )
 
     def twisted(self) -> Twisted:
-        """Return the particle sampler, whose ``init`` and ``step`` are public.
+        """Return the particle sampler, whose ``init``, ``step`` and ``finish`` are public.
 
         Raises:
             ValueError: A number out of its range, or an unknown twist.

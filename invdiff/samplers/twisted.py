@@ -126,7 +126,10 @@ class Twisted:
         sigmas = half_range(denoiser) * self.guide.levels().to(state.x.device)
         num_steps, shares = self.guide.num_steps, []
         for i in range(num_steps):
-            state, info = self.step(state, sigmas[i], sigmas[i + 1], likelihood, denoiser)
+            if i < num_steps - 1:
+                state, info = self.step(state, sigmas[i], sigmas[i + 1], likelihood, denoiser)
+            else:
+                state, info = self.finish(state, sigmas[i], likelihood)
             shares.append(info.ess)
             if callback is not None:
                 misfit = likelihood.residual_over_noise(info.corrected)
@@ -171,22 +174,28 @@ class Twisted:
         likelihood: Likelihood,
         denoiser: Denoiser,
     ) -> tuple[TwistedState, TwistedInfo]:
-        """Resample if due, go to the next noise level and weigh; a level of 0 ends the run."""
+        """Resample if due, go to the next noise level, which is not 0, and weigh by its twist."""
         ess = effective_sample_size(state.log_weights)
         state = self._resampled(state, ess)
-        guidance = state.guidance
-        corrected = guidance.denoised + (sigma**2).to(guidance.score.real) * guidance.score
+        last = state.guidance
+        corrected = last.denoised + (sigma**2).to(last.score.real) * last.score
         x, log_ratio = self._proposed(state, sigma, sigma_next, likelihood)
-        if sigma_next > 0:
-            probe = _signs(x, state.source, likelihood)
-            guidance = self.guide.guidance(x, sigma_next, likelihood, denoiser, state.scale, probe)
-            log_twist = guidance.log_twist
-        else:
-            corrected, log_twist = x, likelihood.log_prob(x).double()
-        change = log_ratio + log_twist - state.guidance.log_twist
-        log_weights = state.log_weights + change
+        probe = _signs(x, state.source, likelihood)
+        guidance = self.guide.guidance(x, sigma_next, likelihood, denoiser, state.scale, probe)
+        log_weights = state.log_weights + log_ratio + guidance.log_twist - last.log_twist
         state = state._replace(x=x, guidance=guidance, log_weights=log_weights)
         return state, TwistedInfo(ess, corrected)
+
+    def finish(
+        self, state: TwistedState, sigma: Tensor, likelihood: Likelihood
+    ) -> tuple[TwistedState, TwistedInfo]:
+        """Go from the last noise level to the image, and weigh by the exact likelihood."""
+        ess = effective_sample_size(state.log_weights)
+        state = self._resampled(state, ess)
+        x, log_ratio = self._proposed(state, sigma, torch.zeros_like(sigma), likelihood)
+        change = log_ratio + likelihood.log_prob(x).double() - state.guidance.log_twist
+        state = state._replace(x=x, log_weights=state.log_weights + change)
+        return state, TwistedInfo(ess, x)
 
     def _resampled(self, state: TwistedState, ess: Tensor) -> TwistedState:
         due = torch.ones_like(ess, dtype=torch.bool)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["comparison", "errors", "heldout", "misfit", "title_of", "uncertainty"]
 
 # the others are called as their classes are
-_SAMPLERS = {"red-diff": "RED-diff"}
+_SAMPLERS = {"red-diff": "RED-diff", "afdps": "AFDPS"}
 _NUM_RINGS = 12
 _ACCENT, _GREY = "#b5482a", "#667085"
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from invdiff.study.cli import main
+from invdiff.study.config import InputConfig
 from invdiff.study.laboratory import ct_uncertainty_scores as scores
 from invdiff.study.laboratory.ct_uncertainty import CTUncertainty
 from invdiff.study.laboratory.ct_uncertainty_scores import Slice, evaluate
@@ -25,9 +26,9 @@ QUICK = [
 
 def _made_up(generator, *, spread, num_samples=40):
     """A body whose truth deviates by 20 HU, beside samples that deviate by ``spread``."""
-    shape = (60, 60)
+    shape = (48, 48)
     inside = torch.zeros(shape, dtype=torch.bool)
-    inside[10:50, 10:50] = True
+    inside[4:44, 4:44] = True
     base = torch.where(inside, 40.0, -1000.0)
     truth = base + 20 * torch.randn(shape, generator=generator)
     samples = base + spread * torch.randn(num_samples, *shape, generator=generator)
@@ -44,7 +45,7 @@ def _made_up(generator, *, spread, num_samples=40):
 
 @pytest.mark.parametrize("apart", [False, True])
 def test_the_calibration_makes_the_stated_level_true(apart, generator):
-    slices = [_made_up(generator, spread=8) for _ in range(6)]
+    slices = [_made_up(generator, spread=8) for _ in range(4)]
     judged, others = (slices[:2], slices[2:]) if apart else (slices, None)
     outcome = evaluate(judged, others, shown=1, level=0.9, floor=1.0, data_range=2500.0)
     metrics = outcome.metrics
@@ -74,14 +75,16 @@ def test_no_slice_is_calibrated_on_itself(generator, monkeypatch):
     assert all(judged is not other for judged, others in seen for other in others)
 
 
-def test_the_body_has_no_holes():
-    fbp = torch.full((20, 20), -1000.0)
+def test_the_body_has_no_holes_and_no_table():
+    fbp = torch.full((24, 20), -1000.0)
     fbp[4:16, 4:16] = 40
     fbp[8:12, 8:12] = -1000  # air within
-    stored = {"samples": np.zeros((3, 20, 20)), "log_weights": np.zeros(3)}
+    fbp[22:, 8:12] = 40  # the table
+    stored = {"samples": np.zeros((3, 24, 20)), "log_weights": np.zeros(3)}
     slice_ = Slice.of(stored | {"truth": fbp.numpy(), "fbp": fbp.numpy()}, 2)
     assert slice_.body[5:15, 5:15].all()
     assert not slice_.body[:3].any()
+    assert not slice_.body[21:].any()
     assert slice_.samples.values.shape[0] == 2
 
 
@@ -100,9 +103,13 @@ def test_run_from_the_shipped_configuration(prior_folder, tmp_path):
 
 def test_slices_have_their_own_noise_and_samples_depend_on_their_slice_only(prior_folder, tmp_path):
     study = load_study("ct_uncertainty", [f"prior.name={prior_folder}", *QUICK])
-    more = study.model_copy(update={"slices": (0, 1, 2), "num_samples": 4})
-    for name, each in (("two", study), ("three", more)):
-        each.compute(Stages(tmp_path / name))
+    other = InputConfig(sample="sts-044", slice=4)
+    more = study.model_copy(update={"slices": (0, 1, 2), "num_samples": 4, "calibration": (other,)})
+    calls = {
+        name: each.compute(Stages(tmp_path / name)).metrics["network_calls"]
+        for name, each in (("two", study), ("three", more))
+    }
+    assert calls == {"two": 2 * (5 + 3), "three": 2 * (4 + 3 * 3)}
     for k in (1, 2):
         first, second = (np.load(tmp_path / n / f"slice_{k}.npz") for n in ("two", "three"))
         np.testing.assert_array_equal(first["fbp"], second["fbp"])

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.ndimage import binary_fill_holes, gaussian_filter
+from numpy.typing import NDArray
+from scipy.ndimage import binary_fill_holes, gaussian_filter, label
 from scipy.stats import norm
 from torch import Tensor
 
@@ -28,9 +29,11 @@ from invdiff.uncertainty import (
 
 __all__ = ["LEVELS", "Slice", "evaluate"]
 
-LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 # half way from air to water
 _SKIN_HU = -500.0
+# share of the image that a part of the body has at least: the table has less
+_SMALLEST_PART = 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +60,7 @@ class Slice:
         """Take a slice as it was stored, and ``num_samples`` of its samples for comparisons."""
         values, weights = (torch.from_numpy(arrays[k]) for k in ("samples", "log_weights"))
         some = Samples(values[:num_samples], weights[:num_samples].log_softmax(0))
-        # one pixel of smoothing against the streaks
-        smooth = gaussian_filter(arrays["fbp"], 1.0)
-        body = torch.from_numpy(binary_fill_holes(smooth > _SKIN_HU))
+        body = torch.from_numpy(_body(arrays["fbp"]))
         return cls(Samples(values, weights), some, torch.from_numpy(arrays["truth"]), body, arrays)
 
     def calibrated(
@@ -102,6 +103,16 @@ def evaluate(
     arrays, more = _shown(judged[shown], others[shown], level, floor)
     more["psnr_mean"] = _psnr(judged[shown].all_samples, judged[shown].truth, data_range)
     return Outcome(metrics | more, arrays)
+
+
+def _body(image: NDArray[np.float32]) -> NDArray[np.bool_]:
+    # one pixel of smoothing against the streaks
+    filled = binary_fill_holes(gaussian_filter(image, 1.0) > _SKIN_HU)
+    parts, _ = label(filled)
+    large = np.bincount(parts.ravel()) >= _SMALLEST_PART * image.size
+    # what is outside of all parts
+    large[0] = False
+    return np.asarray(large[parts])
 
 
 def _coverage(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 import torch
@@ -97,8 +96,8 @@ def _grown(sampler: Sampler, num_dims: int) -> Sampler:
     if not hasattr(sampler, "sigma_max"):
         return sampler
     highest = sampler.sigma_max * mode_distance_growth(num_dims)
-    values: Any = dataclasses.replace(sampler, sigma_max=highest)  # type: ignore[type-var]
-    return values  # type: ignore[no-any-return]
+    grown: Sampler = dataclasses.replace(sampler, sigma_max=highest)  # type: ignore[type-var]
+    return grown
 
 
 def _resampled(samples: Samples, generator: torch.Generator) -> Tensor:

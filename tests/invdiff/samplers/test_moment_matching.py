@@ -4,7 +4,8 @@ import torch
 from invdiff.likelihood import Likelihood
 from invdiff.priors import ComplexPrior, GaussianPrior
 from invdiff.rng import derive_generator
-from invdiff.samplers import MomentMatching
+from invdiff.samplers import MomentMatching, PiGDM
+from invdiff.samplers.guided import Scale
 from operators import Composition, GaussianNoise, Mask, Matrix
 
 N, COUNT = 5, 2000
@@ -89,3 +90,23 @@ def test_complex_images():
         expected = variance / (variance + 0.01) * seen
         assert abs(part.mean() - expected) < (4.5 / count**0.5 + STEP_ERROR) * left**0.5
         assert abs(part.var() / left - 1) < 4.5 * (2 / count) ** 0.5 + STEP_ERROR
+
+
+class _Negative:
+    """Its Jacobian is that of no denoiser: a covariance would be negative."""
+
+    data_range, image_shape = (-1.0, 1.0), (N,)
+
+    def __call__(self, x, sigma):
+        return -0.5 * x
+
+
+def test_a_negative_covariance_is_replaced_by_that_of_a_wide_prior(likelihood, generator):
+    x = torch.randn(3, N, generator=generator, dtype=torch.float64)
+    sigma, scale = torch.tensor(2.0).double(), Scale(1.0, likelihood.norm() ** 2)
+    ours, other = (
+        method.guidance(x, sigma, likelihood, _Negative(), scale)
+        for method in (MomentMatching(), PiGDM(num_cg=5))
+    )
+    torch.testing.assert_close(ours.score, other.score)
+    torch.testing.assert_close(ours.log_twist, other.log_twist)
