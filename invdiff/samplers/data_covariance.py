@@ -28,12 +28,14 @@ class DataCovariance:
         temperature: alpha, shape ``problems``.
         variance: v of the prior, in squared units of the image, 0-dimensional.
         num_cg: Conjugate gradient steps of a solve.
+        directions: alpha of each singular vector instead, ``(*problems, *singular_values.shape)``.
     """
 
     likelihood: Likelihood
     temperature: Tensor
     variance: Tensor
     num_cg: int
+    directions: Tensor | None = None
 
     def apply(self, x: Tensor) -> Tensor:
         """Return C x for x ``(N, *problems, *image_shape)``."""
@@ -71,9 +73,14 @@ class DataCovariance:
         num_dims = len(self.likelihood.image_shape)
         mapped = self.likelihood.operator(x)
         squared = (self.likelihood.precision * (mapped * mapped.conj()).real).double()
-        data = squared.flatten(self.temperature.ndim + 1).sum(-1)
+        data = self.temperature * squared.flatten(self.temperature.ndim + 1).sum(-1)
+        operator = self._svd()
+        if self.directions is not None and operator is not None:
+            s, z = operator.singular_values.double(), operator.Vh(x)
+            squared = self.directions * s**2 * (z * z.conj()).real
+            data = self.likelihood.precision * squared.flatten(self.temperature.ndim + 1).sum(-1)
         prior = inner(x, x, num_dims).double().reshape(data.shape)
-        return self.temperature * data + prior / self.variance
+        return data + prior / self.variance
 
     def _svd(self) -> SVDOperator | None:
         operator = self.likelihood.operator
@@ -84,6 +91,8 @@ class DataCovariance:
         """Return v, and what the data leave of it along each singular vector."""
         s = operator.singular_values.to(like.dtype.to_real())
         variance, alpha = self.variance.to(s), expand_right(self.temperature.to(s), s.ndim)
+        if self.directions is not None:
+            alpha = self.directions.to(s)
         return variance, 1 / (1 + variance * alpha * self.likelihood.precision * s**2)
 
     def _data_noise(self, like: Tensor, source: Population) -> Tensor:

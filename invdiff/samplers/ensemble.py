@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from invdiff.likelihood import Likelihood
-from invdiff.linalg import expand_right
 from invdiff.priors.denoiser import Denoiser, half_range
 from invdiff.rng import Population, population
 from invdiff.samplers.base import (
@@ -24,7 +23,11 @@ from invdiff.samplers.base import (
 from invdiff.samplers.data_covariance import DataCovariance
 from invdiff.samplers.rejuvenation import langevin, metropolis
 from invdiff.samplers.resampling import Scheme
-from invdiff.samplers.tempered_target import TemperedTarget, misfit_energy
+from invdiff.samplers.tempered_target import (
+    TemperedTarget,
+    direction_temperatures,
+    tempered_energy,
+)
 from invdiff.samplers.tempering import largest_step
 from invdiff.samplers.weighted_ensemble import (
     EnsembleInfo,
@@ -84,6 +87,8 @@ class Ensemble:
         resampling: How they are.
         metropolis: Accept or refuse each move, for priors with ``log_prob(x, sigma)``.
         num_cg: Conjugate gradient steps of C, where the SVD of A is not known.
+        temper_directions: Whether alpha is that of each singular vector, by its own singular
+            value in place of the norm, where the SVD is known.
 
     Raises:
         ValueError: A number out of its range.
@@ -102,6 +107,7 @@ class Ensemble:
     resampling: Scheme = "systematic"
     metropolis: bool = False
     num_cg: int = 20
+    temper_directions: bool = True
 
     def __post_init__(self) -> None:
         karras_sigmas(self.num_steps + 1, self.sigma_max, self.sigma_min, self.rho)
@@ -197,7 +203,9 @@ class Ensemble:
         sigma = self._levels(denoiser, alpha.device)[0]
         if self.tempering == "weights":
             alpha = self._temperature(squared_norm, sigma, half)
-        x = self._start(likelihood, alpha, sigma, denoiser, num_samples, source)
+        directions = self._directions(likelihood, alpha, squared_norm)
+        target = TemperedTarget(likelihood, denoiser, sigma, alpha, directions)
+        x = self._start(target, num_samples, source)
         log_weights = torch.zeros(num_samples, *alpha.shape, dtype=alpha.dtype, device=x.device)
         return EnsembleState(x, log_weights, torch.zeros_like(alpha), alpha, squared_norm, source)
 
@@ -215,7 +223,8 @@ class Ensemble:
         x = _transported(denoiser, state.x, sigma, sigma_next)
         state, kept = self._reweighted(state, x, sigma_next, likelihood, denoiser, last=last)
         state, size, chosen = resampled(state, self.resample_below, self.resampling)
-        target = TemperedTarget(likelihood, denoiser, sigma_next, state.temperature)
+        directions = self._directions(likelihood, state.temperature, state.squared_norm)
+        target = TemperedTarget(likelihood, denoiser, sigma_next, state.temperature, directions)
         x, accepted = self._rejuvenated(state, target)
         return state._replace(x=x), EnsembleInfo(size, chosen, kept, accepted)
 
@@ -230,8 +239,8 @@ class Ensemble:
         last: bool,
     ) -> tuple[EnsembleState, Tensor]:
         """Return the transported particles x with their weights, and the power that was kept."""
-        before = state.temperature * misfit_energy(likelihood, state.x)
-        after = misfit_energy(likelihood, x)
+        norm = state.squared_norm
+        before = self._energy(likelihood, state.x, state.temperature, norm)
         alpha = self._temperature(state.squared_norm, sigma, half_range(denoiser))
         kept = torch.ones_like(alpha)
         if last:
@@ -239,12 +248,12 @@ class Ensemble:
         elif self.tempering == "ess":
             # alpha never falls: the schedule is the limit, and the start where even that is far
             alpha = largest_step(
-                lambda a: state.log_weights + before - a * after,
+                lambda a: state.log_weights + before - self._energy(likelihood, x, a, norm),
                 state.temperature,
                 alpha,
                 self.ess_floor,
             )
-        change = before - alpha * after
+        change = before - self._energy(likelihood, x, alpha, norm)
         if self.tempering == "weights":
             kept = largest_step(
                 lambda power: state.log_weights + power * change,
@@ -255,27 +264,18 @@ class Ensemble:
         log_weights = state.log_weights + kept * change
         return state._replace(x=x, log_weights=log_weights, temperature=alpha), kept
 
-    def _start(
-        self,
-        likelihood: Likelihood,
-        alpha: Tensor,
-        sigma: Tensor,
-        denoiser: Denoiser,
-        count: int,
-        source: Population,
-    ) -> Tensor:
-        """Draw from the Gaussian about the middle of the range, given the data as far as alpha."""
-        covariance = self._covariance(likelihood, alpha, sigma, half_range(denoiser))
-        middle = torch.full_like(likelihood.weighted_adjoint, sum(denoiser.data_range) / 2)
-        pull = likelihood.quadratic_score(middle)
-        slope = expand_right(alpha.to(pull.real), len(likelihood.image_shape)) * pull
+    def _start(self, target: TemperedTarget, count: int, source: Population) -> Tensor:
+        """Draw from the Gaussian about the middle of the range, given the data of the target."""
+        like, data_range = target.likelihood.weighted_adjoint, target.denoiser.data_range
+        middle = torch.full_like(like, sum(data_range) / 2)
+        slope = target.data_score(middle)
         # without a limit to h the kernel is a draw from the Gaussian itself
+        covariance = self._covariance(target)
         return middle + covariance.move(slope.expand(count, *slope.shape), math.inf, source)
 
     def _rejuvenated(self, state: EnsembleState, target: TemperedTarget) -> tuple[Tensor, Tensor]:
         """Move the particles; return also the share of accepted moves."""
-        half = half_range(target.denoiser)
-        covariance = self._covariance(target.likelihood, state.temperature, target.sigma, half)
+        covariance = self._covariance(target)
         x, accepted = state.x, torch.ones_like(state.temperature)
         for _ in range(self.num_rejuvenations):
             if self.metropolis:
@@ -285,11 +285,25 @@ class Ensemble:
                 x = langevin(x, target, covariance, self.rejuvenation_step, state.source)
         return x, accepted
 
-    def _covariance(
-        self, likelihood: Likelihood, alpha: Tensor, sigma: Tensor, half: float
-    ) -> DataCovariance:
-        variance = sigma.double() ** 2 + (half * self.prior_std) ** 2
-        return DataCovariance(likelihood, alpha, variance, self.num_cg)
+    def _covariance(self, target: TemperedTarget) -> DataCovariance:
+        spread = half_range(target.denoiser) * self.prior_std
+        variance = target.sigma.double() ** 2 + spread**2
+        return DataCovariance(
+            target.likelihood, target.temperature, variance, self.num_cg, target.directions
+        )
+
+    def _energy(
+        self, likelihood: Likelihood, x: Tensor, temperature: Tensor, squared_norm: Tensor
+    ) -> Tensor:
+        directions = self._directions(likelihood, temperature, squared_norm)
+        return tempered_energy(likelihood, x, temperature, directions)
+
+    def _directions(
+        self, likelihood: Likelihood, temperature: Tensor, squared_norm: Tensor
+    ) -> Tensor | None:
+        if not self.temper_directions:
+            return None
+        return direction_temperatures(likelihood, temperature, squared_norm)
 
     def _temperature(self, squared_norm: Tensor, sigma: Tensor, half: float) -> Tensor:
         lowest = (half * self.sigma_min) ** 2

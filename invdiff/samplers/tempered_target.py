@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from invdiff.likelihood import Likelihood
-from invdiff.linalg import expand_right
+from invdiff.linalg import expand_right, ratio
 from invdiff.priors.denoiser import Denoiser
+from operators import SVDOperator
 
-__all__ = ["TemperedTarget", "misfit_energy"]
+__all__ = ["TemperedTarget", "direction_temperatures", "misfit_energy", "tempered_energy"]
 
 
 def misfit_energy(likelihood: Likelihood, x: Tensor) -> Tensor:
@@ -19,6 +20,48 @@ def misfit_energy(likelihood: Likelihood, x: Tensor) -> Tensor:
     squared = (residual * residual.conj()).real
     num_dims = len(likelihood.operator.out_shape)
     return (likelihood.precision * squared).double().flatten(-num_dims).sum(-1) / 2
+
+
+def direction_temperatures(
+    likelihood: Likelihood, temperature: Tensor, squared_norm: Tensor
+) -> Tensor | None:
+    r"""Return the alpha of each singular vector, None where the SVD is not known.
+
+    .. math:: \alpha_i = \frac{1}{1 + s_i^2 W q}, \qquad \alpha = \frac{1}{1 + \|W^{1/2} A\|^2 q}
+
+    with the variance q of the noise that the image still has: of a measured direction the noise
+    counts as that of its own datum, and a weak direction is not kept waiting for the strongest.
+
+    Args:
+        likelihood: A and W.
+        temperature: alpha, shape ``problems``.
+        squared_norm: Squared norm of W^(1/2) A, shape ``problems``.
+
+    Returns:
+        Shape ``(*problems, *singular_values.shape)``.
+    """
+    operator, precision = likelihood.operator, likelihood.precision
+    if not isinstance(operator, SVDOperator) or precision.ndim:
+        return None
+    squares = precision.double() * operator.singular_values.double() ** 2
+    alpha, norm = (expand_right(v, squares.ndim) for v in (temperature, squared_norm))
+    return ratio(alpha * norm, alpha * norm + (1 - alpha) * squares)
+
+
+def tempered_energy(
+    likelihood: Likelihood, x: Tensor, temperature: Tensor, directions: Tensor | None
+) -> Tensor:
+    r"""Return :math:`\alpha \mu(x)`, shape ``batch``, float64; per direction where given.
+
+    What no image can explain of the data counts in full then, the same for all x.
+    """
+    operator = likelihood.operator
+    if directions is None or not isinstance(operator, SVDOperator):
+        return temperature * misfit_energy(likelihood, x)
+    z = operator.Uh(likelihood.residual(x))
+    squared = (z * z.conj()).real.double()
+    left_out = likelihood.precision.double() * ((1 - directions) * squared)
+    return misfit_energy(likelihood, x) - left_out.flatten(temperature.ndim + 1).sum(-1) / 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,22 +73,32 @@ class TemperedTarget:
         denoiser: p_t, the prior under noise; one with ``log_prob`` for ``log_density``.
         sigma: t in the units of the image, 0-dimensional and positive.
         temperature: alpha, shape ``problems``.
+        directions: Of each singular vector instead, see ``direction_temperatures``.
     """
 
     likelihood: Likelihood
     denoiser: Denoiser
     sigma: Tensor
     temperature: Tensor
+    directions: Tensor | None = None
 
     def score(self, x: Tensor) -> Tensor:
         r"""Return :math:`\nabla \log Q_t`, in the shape of x."""
         sigma = self.sigma.to(x.dtype.to_real())
-        alpha = self.temperature.to(x.dtype.to_real())
-        data = expand_right(alpha, len(self.likelihood.image_shape))
-        prior = (self.denoiser(x, sigma) - x) / sigma**2
-        return prior + data * self.likelihood.quadratic_score(x)
+        return (self.denoiser(x, sigma) - x) / sigma**2 + self.data_score(x)
+
+    def data_score(self, x: Tensor) -> Tensor:
+        r"""Return :math:`-\nabla \alpha \mu`, in the shape of x."""
+        operator, pull = self.likelihood.operator, self.likelihood.quadratic_score(x)
+        if self.directions is None or not isinstance(operator, SVDOperator):
+            alpha = self.temperature.to(x.dtype.to_real())
+            return expand_right(alpha, len(self.likelihood.image_shape)) * pull
+        alpha = self.directions.to(x.dtype.to_real())
+        return operator.V(alpha * operator.Vh(pull))
 
     def log_density(self, x: Tensor) -> Tensor:
         """Return log Q_t up to a constant, shape ``batch``, float64."""
         prior: Tensor = self.denoiser.log_prob(x, self.sigma)  # type: ignore[attr-defined]
-        return prior.double() - self.temperature * misfit_energy(self.likelihood, x)
+        return prior.double() - tempered_energy(
+            self.likelihood, x, self.temperature, self.directions
+        )

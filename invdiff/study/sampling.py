@@ -92,17 +92,17 @@ KINDS: dict[str, type[_SamplerConfig]] = {
     "red-diff": RedDiffConfig,
     "diffpir": _config_of("diffpir", DiffPIR),
     "dds": _config_of("dds", DDS),
+    "afdps": _config_of("afdps", Ensemble),
+    "afdps-published": _config_of("afdps-published", ParticleSystem),
     "dps": _config_of("dps", DPS),
     "pigdm": _config_of("pigdm", PiGDM),
     "moment-matching": _config_of("moment-matching", MomentMatching),
     "tds": _config_of("tds", TDS),
-    "afdps": _config_of("afdps", Ensemble),
+    "mcg-diff": _config_of("mcg-diff", MCGDiff),
+    "fps": _config_of("fps", FPS),
     "ddrm": _config_of("ddrm", DDRM),
     "ddnm": _config_of("ddnm", DDNM),
     "daps": _config_of("daps", DAPS),
-    "mcg-diff": _config_of("mcg-diff", MCGDiff),
-    "fps": _config_of("fps", FPS),
-    "afdps-published": _config_of("afdps-published", ParticleSystem),
 }
 
 if TYPE_CHECKING:

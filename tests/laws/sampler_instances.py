@@ -33,6 +33,10 @@ SAMPLERS: dict[str, Sampler] = {
     "red-diff-adam": RedDiff(num_steps=12, optimizer=adam, weighting="linear", regularization=0.25),
     "diffpir": DiffPIR(num_steps=12),
     "dds": DDS(num_steps=12),
+    "afdps": Ensemble(num_steps=12, tempering="weights"),
+    "afdps-published": ParticleSystem(num_steps=12),
+    "afdps-langevin": ParticleSystem(num_steps=12, likelihood_weight="constant", kappa=0.5),
+    "afdps-corrector": ParticleSystem(num_steps=12, variant="ode+corrector", chunk_size=1),
     "dps": DPS(num_steps=12),
     "dps-annealed": DPS(num_steps=12, guidance_kind="annealed", order=2, chunk_size=1),
     "pigdm": PiGDM(num_steps=12),
@@ -41,7 +45,6 @@ SAMPLERS: dict[str, Sampler] = {
     "tds": TDS(num_steps=12),
     "tds-pigdm": TDS(num_steps=12, twist="pigdm", ess_threshold=None),
     "tds-dps": TDS(num_steps=12, twist="dps", clip=True, chunk_size=1),
-    "afdps": Ensemble(num_steps=12, tempering="weights"),
     "ddrm": DDRM(num_steps=12),
     "ddnm": DDNM(num_steps=12),
     "ddnm-travel": DDNM(num_steps=12, noise_free=True, travel_length=5, travel_repeats=2),
@@ -50,22 +53,19 @@ SAMPLERS: dict[str, Sampler] = {
     "mcg-diff": MCGDiff(num_steps=12, num_particles=4),
     "mcg-diff-single": MCGDiff(num_steps=12, single_run=True),
     "fps": FPS(num_steps=12, num_particles=4),
-    "afdps-published": ParticleSystem(num_steps=12),
-    "afdps-langevin": ParticleSystem(num_steps=12, likelihood_weight="constant", kappa=0.5),
-    "afdps-corrector": ParticleSystem(num_steps=12, variant="ode+corrector", chunk_size=1),
 }
-
-# these work in the basis of the SVD, with noise of one level, and refuse what has neither
-NEEDS_SVD = (DDRM, DDNM, MCGDiff, FPS)
 
 # methods whose particles act on each other: a sample depends on how many there are
 INTERACTING: set[str] = {
     "afdps",
-    "afdps-corrector",
-    "afdps-langevin",
     "afdps-published",
-    "mcg-diff-single",
+    "afdps-langevin",
+    "afdps-corrector",
     "tds",
-    "tds-dps",
     "tds-pigdm",
+    "tds-dps",
+    "mcg-diff-single",
 }
+
+# these work in the basis of the SVD, with noise of one level, and refuse what has neither
+NEEDS_SVD = (DDRM, DDNM, MCGDiff, FPS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from invdiff.study.laboratory.ct_uncertainty import CTUncertainty
 from invdiff.study.laboratory.gaussian_calibration import GaussianCalibration
 from invdiff.study.laboratory.gmm_posterior import GMMPosterior
+from invdiff.study.laboratory.smc_images import SMCImages
 from invdiff.study.laboratory.smc_rate import SMCRate
 from invdiff.study.scripted import ScriptedStudy
 
@@ -14,5 +15,6 @@ STUDIES: dict[str, type[ScriptedStudy]] = {
     "ct-uncertainty": CTUncertainty,
     "gaussian-calibration": GaussianCalibration,
     "gmm-posterior": GMMPosterior,
+    "smc-images": SMCImages,
     "smc-rate": SMCRate,
 }
