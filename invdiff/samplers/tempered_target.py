@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from invdiff.likelihood import Likelihood
@@ -59,9 +60,23 @@ def tempered_energy(
     if directions is None or not isinstance(operator, SVDOperator):
         return temperature * misfit_energy(likelihood, x)
     z = operator.Uh(likelihood.residual(x))
-    squared = (z * z.conj()).real.double()
-    left_out = likelihood.precision.double() * ((1 - directions) * squared)
-    return misfit_energy(likelihood, x) - left_out.flatten(temperature.ndim + 1).sum(-1) / 2
+    squared = directions * (z * z.conj()).real.double()
+    explained = likelihood.precision.double() * squared.flatten(temperature.ndim + 1).sum(-1)
+    return explained / 2 + _unexplained_energy(likelihood, operator)
+
+
+def _unexplained_energy(likelihood: Likelihood, operator: SVDOperator) -> Tensor:
+    """Return the least misfit that any image has, shape ``problems``, float64.
+
+    From the data alone: as a difference of two energies of a noisy image, which are millions of
+    times larger, it would be lost in float32.
+    """
+    target = likelihood.target
+    t = target.to(torch.complex128 if target.is_complex() else torch.float64)
+    z = operator.Uh(t)
+    num_problems = len(likelihood.batch_shape)
+    total, inside = ((v * v.conj()).real.flatten(num_problems).sum(-1) for v in (t, z))
+    return likelihood.precision.double() * (total - inside).clamp(min=0) / 2
 
 
 @dataclass(frozen=True, eq=False)

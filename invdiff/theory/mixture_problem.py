@@ -20,7 +20,7 @@ _SPACING = 8.0
 
 @dataclass(frozen=True, eq=False)
 class MixtureProblem:
-    """One instance; all of it float64.
+    """One instance; float64 unless asked.
 
     Args:
         prior: 25 components of unit covariance on a grid with the spacing 8.
@@ -31,6 +31,13 @@ class MixtureProblem:
     prior: SharedCovarianceMixture
     likelihood: Likelihood
     posterior: SharedCovarianceMixture
+
+    def single(self) -> MixtureProblem:
+        """Return prior and data in float32, for samplers in many dimensions; the answer stays."""
+        old = self.likelihood
+        prior = SharedCovarianceMixture(self.prior.weights.float(), self.prior.means.float(), 1.0)
+        likelihood = Likelihood(old.operator, old.noise, old.y.float())
+        return MixtureProblem(prior, likelihood, self.posterior)
 
 
 def mixture_problem(num_dims: int, num_measured: int, seed: int) -> MixtureProblem:

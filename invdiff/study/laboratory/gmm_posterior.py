@@ -57,6 +57,7 @@ class GMMPosterior(ScriptedStudy):
         dims: Numbers in x.
         measured: Numbers in y.
         samplers: What to compare; kinds must differ.
+        single_from: From so many dimensions on samplers run in float32, which takes half the time.
     """
 
     kind: Literal["gmm-posterior"] = "gmm-posterior"
@@ -64,6 +65,7 @@ class GMMPosterior(ScriptedStudy):
     dims: tuple[int, ...] = Field((8, 80, 800), min_length=1)
     measured: tuple[int, ...] = Field((1, 2, 4), min_length=1)
     samplers: tuple[MixtureColumn, ...] = Field(min_length=1)
+    single_from: PositiveInt = 800
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -160,7 +162,8 @@ class GMMPosterior(ScriptedStudy):
     def _settings(self) -> Iterator[Setting]:
         for dims in self.dims:
             for measured in self.measured:
-                yield Setting(dims, measured, self.instances, self.seed)
+                single = dims >= self.single_from
+                yield Setting(dims, measured, self.instances, self.seed, single)
 
     def _columns(self) -> Iterator[tuple[str, Any]]:
         for column in self.samplers:

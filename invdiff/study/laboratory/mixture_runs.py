@@ -34,12 +34,14 @@ class Setting:
         num_measured: Numbers in y.
         instances: How many.
         seed: Of the study; instance i of another seed is another problem.
+        single: Whether samplers run in float32; the distances are taken in float64 all the same.
     """
 
     num_dims: int
     num_measured: int
     instances: int
     seed: int
+    single: bool = False
 
     @property
     def key(self) -> str:
@@ -63,6 +65,7 @@ class Setting:
         distances, sizes, cloud = [], [], torch.empty(0)
         for i in range(self.instances):
             problem, source = self._problem(i), self._generator(i, label)
+            problem = problem.single() if self.single else problem
             samples = sampler.sample(
                 problem.likelihood, problem.prior, num_samples, generator=source
             )
