@@ -78,3 +78,13 @@ def test_unknown_svd_has_one_alpha(generator):
     x = torch.randn(4, 2, 3, 3, generator=generator)
     found = tempered_energy(likelihood, x, alpha, None)
     torch.testing.assert_close(found, alpha * misfit_energy(likelihood, x))
+
+
+def test_energy_of_a_very_noisy_image_survives_float32(likelihood, norm, generator):
+    """Weak directions count early: their share must not drown in that of the strong ones."""
+    x = 1e4 * torch.randn(5, 2, 4, generator=generator, dtype=torch.float64)
+    single = Likelihood(likelihood.operator, likelihood.noise, likelihood.y.float())
+    alpha = torch.full((2,), 1e-9, dtype=torch.float64)
+    exact = energy(likelihood, x, alpha, norm)
+    # the misfit is 1e9 here: as a difference of such numbers the energy would be off by a hundred
+    torch.testing.assert_close(energy(single, x.float(), alpha, norm), exact, rtol=2e-3, atol=0.02)
