@@ -14,17 +14,42 @@ from invdiff.bench.peers import imported
 from invdiff.bench.sampler_cases import SamplerCase
 from invdiff.priors import Denoiser
 from invdiff.rng import derive_generator
-from invdiff.samplers import DDS, DiffPIR, RedDiff, Sampler
+from invdiff.samplers import (
+    DAPS,
+    DDNM,
+    DDRM,
+    DDS,
+    DPS,
+    FPS,
+    TDS,
+    DiffPIR,
+    Ensemble,
+    MCGDiff,
+    MomentMatching,
+    ParticleSystem,
+    PiGDM,
+    RedDiff,
+    Sampler,
+)
+from operators import SVDOperator
 
 __all__ = ["CONTENDERS", "Run", "SetUp"]
 
 Run = Callable[[], Any]
+_NEED_SVD = (DDRM, DDNM, FPS, MCGDiff)
+
 SetUp = Callable[[SamplerCase, Denoiser, int], Run]
 
 
 def ours(make: Callable[..., Sampler], case: SamplerCase, denoiser: Denoiser, steps: int) -> Run:
-    """Return a whole run of one of this project's samplers, one sample a problem."""
+    """Return a whole run of one of this project's samplers, one sample a problem.
+
+    Raises:
+        Unavailable: It lacks the operator.
+    """
     sampler = make(num_steps=steps)
+    if isinstance(sampler, _NEED_SVD) and not isinstance(case.likelihood.operator, SVDOperator):
+        raise Unavailable("needs a singular value decomposition")
     device = case.likelihood.y.device
 
     def run() -> Tensor:
@@ -89,6 +114,17 @@ CONTENDERS: dict[str, SetUp] = {
     "invdiff RED-diff": partial(ours, RedDiff),
     "invdiff DiffPIR": partial(ours, DiffPIR),
     "invdiff DDS": partial(ours, DDS),
+    "invdiff DDRM": partial(ours, DDRM),
+    "invdiff DDNM": partial(ours, DDNM),
+    "invdiff DAPS": partial(ours, partial(DAPS, inner="exact")),
+    "invdiff DPS": partial(ours, DPS),
+    "invdiff PiGDM": partial(ours, PiGDM),
+    "invdiff moment matching": partial(ours, MomentMatching),
+    "invdiff TDS": partial(ours, TDS),
+    "invdiff AFDPS": partial(ours, partial(Ensemble, tempering="weights")),
+    "invdiff AFDPS-published": partial(ours, ParticleSystem),
+    "invdiff MCGDiff": partial(ours, partial(MCGDiff, num_particles=2)),
+    "invdiff FPS": partial(ours, partial(FPS, num_particles=2)),
     "deepinv DDRM": partial(deepinv, "DDRM"),
     "deepinv DiffPIR": partial(deepinv, "DiffPIR"),
     "deepinv DPS": partial(deepinv, "DPS"),
