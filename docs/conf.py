@@ -39,7 +39,10 @@ nitpick_ignore_regex = [
     ("py:.*", r"(Tensor|Any|Array|Path|Iterator|Callable|Sequence|Mapping|Literal|Generator)"),
     ("py:.*", r"(int|float|bool|str|complex|tuple|list|dict|None|object|ABC|Protocol|optional)"),
     # what a signature names and no page holds: private bases, type variables, aliases
-    ("py:.*", r"(.*\._\w+|.*\.Kind|Backend|Window|(.*\.)?MapPhase|dict\[str)"),
+    (
+        "py:.*",
+        r"(.*\._\w+|.*\.Kind|Backend|Window|(.*\.)?MapPhase|Cloud|Figure|Lines|Scheme|dict\[str)",
+    ),
     ("py:.*", r"(ValueError|TypeError|AssertionError|RuntimeWarning|NamedTuple|Module|dtype)"),
 ]
 
