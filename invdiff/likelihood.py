@@ -48,6 +48,12 @@ class Likelihood:
         """Trailing shape of x."""
         return self.operator.in_shape
 
+    @property
+    def spectral_operator(self) -> SVDOperator | None:
+        """The operator if A^H W A is diagonal in a known basis, which takes an SVD and one level."""
+        known = isinstance(self.operator, SVDOperator) and self.precision.ndim == 0
+        return self.operator if known else None  # type: ignore[return-value]
+
     def log_prob(self, x: Tensor) -> Tensor:
         """Return log p(y | x), normalised, for x ``(*batch, *image_shape)``; shape ``batch``."""
         return self.noise.log_prob(self.y, self.operator(x)).sum(self._out_axes)
@@ -119,8 +125,8 @@ class Likelihood:
             NumericalWarning: The tolerance was not reached.
         """
         tau = torch.as_tensor(step, dtype=x.dtype.to_real(), device=x.device)
-        if isinstance(self.operator, SVDOperator) and self.precision.ndim == 0:
-            return self._spectral_proximal(self.operator, x, tau)
+        if self.spectral_operator is not None:
+            return self._spectral_proximal(self.spectral_operator, x, tau)
         num_dims = len(self.image_shape)
         tau = expand_right(tau, num_dims) if tau.ndim else tau
         # (1 + tau A^H W A) z = x + tau A^H W t, solved for the change z - x

@@ -14,16 +14,11 @@ from invdiff.linalg import conjugate_gradient, expand_right
 from invdiff.priors.denoiser import Denoiser, half_range
 from invdiff.rng import Streams, problem_streams
 from invdiff.samplers.base import (
-    Callback,
     Generators,
-    Progress,
-    Samples,
     check_problem,
     denoised,
-    equal_log_weights,
-    karras_sigmas,
 )
-from operators import SVDOperator
+from invdiff.samplers.descent import Descent
 
 __all__ = ["DAPS", "DAPSInfo", "DAPSState", "sample_gaussian_posterior"]
 
@@ -47,7 +42,7 @@ class DAPSInfo(NamedTuple):
 
 
 @dataclass(frozen=True)
-class DAPS:
+class DAPS(Descent):
     r"""Decouple the noise levels: each image depends on the one before by its mean only.
 
     Algorithm 1 of :cite:t:`zhang2025`: at each level of a falling grid
@@ -108,7 +103,7 @@ class DAPS:
     clip: bool = True
 
     def __post_init__(self) -> None:
-        karras_sigmas(self.num_steps, self.sigma_max, self.sigma_min, self.rho)
+        super().__post_init__()
         if self.solver not in get_args(Solver) or self.inner not in get_args(Inner):
             raise ValueError(f"DAPS: unknown solver {self.solver} or inner {self.inner}")
         if not (0 < self.ode_sigma_min < self.sigma_min and 0 < self.step_size < 2):
@@ -123,38 +118,6 @@ class DAPS:
             )
         if self.tau is not None and not self.tau > 0:
             raise ValueError(f"DAPS: tau must be positive, got {self.tau}")
-
-    def sample(
-        self,
-        likelihood: Likelihood,
-        denoiser: Denoiser,
-        num_samples: int,
-        *,
-        generator: Generators,
-        callback: Callback | None = None,
-    ) -> Samples:
-        """Draw samples of each problem in one batch.
-
-        Args:
-            likelihood: One problem or a batch of them.
-            denoiser: Prior in the units of the likelihood's image.
-            num_samples: Samples of each problem.
-            generator: One, or one per problem; see ``problem_streams``.
-            callback: Called after each level.
-
-        Raises:
-            ValueError: The prior doesn't fit the operator, or tau is given for noise of several
-                levels.
-        """
-        state = self.init(likelihood, denoiser, num_samples, generator=generator)
-        levels = karras_sigmas(self.num_steps, self.sigma_max, self.sigma_min, self.rho)
-        sigmas = half_range(denoiser) * torch.cat([levels, levels.new_zeros(1)]).to(state.x.device)
-        for i in range(self.num_steps):
-            state, info = self.step(state, sigmas[i], sigmas[i + 1], likelihood, denoiser)
-            if callback is not None:
-                misfit = likelihood.residual_over_noise(info.corrected)
-                callback(Progress(i, self.num_steps, sigmas[i], misfit, info.corrected))
-        return Samples(state.x, equal_log_weights(state.x, state.streams))
 
     def init(
         self,
@@ -268,8 +231,8 @@ def sample_gaussian_posterior(
     )
     shaken = likelihood.operator.adjoint((power * likelihood.precision).sqrt() * white)
     force = radius**2 * (power * likelihood.quadratic_score(start) + shaken)
-    factor, operator = power * radius**2, likelihood.operator
-    if isinstance(operator, SVDOperator) and likelihood.precision.ndim == 0:
+    factor, operator = power * radius**2, likelihood.spectral_operator
+    if operator is not None:
         s = operator.singular_values.to(radius)
         pulled = operator.Vh(force) / (1 + factor * likelihood.precision * s**2)
         return start + operator.V(pulled)

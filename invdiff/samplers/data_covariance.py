@@ -39,7 +39,7 @@ class DataCovariance:
 
     def apply(self, x: Tensor) -> Tensor:
         """Return C x for x ``(N, *problems, *image_shape)``."""
-        operator = self._svd()
+        operator = self.likelihood.spectral_operator
         if operator is None:
             return self._solved(x)
         variance, kept = self._spectrum(operator, x)
@@ -54,7 +54,7 @@ class DataCovariance:
             source: Draws n.
         """
         drift, spread = -math.expm1(-step), math.sqrt(-math.expm1(-2 * step))
-        operator, shape = self._svd(), self.likelihood.image_shape
+        operator, shape = self.likelihood.spectral_operator, self.likelihood.image_shape
         noise = spread * source.normal(len(slope), shape, slope)
         if operator is None:
             return self._solved(
@@ -74,18 +74,13 @@ class DataCovariance:
         mapped = self.likelihood.operator(x)
         squared = (self.likelihood.precision * (mapped * mapped.conj()).real).double()
         data = self.temperature * squared.flatten(self.temperature.ndim + 1).sum(-1)
-        operator = self._svd()
+        operator = self.likelihood.spectral_operator
         if self.directions is not None and operator is not None:
             s, z = operator.singular_values.double(), operator.Vh(x)
             squared = self.directions * s**2 * (z * z.conj()).real
             data = self.likelihood.precision * squared.flatten(self.temperature.ndim + 1).sum(-1)
         prior = inner(x, x, num_dims).double().reshape(data.shape)
         return data + prior / self.variance
-
-    def _svd(self) -> SVDOperator | None:
-        operator = self.likelihood.operator
-        known = isinstance(operator, SVDOperator) and self.likelihood.precision.ndim == 0
-        return operator if known else None  # type: ignore[return-value]
 
     def _spectrum(self, operator: SVDOperator, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return v, and what the data leave of it along each singular vector."""

@@ -14,14 +14,13 @@ from invdiff.rng import Streams, problem_streams
 from invdiff.samplers.base import (
     Callback,
     Generators,
-    Progress,
     Samples,
     check_problem,
     denoised,
     equal_log_weights,
-    karras_sigmas,
     start_image,
 )
+from invdiff.samplers.descent import Descent
 from invdiff.samplers.spectral import SpectralData, spectral_data
 
 __all__ = ["DDNM", "DDNMInfo", "DDNMState"]
@@ -43,7 +42,7 @@ class DDNMInfo(NamedTuple):
 
 
 @dataclass(frozen=True)
-class DDNM:
+class DDNM(Descent):
     r"""Correct the denoised image in the range of A only :cite:p:`wang2023`.
 
     .. math:: \hat x_0 = D - \Lambda A^+ (A D - t), \qquad
@@ -95,7 +94,7 @@ class DDNM:
     clip: bool = True
 
     def __post_init__(self) -> None:
-        karras_sigmas(self.num_steps, self.sigma_max, self.sigma_min, self.rho)
+        super().__post_init__()
         if not (0 <= self.eta <= 1 and self.travel_length > 0 and self.travel_repeats > 0):
             raise ValueError(
                 "DDNM: expected eta from 0 to 1, positive travel_length and travel_repeats, got "
@@ -124,8 +123,7 @@ class DDNM:
             ValueError: The prior doesn't fit the operator, or that has no SVD or several levels.
         """
         state = self.init(likelihood, denoiser, num_samples, generator=generator)
-        levels = karras_sigmas(self.num_steps, self.sigma_max, self.sigma_min, self.rho)
-        sigmas = half_range(denoiser) * torch.cat([levels, levels.new_zeros(1)]).to(state.x.device)
+        sigmas = half_range(denoiser) * self.levels().to(state.x.device)
         for first in range(0, self.num_steps, self.travel_length):
             end = min(first + self.travel_length, self.num_steps)
             for _ in range(self.travel_repeats - 1):
@@ -134,9 +132,7 @@ class DDNM:
                 state = self._back(state, sigmas[end], sigmas[first])
             for i in range(first, end):
                 state, info = self.step(state, sigmas[i], sigmas[i + 1], likelihood, denoiser)
-                if callback is not None:
-                    misfit = likelihood.residual_over_noise(info.corrected)
-                    callback(Progress(i, self.num_steps, sigmas[i], misfit, info.corrected))
+                self._report(i, sigmas[i], info, likelihood, callback)
         return Samples(state.x, equal_log_weights(state.x, state.streams))
 
     def init(

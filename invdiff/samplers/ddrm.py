@@ -9,18 +9,14 @@ import torch
 from torch import Tensor
 
 from invdiff.likelihood import Likelihood
-from invdiff.priors.denoiser import Denoiser, half_range
+from invdiff.priors.denoiser import Denoiser
 from invdiff.rng import Streams, problem_streams
 from invdiff.samplers.base import (
-    Callback,
     Generators,
-    Progress,
-    Samples,
     check_problem,
     denoised,
-    equal_log_weights,
-    karras_sigmas,
 )
+from invdiff.samplers.descent import Descent
 from invdiff.samplers.spectral import SpectralData, spectral_data
 
 __all__ = ["DDRM", "DDRMInfo", "DDRMState"]
@@ -41,7 +37,7 @@ class DDRMInfo(NamedTuple):
 
 
 @dataclass(frozen=True)
-class DDRM:
+class DDRM(Descent):
     r"""Diffuse each singular direction down to its own noise level :cite:p:`kawar2022`.
 
     With :math:`\bar y = U^H t / s`, :math:`\bar\sigma = \sigma_y / s`, D and x in the basis V, from
@@ -85,42 +81,11 @@ class DDRM:
     clip: bool = True
 
     def __post_init__(self) -> None:
-        karras_sigmas(self.num_steps, self.sigma_max, self.sigma_min, self.rho)
+        super().__post_init__()
         if not (0 <= self.eta <= 1 and 0 <= self.eta_b <= 1):
             raise ValueError(
                 f"DDRM: expected eta and eta_b from 0 to 1, got {self.eta} and {self.eta_b}"
             )
-
-    def sample(
-        self,
-        likelihood: Likelihood,
-        denoiser: Denoiser,
-        num_samples: int,
-        *,
-        generator: Generators,
-        callback: Callback | None = None,
-    ) -> Samples:
-        """Draw samples of each problem in one batch.
-
-        Args:
-            likelihood: One problem or a batch; an operator with a known SVD, noise of one level.
-            denoiser: Prior in the units of the likelihood's image.
-            num_samples: Samples of each problem.
-            generator: One, or one per problem; see ``problem_streams``.
-            callback: Called after each step.
-
-        Raises:
-            ValueError: The prior doesn't fit the operator, or that has no SVD or several levels.
-        """
-        state = self.init(likelihood, denoiser, num_samples, generator=generator)
-        levels = karras_sigmas(self.num_steps, self.sigma_max, self.sigma_min, self.rho)
-        sigmas = half_range(denoiser) * torch.cat([levels, levels.new_zeros(1)]).to(state.x.device)
-        for i in range(self.num_steps):
-            state, info = self.step(state, sigmas[i], sigmas[i + 1], likelihood, denoiser)
-            if callback is not None:
-                misfit = likelihood.residual_over_noise(info.denoised)
-                callback(Progress(i, self.num_steps, sigmas[i], misfit, info.denoised))
-        return Samples(state.x, equal_log_weights(state.x, state.streams))
 
     def init(
         self,
@@ -165,3 +130,6 @@ class DDRM:
         observed = torch.where(low < data.level, coarse, fine)
         change = torch.where(data.level.isinf(), 0.0, observed - data.coordinates(free))
         return state._replace(x=data.moved(free, change)), DDRMInfo(mean)
+
+    def _estimate(self, info: DDRMInfo) -> Tensor:
+        return info.denoised

@@ -12,19 +12,15 @@ from torch import Tensor
 
 from invdiff.likelihood import Likelihood
 from invdiff.linalg import inner
-from invdiff.priors.denoiser import Denoiser, half_range
+from invdiff.priors.denoiser import Denoiser
 from invdiff.rng import Streams, problem_streams
 from invdiff.samplers.base import (
-    Callback,
     Generators,
-    Progress,
-    Samples,
     check_problem,
     denoised,
-    equal_log_weights,
-    karras_sigmas,
     start_image,
 )
+from invdiff.samplers.descent import Descent
 
 __all__ = [
     "Guidance",
@@ -90,7 +86,7 @@ class GuidedInfo(NamedTuple):
 
 
 @dataclass(frozen=True)
-class GuidedSampler(abc.ABC):
+class GuidedSampler(Descent):
     """The loop of all guided methods, in the scaling x0 + sigma n; they differ in the score."""
 
     num_steps: int = 1000
@@ -103,7 +99,7 @@ class GuidedSampler(abc.ABC):
     chunk_size: int | None = None
 
     def __post_init__(self) -> None:
-        karras_sigmas(self.num_steps, self.sigma_max, self.sigma_min, self.rho)
+        super().__post_init__()
         if not 0 <= self.eta <= 1 or self.order not in (1, 2):
             raise ValueError(
                 f"{type(self).__name__}: expected 0 <= eta <= 1 and order 1 or 2, got {self.eta} "
@@ -119,36 +115,6 @@ class GuidedSampler(abc.ABC):
         self, mean: Tensor, sigma: Tensor, likelihood: Likelihood, scale: Scale, vjp: Vjp
     ) -> Pull:
         """Return the vector whose J^T is the score, J being the Jacobian of D."""
-
-    def sample(
-        self,
-        likelihood: Likelihood,
-        denoiser: Denoiser,
-        num_samples: int,
-        *,
-        generator: Generators,
-        callback: Callback | None = None,
-    ) -> Samples:
-        """Draw independent samples of each problem.
-
-        Args:
-            likelihood: One problem or a batch of them.
-            denoiser: Prior in the units of the likelihood's image, differentiable in x.
-            num_samples: Samples of each problem.
-            generator: One, or one per problem; see ``problem_streams``.
-            callback: Called after each step.
-
-        Raises:
-            ValueError: The prior doesn't fit the operator, or autograd cannot differentiate it.
-        """
-        state = self.init(likelihood, denoiser, num_samples, generator=generator)
-        sigmas = half_range(denoiser) * self.levels().to(state.x.device)
-        for i in range(self.num_steps):
-            state, info = self.step(state, sigmas[i], sigmas[i + 1], likelihood, denoiser)
-            if callback is not None:
-                misfit = likelihood.residual_over_noise(info.corrected)
-                callback(Progress(i, self.num_steps, sigmas[i], misfit, info.corrected))
-        return Samples(state.x, equal_log_weights(state.x, state.streams))
 
     def init(
         self, likelihood: Likelihood, denoiser: Denoiser, num_samples: int, *, generator: Generators
@@ -211,11 +177,6 @@ class GuidedSampler(abc.ABC):
             for part, signs in zip(chunks, probes, strict=True)
         ]
         return Guidance(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
-
-    def levels(self) -> Tensor:
-        """Return the noise levels in half data ranges, the last one 0; ``num_steps + 1``."""
-        levels = karras_sigmas(self.num_steps, self.sigma_max, self.sigma_min, self.rho)
-        return torch.cat([levels, levels.new_zeros(1)])
 
     def _guidance(
         self,

@@ -12,7 +12,7 @@ from torch import Tensor
 from invdiff.likelihood import Likelihood
 from invdiff.linalg import conjugate_gradient, inner
 from invdiff.rng import Population
-from invdiff.samplers.tilted_gaussian import real_multiplicity, spectral_operator, spectrum
+from invdiff.samplers.tilted_gaussian import real_multiplicity, spectrum
 from operators import SVDOperator
 
 __all__ = ["DataTerm", "GeneralData", "GeneralLikelihood", "LinearData", "data_term", "draw_probes"]
@@ -110,7 +110,7 @@ class LinearData(DataTerm):
     @property
     def spectral(self) -> SVDOperator | None:
         """The operator if its basis is that of the quadratic."""
-        return spectral_operator(self.likelihood)
+        return self.likelihood.spectral_operator
 
     def energy(self, x: Tensor) -> Tensor:  # noqa: D102
         r = self.likelihood.residual(x)

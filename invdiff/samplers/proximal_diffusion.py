@@ -6,23 +6,18 @@ import abc
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from invdiff.likelihood import Likelihood
-from invdiff.priors.denoiser import Denoiser, half_range
+from invdiff.priors.denoiser import Denoiser
 from invdiff.rng import Streams, problem_streams
 from invdiff.samplers.base import (
-    Callback,
     Generators,
-    Progress,
-    Samples,
     check_problem,
     denoised,
-    equal_log_weights,
-    karras_sigmas,
     start_image,
 )
+from invdiff.samplers.descent import Descent
 
 __all__ = ["DDS", "DiffPIR", "DiffusionInfo", "DiffusionState"]
 
@@ -43,7 +38,7 @@ class DiffusionInfo(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _ProximalDiffusion(abc.ABC):
+class _ProximalDiffusion(Descent):
     """The loop of both methods, in the scaling x0 + sigma n; only two formulas differ."""
 
     num_steps: int = 100
@@ -54,7 +49,7 @@ class _ProximalDiffusion(abc.ABC):
     clip: bool = True
 
     def __post_init__(self) -> None:
-        karras_sigmas(self.num_steps, self.sigma_max, self.sigma_min, self.rho)
+        super().__post_init__()
         if self.num_cg < 1:
             raise ValueError(f"{type(self).__name__}: num_cg must be positive, got {self.num_cg}")
 
@@ -67,36 +62,6 @@ class _ProximalDiffusion(abc.ABC):
         self, x: Tensor, info: DiffusionInfo, fresh: Tensor, sigma: Tensor, sigma_next: Tensor
     ) -> Tensor:
         """Return the noise that is added to the corrected image."""
-
-    def sample(
-        self,
-        likelihood: Likelihood,
-        denoiser: Denoiser,
-        num_samples: int,
-        *,
-        generator: Generators,
-        callback: Callback | None = None,
-    ) -> Samples:
-        """Draw samples of each problem in one batch; the last step, too, ends with the data.
-
-        Args:
-            likelihood: One problem or a batch of them.
-            denoiser: Prior in the units of the likelihood's image.
-            num_samples: Samples of each problem.
-            generator: One, or one per problem; see ``problem_streams``.
-            callback: Called after each step.
-
-        Raises:
-            ValueError: The prior doesn't fit the operator.
-        """
-        state = self.init(likelihood, denoiser, num_samples, generator=generator)
-        sigmas = half_range(denoiser) * self._levels().to(state.x.device)
-        for i in range(self.num_steps):
-            state, info = self.step(state, sigmas[i], sigmas[i + 1], likelihood, denoiser)
-            if callback is not None:
-                misfit = likelihood.residual_over_noise(info.corrected)
-                callback(Progress(i, self.num_steps, sigmas[i], misfit, info.corrected))
-        return Samples(state.x, equal_log_weights(state.x, state.streams))
 
     def init(
         self,
@@ -130,10 +95,6 @@ class _ProximalDiffusion(abc.ABC):
         fresh = state.streams.normal(likelihood.image_shape, state.x)
         noise = self._noise(state.x, info, fresh, sigma.to(tau), sigma_next.to(tau))
         return state._replace(x=info.corrected + noise), info
-
-    def _levels(self) -> Tensor:
-        levels = karras_sigmas(self.num_steps, self.sigma_max, self.sigma_min, self.rho)
-        return torch.cat([levels, levels.new_zeros(1)])
 
 
 @dataclass(frozen=True)

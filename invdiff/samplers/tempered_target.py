@@ -41,8 +41,8 @@ def direction_temperatures(
     Returns:
         Shape ``(*problems, *singular_values.shape)``.
     """
-    operator, precision = likelihood.operator, likelihood.precision
-    if not isinstance(operator, SVDOperator) or precision.ndim:
+    operator, precision = likelihood.spectral_operator, likelihood.precision
+    if operator is None:
         return None
     squares = precision.double() * operator.singular_values.double() ** 2
     alpha, norm = (expand_right(v, squares.ndim) for v in (temperature, squared_norm))

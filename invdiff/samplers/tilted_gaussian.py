@@ -15,17 +15,8 @@ __all__ = [
     "real_multiplicity",
     "sample",
     "solve",
-    "spectral_operator",
     "spectrum",
 ]
-
-
-def spectral_operator(likelihood: Likelihood) -> SVDOperator | None:
-    """Return the operator if A^H W A is diagonal in its known basis: an SVD, noise of one level."""
-    operator = likelihood.operator
-    if isinstance(operator, SVDOperator) and likelihood.precision.ndim == 0:
-        return operator
-    return None
 
 
 def spectrum(likelihood: Likelihood, operator: SVDOperator) -> Tensor:
@@ -55,7 +46,7 @@ def solve(
     """
     num_dims = len(likelihood.image_shape)
     alpha, beta = _per_image(alpha, b, num_dims), _per_image(beta, b, num_dims)
-    operator = spectral_operator(likelihood)
+    operator = likelihood.spectral_operator
     if operator is None:
         ratio = alpha / beta
         # eigenvalues from 1 up
@@ -95,7 +86,7 @@ def sample(
     """
     shape, like = likelihood.image_shape, likelihood.weighted_adjoint
     noise = source.normal(num_samples, shape, like)
-    num_dims, operator = len(shape), spectral_operator(likelihood)
+    num_dims, operator = len(shape), likelihood.spectral_operator
     wide_alpha, wide_beta = _per_image(alpha, like, num_dims), _per_image(beta, like, num_dims)
     if operator is not None:
         values = spectrum(likelihood, operator)
@@ -115,7 +106,7 @@ def log_determinant(likelihood: Likelihood, ratio: Tensor | float) -> Tensor | N
         likelihood: A and W.
         ratio: r, a number.
     """
-    operator = spectral_operator(likelihood)
+    operator = likelihood.spectral_operator
     if operator is None:
         return None
     values = spectrum(likelihood, operator).double()

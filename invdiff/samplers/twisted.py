@@ -22,7 +22,6 @@ from invdiff.samplers.base import (
 from invdiff.samplers.dps import DPS
 from invdiff.samplers.guided import Guidance, GuidedSampler, Scale, kept_noise
 from invdiff.samplers.resampling import Scheme, ancestors, effective_sample_size, take
-from operators import SVDOperator
 
 __all__ = ["Twisted", "TwistedInfo", "TwistedState"]
 
@@ -255,8 +254,8 @@ def _narrowed(
     :math:`h = j^2 s^2 / (r^2 s^2 + 1 / W)` about x', where :math:`j = v / (v + \sigma'^2)` and
     :math:`r^2 = j \sigma'^2`, and C is 1 / (1 + variance h); v is what the gain at x says.
     """
-    operator, precision = likelihood.operator, likelihood.precision
-    if not isinstance(operator, SVDOperator) or precision.ndim:
+    operator, precision = likelihood.spectral_operator, likelihood.precision
+    if operator is None:
         return z, torch.zeros_like(variance)
     j = gain.clamp(max=1 - _LEAST_GAIN)
     v = j * sigma**2 / (1 - j)
