@@ -50,7 +50,7 @@ class Likelihood:
 
     @property
     def spectral_operator(self) -> SVDOperator | None:
-        """The operator if A^H W A is diagonal in a known basis, which takes an SVD and one level."""
+        """The operator if A^H W A is diagonal in a known basis, as with an SVD and one level."""
         known = isinstance(self.operator, SVDOperator) and self.precision.ndim == 0
         return self.operator if known else None  # type: ignore[return-value]
 
