@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from invdiff.data import sample_path
 from invdiff.study.cli import main
 from invdiff.study.config import InputConfig
 from invdiff.study.laboratory import ct_uncertainty_scores as scores
@@ -131,3 +132,14 @@ def test_slices_have_their_own_noise_and_samples_depend_on_their_slice_only(prio
 def test_refuses(values, reason):
     with pytest.raises(ValueError, match=reason):
         CTUncertainty(**values)
+
+
+def test_a_bad_scan_is_refused_before_any_is_sampled(tmp_path, monkeypatch, capsys) -> None:
+    path = tmp_path / "cut.dcm"
+    path.write_bytes(next(sample_path("sts-044").glob("*.dcm")).read_bytes()[:3000])
+    monkeypatch.setattr(CTUncertainty, "_sampled", None)
+    words = ["run", "ct_uncertainty", "--out", str(tmp_path / "out")]
+    assert main([*words, "--set", f"calibration=[{{path: {path}}}]"]) == 2
+    error = capsys.readouterr().err
+    assert "cut.dcm" in error
+    assert error.count("\n") == 1

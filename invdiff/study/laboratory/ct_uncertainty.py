@@ -18,7 +18,7 @@ from invdiff.study.forward_ct import ParallelConfig
 from invdiff.study.laboratory import ct_uncertainty_figures as figures
 from invdiff.study.laboratory.ct_uncertainty_scores import Slice, evaluate
 from invdiff.study.noise import GaussianConfig, NoiseConfig
-from invdiff.study.problem import build_problem
+from invdiff.study.problem import Problem, build_problem
 from invdiff.study.sampling import SamplerConfig, sampler_config
 from invdiff.study.scripted import Arrays, Metrics, Outcome, ScriptedStudy, Table
 from invdiff.study.stages import Stages
@@ -91,9 +91,11 @@ class CTUncertainty(ScriptedStudy):
         judged = [self.input.model_copy(update={"slice": k}) for k in self.slices]
         sources = {f"slice_{s.slice}": s for s in judged}
         sources |= {f"calibration_{k}": s for k, s in enumerate(self.calibration)}
+        # all scans are read before the first is sampled: a bad file must not cost minutes
+        problems = {name: self._problem(name, source) for name, source in sources.items()}
         results = {
-            name: stages.run(name, partial(self._sampled, name, source, prior))
-            for name, source in sources.items()
+            name: stages.run(name, partial(self._sampled, name, problem, prior))
+            for name, problem in problems.items()
         }
         slices = [Slice.of(r, self.num_calibration_samples) for r in results.values()]
         count = len(judged)
@@ -184,13 +186,16 @@ class CTUncertainty(ScriptedStudy):
             size=(self.size, self.size),
         )
 
-    def _sampled(self, name: str, source: InputConfig, prior: Any) -> Arrays:
-        """Simulate the scan of a slice, and sample it; all images in HU."""
-        experiment = self._experiment(name, source)
-        problem = build_problem(experiment, (self.size, self.size)).to(self.device)
-        truth = problem.truth
-        if truth is None:
+    def _problem(self, name: str, source: InputConfig) -> Problem:
+        """Simulate the scan of a slice."""
+        problem = build_problem(self._experiment(name, source), (self.size, self.size))
+        if problem.truth is None:
             raise ValueError(f"{source.describe()}: expected an image, whose scan is simulated")
+        return problem.to(self.device)
+
+    def _sampled(self, name: str, problem: Problem, prior: Any) -> Arrays:
+        """Sample a slice; all images in HU."""
+        assert problem.truth is not None
         network = prior()
         calls = network.num_calls
         many = name == f"slice_{self.shown}"
@@ -203,7 +208,7 @@ class CTUncertainty(ScriptedStudy):
         return {
             "samples": problem.values(samples.values),
             "log_weights": samples.log_weights.double().cpu().numpy(),
-            "truth": problem.values(truth),
+            "truth": problem.values(problem.truth),
             "fbp": problem.values(fbp(problem.likelihood)),
             "pixel_mm": np.asarray(problem.pixel_mm),
             "data_range": np.asarray(problem.units.data_range),
