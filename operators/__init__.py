@@ -83,6 +83,7 @@ from operators.pair import MatchedPair
 from operators.projection import RandomProjection, StructuredRandomProjection
 from operators.psf import defocus_psf, gaussian_psf, motion_psf, random_motion_psf, uniform_psf
 from operators.resample import Downsample, Resample
+from operators.slices import SliceStack
 from operators.space_varying import SpaceVaryingBlur, interpolation_weights
 
 __all__ = [
@@ -132,6 +133,7 @@ __all__ = [
     "ScanVectors",
     "SingleCoilDynamicMRI",
     "SingleCoilMRI",
+    "SliceStack",
     "SpaceVaryingBlur",
     "SparseOperator",
     "Stack",

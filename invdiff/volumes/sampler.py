@@ -1,0 +1,205 @@
+"""The loop of the samplers of volumes, and what they have in common."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from invdiff.likelihood import Likelihood
+from invdiff.priors.denoiser import Denoiser
+from invdiff.rng import draw_seeds
+from invdiff.samplers.base import (
+    Callback,
+    Progress,
+    Samples,
+    check_problem,
+    denoised,
+    karras_sigmas,
+    start_image,
+)
+from invdiff.volumes.coupling import Coupling, CouplingState, DataStep, Independent
+from invdiff.volumes.data_step import data_step
+from invdiff.volumes.noise import SliceNoise
+from invdiff.volumes.split import Split, Whole
+
+__all__ = ["Checkpoints", "Problem3D", "VolumeSampler", "VolumeState"]
+
+
+class VolumeState(NamedTuple):
+    """The volume, and what the coupling carries; tensors alone."""
+
+    x: Tensor
+    coupling: CouplingState
+
+
+class Problem3D(NamedTuple):
+    """What stays the same in all steps.
+
+    Args:
+        likelihood: Of the slices that are held here.
+        denoiser: Of these slices, in the units of the likelihood's image.
+        noise: Random numbers.
+        split: Which slices these are.
+        half: Half the data range.
+    """
+
+    likelihood: Likelihood
+    denoiser: Denoiser
+    noise: SliceNoise
+    split: Split
+    half: float
+
+
+class Checkpoints(Protocol):
+    """Where a run keeps its state."""
+
+    def load(self) -> tuple[int, VolumeState] | None:
+        """Return the number of the next step and the state before it; None at the start."""
+        ...
+
+    def save(self, step: int, state: VolumeState) -> None:
+        """Be told the state before a step; what is kept is the implementation's choice."""
+        ...
+
+
+@dataclass(frozen=True)
+class VolumeSampler(abc.ABC):
+    """A descent in noise on volumes, in the scaling x0 + sigma n; methods give weight and step.
+
+    Args:
+        num_steps: Noise levels, one network call for each slice and level.
+        sigma_max: Highest noise level, in half data ranges.
+        sigma_min: Lowest noise level, in half data ranges.
+        rho: Exponent of the grid of noise levels.
+        num_cg: Conjugate gradient steps of each data step.
+        clip: Whether the denoised volume is clamped to the data range.
+        coupling: What ties neighbouring slices together.
+
+    Raises:
+        ValueError: A number out of its range.
+    """
+
+    num_steps: int = 60
+    sigma_max: float = 1.0
+    sigma_min: float = 0.015
+    rho: float = 7.0
+    num_cg: int = 8
+    clip: bool = True
+    coupling: Coupling = field(default_factory=Independent)
+
+    def __post_init__(self) -> None:
+        karras_sigmas(self.num_steps, self.sigma_max, self.sigma_min, self.rho)
+        if self.num_cg < 1:
+            raise ValueError(f"{type(self).__name__}: num_cg must be positive, got {self.num_cg}")
+
+    def sample(
+        self,
+        likelihood: Likelihood,
+        denoiser: Denoiser,
+        num_samples: int = 1,
+        *,
+        generator: torch.Generator,
+        callback: Callback | None = None,
+        split: Split | None = None,
+        checkpoints: Checkpoints | None = None,
+    ) -> Samples:
+        """Reconstruct a volume.
+
+        Args:
+            likelihood: Of one volume (slices, rows, columns), or of the slices held here.
+            denoiser: Prior of the same slices in the units of the image, such as a ``SlicePrior``.
+            num_samples: Volumes that are drawn.
+            generator: Its seed names all random numbers.
+            callback: Called after each step.
+            split: Which slices are held here; all by default.
+            checkpoints: Where the run keeps its state and what it goes on from.
+
+        Raises:
+            ValueError: The prior doesn't fit the operator, or this is no volume.
+        """
+        problem = self._problem(likelihood, denoiser, num_samples, generator, split)
+        found = checkpoints.load() if checkpoints is not None else None
+        first, state = found if found is not None else (0, self.init(problem))
+        sigmas = problem.half * self.levels()
+        for i in range(first, self.num_steps):
+            if checkpoints is not None:
+                checkpoints.save(i, state)
+            state, image = self.step(i, state, sigmas[i], sigmas[i + 1], problem)
+            if callback is not None:
+                misfit = likelihood.residual_over_noise(image)
+                callback(Progress(i, self.num_steps, sigmas[i], misfit, image))
+        weights = state.x.real.new_zeros(num_samples).log_softmax(0)
+        return Samples(state.x, weights)
+
+    def levels(self) -> Tensor:
+        """Return the noise levels in half data ranges, the last one 0; ``num_steps + 1``."""
+        levels = karras_sigmas(self.num_steps, self.sigma_max, self.sigma_min, self.rho)
+        return torch.cat([levels, levels.new_zeros(1)])
+
+    def init(self, problem: Problem3D) -> VolumeState:
+        """Return the first state: a regularised least-squares volume, under noise if need be."""
+        x = start_image(problem.likelihood, problem.denoiser, problem.noise.num_samples)
+        return VolumeState(x, self.coupling.init(x, problem.split))
+
+    @abc.abstractmethod
+    def step(
+        self, number: int, state: VolumeState, sigma: Tensor, sigma_next: Tensor, problem: Problem3D
+    ) -> tuple[VolumeState, Tensor]:
+        """Go from one noise level to the next, in units of the image; 0 ends without noise.
+
+        Returns:
+            The state, and the image that the callback sees.
+        """
+
+    def corrected(
+        self,
+        number: int,
+        state: VolumeState,
+        noisy: Tensor,
+        sigma: Tensor,
+        weight: Tensor,
+        problem: Problem3D,
+    ) -> tuple[Tensor, Tensor, CouplingState]:
+        """Return the denoised volume, the same after the data step, and the coupling's state."""
+        mean = denoised(problem.denoiser, noisy, sigma, clip=self.clip)
+        context = DataStep(
+            number,
+            state.x,
+            mean,
+            sigma,
+            weight,
+            problem.noise,
+            problem.split,
+            problem.denoiser.data_range,
+        )
+        terms = self.coupling.terms(state.coupling, context)
+        x = data_step(problem.likelihood, mean, weight, terms, problem.split, num_steps=self.num_cg)
+        return mean, x, self.coupling.update(state.coupling, x, context)
+
+    def _problem(
+        self,
+        likelihood: Likelihood,
+        denoiser: Denoiser,
+        num_samples: int,
+        generator: torch.Generator,
+        split: Split | None,
+    ) -> Problem3D:
+        half = check_problem(likelihood, denoiser)
+        shape = likelihood.image_shape
+        if len(shape) != 3 or likelihood.batch_shape:
+            raise ValueError(
+                f"{type(self).__name__}: expected one volume (slices, rows, columns), got images "
+                f"of {shape} in a batch of {tuple(likelihood.batch_shape)}"
+            )
+        split = Whole(shape[0]) if split is None else split
+        if split.count != shape[0]:
+            raise ValueError(
+                f"{type(self).__name__}: the split holds {split.count} slices here, the operator "
+                f"takes {shape[0]}"
+            )
+        noise = SliceNoise(draw_seeds(generator, 1)[0], num_samples, split)
+        return Problem3D(likelihood, denoiser, noise, split, half)
