@@ -247,6 +247,6 @@ def instances() -> dict[str, LinearOperator]:
         "composition-real-mri": lines @ RealToComplex((6, 8)),
         "sum": Sum(blur, Identity((5, 6))),
         "scaled": Scaled(-0.5, blur),
-        "slice-stack": SliceStack(Blur(torch.rand(3, 3), (6, 5)), 3),
+        "slice-stack": SliceStack(blur, 3),
         "stack": Stack([Mask(_mask(4, 5)), FiniteDifferences((4, 5)), Identity((4, 5))]),
     }
