@@ -10,7 +10,7 @@ import torch
 from invdiff.likelihood import Likelihood
 from invdiff.priors import AR1VolumePrior, GaussianPrior
 from invdiff.rng import derive_generator
-from invdiff.samplers import HeunSampler
+from invdiff.samplers import HeunSampler, MomentMatching
 from invdiff.volumes import (
     DDS3D,
     DiffPIR3D,
@@ -307,3 +307,49 @@ def test_known_slices_of_another_volume_are_refused(prior):
     known = KnownSlices(torch.ones(3, dtype=torch.bool), torch.zeros(3, 2, 2))
     with pytest.raises(ValueError, match="PinnedSlices"):
         PinnedSlices(prior, known)
+
+
+def test_a_posterior_given_known_slices_is_exact_where_the_sampler_is(prior, known):
+    """Two more slices are measured: moment matching, exact for Gaussians, meets the pins."""
+    seen, sigma_y = [0, 4], 0.4
+    mask = torch.zeros(SLICES, ROWS, COLUMNS, dtype=torch.bool)
+    mask[seen] = True
+    truth = known.pin(prior.sample(1, generator=derive_generator(1))[0])
+    operator, noise = Mask(mask), GaussianNoise(sigma_y)
+    y = noise.sample(operator(truth), generator=derive_generator(2))
+    sampler = MomentMatching(num_steps=60, sigma_max=80.0, eta=0.0, num_cg=3, clip=False)
+    x = sampler.sample(
+        Likelihood(operator, noise, y), PinnedSlices(prior, known), 1, generator=derive_generator(0)
+    ).values[0]
+    mean, s = prior.conditional(known.mask, known.values)
+    gain = torch.linalg.solve(s[seen][:, seen] + sigma_y**2 * torch.eye(2), s[seen]).mT
+    mean = mean + torch.einsum("zk,krc->zrc", gain, y.reshape(2, ROWS, COLUMNS) - mean[seen])
+    free = ~KNOWN
+    s, r = (s - gain @ s[seen])[free][:, free], (x - mean)[free].flatten(1)
+    variance = torch.diagonal(s)
+    squared = (variance[:, None] * variance + s**2) / REPLICATES
+    assert (r @ r.T / REPLICATES - s).norm() / squared.sum().sqrt() < 2
+    assert (r.mean(1) / (variance / REPLICATES).sqrt()).abs().max() < EXTREME
+    torch.testing.assert_close(x[KNOWN], known.values[KNOWN])
+
+
+@pytest.mark.parametrize("name", ["dds", "diffpir"])
+def test_reconstructions_block_by_block_join(name, generator):
+    """The last slice of a block pulls the first of the next; without it there is a jump."""
+    likelihood, _ = measured(generator)
+    prior = SlicePrior(Counting().prior, 4)
+
+    def draw(first, known):
+        stack = SliceStack(likelihood.operator.operator, 4)
+        part = Likelihood(stack, likelihood.noise, likelihood.y[first : first + 4])
+        sampler = SAMPLERS[name]
+        return sampler.sample(part, prior, 2, generator=derive_generator(first), known=known).values
+
+    def jump(x):
+        return float((x[:, 4] - x[:, 3]).abs().mean())
+
+    joined = sample_in_blocks(draw, SLICES, window=4, overlap=1)
+    assert joined.shape == (2, SLICES, 4, 4)
+    apart = sample_in_blocks(lambda first, _: draw(first, None), SLICES, window=4, overlap=1)
+    assert torch.equal(joined[:, :4], apart[:, :4])
+    assert jump(joined) < 0.95 * jump(apart)
