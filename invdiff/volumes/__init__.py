@@ -1,18 +1,22 @@
 """Volumes from priors of slices: coupled along z, in chunks, on several machines."""
 
 from invdiff.volumes.coupling import Coupling, Independent, QuadraticZ, Together, TotalVariationZ
+from invdiff.volumes.memory import Execution
 from invdiff.volumes.red_diff import RedDiff3D
 from invdiff.volumes.sampler import VolumeSampler
 from invdiff.volumes.slice_prior import SlicePrior
 from invdiff.volumes.split import Split, Whole
+from invdiff.volumes.storage import Storage
 
 __all__ = [
     "Coupling",
+    "Execution",
     "Independent",
     "QuadraticZ",
     "RedDiff3D",
     "SlicePrior",
     "Split",
+    "Storage",
     "Together",
     "TotalVariationZ",
     "VolumeSampler",

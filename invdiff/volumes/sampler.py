@@ -17,16 +17,21 @@ from invdiff.samplers.base import (
     Progress,
     Samples,
     check_problem,
-    denoised,
+    clipped,
     karras_sigmas,
-    start_image,
 )
-from invdiff.volumes.coupling import Coupling, CouplingState, DataStep, Independent
+from invdiff.volumes.coupling import Coupling, CouplingState, DataStep, Independent, Terms
 from invdiff.volumes.data_step import data_step
+from invdiff.volumes.memory import IN_CORE, Execution, Memory
 from invdiff.volumes.noise import SliceNoise
+from invdiff.volumes.slice_likelihood import placed_likelihood, vector_bytes
+from invdiff.volumes.slice_prior import SlicePrior
 from invdiff.volumes.split import Split, Whole
 
 __all__ = ["Checkpoints", "Problem3D", "VolumeSampler", "VolumeState"]
+
+
+_START_STEPS = 20
 
 
 class VolumeState(NamedTuple):
@@ -45,6 +50,7 @@ class Problem3D(NamedTuple):
         noise: Random numbers.
         split: Which slices these are.
         half: Half the data range.
+        memory: Where volumes live.
     """
 
     likelihood: Likelihood
@@ -52,6 +58,7 @@ class Problem3D(NamedTuple):
     noise: SliceNoise
     split: Split
     half: float
+    memory: Memory = IN_CORE
 
 
 class Checkpoints(Protocol):
@@ -106,6 +113,7 @@ class VolumeSampler(abc.ABC):
         callback: Callback | None = None,
         split: Split | None = None,
         checkpoints: Checkpoints | None = None,
+        execution: Execution | None = None,
     ) -> Samples:
         """Reconstruct a volume.
 
@@ -117,11 +125,14 @@ class VolumeSampler(abc.ABC):
             callback: Called after each step.
             split: Which slices are held here; all by default.
             checkpoints: Where the run keeps its state and what it goes on from.
+            execution: Where volumes live and how much memory the run may take; all in one place
+                by default.
 
         Raises:
-            ValueError: The prior doesn't fit the operator, or this is no volume.
+            ValueError: The prior doesn't fit the operator, this is no volume, or the memory does
+                not suffice.
         """
-        problem = self._problem(likelihood, denoiser, num_samples, generator, split)
+        problem = self._problem(likelihood, denoiser, num_samples, generator, split, execution)
         found = checkpoints.load() if checkpoints is not None else None
         first, state = found if found is not None else (0, self.init(problem))
         sigmas = problem.half * self.levels()
@@ -130,7 +141,7 @@ class VolumeSampler(abc.ABC):
                 checkpoints.save(i, state)
             state, image = self.step(i, state, sigmas[i], sigmas[i + 1], problem)
             if callback is not None:
-                misfit = likelihood.residual_over_noise(image)
+                misfit = problem.likelihood.residual_over_noise(image)
                 callback(Progress(i, self.num_steps, sigmas[i], misfit, image))
         weights = state.x.real.new_zeros(num_samples).log_softmax(0)
         return Samples(state.x, weights)
@@ -142,8 +153,23 @@ class VolumeSampler(abc.ABC):
 
     def init(self, problem: Problem3D) -> VolumeState:
         """Return the first state: a regularised least-squares volume, under noise if need be."""
-        x = start_image(problem.likelihood, problem.denoiser, problem.noise.num_samples)
-        return VolumeState(x, self.coupling.init(x, problem.split))
+        adjoint, memory = problem.likelihood.weighted_adjoint, problem.memory
+        middle = adjoint.new_full((), problem.denoiser.data_range[0] + problem.half)
+        weight = middle.real.new_full((), problem.half**-2)
+        # over all slices together, as every other data step: a split cannot change it
+        one = data_step(
+            problem.likelihood,
+            middle.expand(1, *adjoint.shape),
+            weight,
+            Terms(),
+            problem.split,
+            num_steps=_START_STEPS,
+            memory=memory,
+        )
+        x = one
+        if problem.noise.num_samples > 1:
+            x = memory.copy(one.expand(problem.noise.num_samples, *adjoint.shape))
+        return VolumeState(x, self.coupling.init(x, problem.split, memory))
 
     @abc.abstractmethod
     def step(
@@ -165,7 +191,10 @@ class VolumeSampler(abc.ABC):
         problem: Problem3D,
     ) -> tuple[Tensor, Tensor, CouplingState]:
         """Return the denoised volume, the same after the data step, and the coupling's state."""
-        mean = denoised(problem.denoiser, noisy, sigma, clip=self.clip)
+        data_range = problem.denoiser.data_range
+        mean = problem.denoiser(noisy, sigma.to(noisy.dtype.to_real()))
+        if self.clip:
+            mean = problem.memory.map(lambda v: clipped(v, data_range), mean)
         context = DataStep(
             number,
             state.x,
@@ -174,10 +203,19 @@ class VolumeSampler(abc.ABC):
             weight,
             problem.noise,
             problem.split,
-            problem.denoiser.data_range,
+            data_range,
+            problem.memory,
         )
         terms = self.coupling.terms(state.coupling, context)
-        x = data_step(problem.likelihood, mean, weight, terms, problem.split, num_steps=self.num_cg)
+        x = data_step(
+            problem.likelihood,
+            mean,
+            weight,
+            terms,
+            problem.split,
+            num_steps=self.num_cg,
+            memory=problem.memory,
+        )
         return mean, x, self.coupling.update(state.coupling, x, context)
 
     def _problem(
@@ -187,6 +225,7 @@ class VolumeSampler(abc.ABC):
         num_samples: int,
         generator: torch.Generator,
         split: Split | None,
+        execution: Execution | None,
     ) -> Problem3D:
         half = check_problem(likelihood, denoiser)
         shape = likelihood.image_shape
@@ -201,5 +240,10 @@ class VolumeSampler(abc.ABC):
                 f"{type(self).__name__}: the split holds {split.count} slices here, the operator "
                 f"takes {shape[0]}"
             )
-        noise = SliceNoise(draw_seeds(generator, 1)[0], num_samples, split)
-        return Problem3D(likelihood, denoiser, noise, split, half)
+        memory = IN_CORE
+        if execution is not None:
+            memory = execution.memory(num_samples * vector_bytes(likelihood))
+            likelihood = placed_likelihood(likelihood, memory, num_samples)
+            denoiser = denoiser.placed(memory) if isinstance(denoiser, SlicePrior) else denoiser
+        noise = SliceNoise(draw_seeds(generator, 1)[0], num_samples, split, memory)
+        return Problem3D(likelihood, denoiser, noise, split, half, memory)
