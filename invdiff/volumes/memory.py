@@ -15,20 +15,23 @@ from invdiff.volumes.storage import Storage, StorageKind
 __all__ = ["IN_CORE", "Execution", "Memory", "by_slices", "groups", "part"]
 
 _Z = -3
-# elements of a temporary: small beside any volume that needs care, large beside a kernel's start
-_GROUP = 2**22
+# elements of a temporary: small beside any volume that needs care; on the CPU they stay in its
+# cache, on other devices they are many beside the start of a kernel
+_GROUP, _DEVICE_GROUP = 2**20, 2**24
 # so many temporaries of an elementwise expression share the limit
 _TEMPORARIES = 8
 # vectors that a step of a sampler holds at most where volumes stay on the device
 _VECTORS = 16
 # of what was measured for one slice: allocators round up and keep pieces
-_MARGIN = 1.1
+_MARGIN = 1.25
 
 
 def groups(x: Tensor, size: int | None = None) -> Iterator[tuple[int, int]]:
     """Yield (first, count) of runs of slices, of one size or so that a temporary stays small."""
     count = x.shape[_Z]
-    size = max(1, _GROUP * count // max(1, x.numel())) if size is None else size
+    if size is None:
+        elements = _GROUP if x.device.type == "cpu" else _DEVICE_GROUP
+        size = max(1, elements * count // max(1, x.numel()))
     for first in range(0, count, size):
         yield first, min(size, count - first)
 
@@ -106,21 +109,28 @@ class Memory:
         out = self.empty_like(tensors[0]) if out is None else out
         return by_slices(function, tensors, out, self._group(out))
 
-    def chunk_size(self, call: Callable[[], object], device: torch.device, total: int) -> int:
+    def chunk_size(
+        self, call: Callable[[int], object], device: torch.device, total: int, least: int
+    ) -> int:
         """Return how many slices the limit allows at a time, by what one of them takes.
 
         Args:
-            call: Makes the computation for one slice.
+            call: Makes the computation for so many slices.
             device: Where it runs.
             total: Slices of the volume.
+            least: Bytes that one slice takes at least, for small ones are hard to measure.
 
         Raises:
             ValueError: One slice takes more than the limit.
         """
         if self.limit is None:
             return total
-        call()  # the first one may load what stays
-        cost = max(1, int(_MARGIN * peak_bytes(call, device)))
+        call(1)  # the first one may load what stays
+        cost = max(least, int(_MARGIN * peak_bytes(lambda: call(1), device)))
+        # one slice may fit into what an allocator has at hand: some show what each of them takes
+        some = min(total, self.limit // (_TEMPORARIES * cost))
+        if some > 1:
+            cost = max(cost, int(_MARGIN * peak_bytes(lambda: call(some), device) / some))
         if cost > self.limit:
             raise ValueError(
                 f"memory_limit: one slice takes {cost} bytes on {device}, more than the "

@@ -20,6 +20,8 @@ __all__ = [
 ]
 
 _Z = -3
+# images beside the product itself: what goes in and comes out
+_LEAST = 3
 
 
 def placed_likelihood(likelihood: Likelihood, memory: Memory, num_samples: int) -> Likelihood:
@@ -85,9 +87,11 @@ class SliceLikelihood(Likelihood):
         # noise of one level: no need to bring the measurements along with every product
         self._level = first.precision if first.precision.ndim == 0 else None
         like = memory.empty(stack.in_shape, first.weighted_adjoint.to(self.y.device))
-        slices = like.new_zeros(num_samples, 1, *stack.in_shape[1:])
         self.chunk_size = memory.chunk_size(
-            lambda: self._normal(slices, 0, 1), self._device, stack.num_slices
+            lambda count: self._both(like.new_zeros(num_samples, count, *stack.in_shape[1:])),
+            self._device,
+            stack.num_slices,
+            least=_LEAST * num_samples * like[0].numel() * like.element_size(),
         )
         for z, count in groups(like, self.chunk_size):
             like.narrow(_Z, z, count).copy_(self._part(z, count).weighted_adjoint)
@@ -138,6 +142,12 @@ class SliceLikelihood(Likelihood):
         if self._level is not None:
             return self._level * self._stack.operator.normal(x)
         return self._part(first, count).weighted_normal(x)
+
+    def _both(self, x: Tensor) -> None:
+        """Make the product of a step, and what a callback asks for."""
+        count = x.shape[_Z]
+        self._normal(x, 0, count)
+        self._part(0, count).residual_over_noise(x.to(self._device))
 
 
 class PlacedLikelihood(Likelihood):

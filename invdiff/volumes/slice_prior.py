@@ -10,6 +10,9 @@ from invdiff.volumes.memory import IN_CORE, Memory, by_slices
 
 __all__ = ["SlicePrior"]
 
+# images beside the network's own: what goes in and comes out
+_LEAST = 3
+
 
 class SlicePrior:
     """Independent slices, each of a two-dimensional prior.
@@ -104,11 +107,13 @@ class SlicePrior:
             return self.chunk_size
         kind = x.shape[:-3], x.dtype
         if kind not in self._measured:
-            one = x.new_zeros((*x.shape[:-3], 1, *x.shape[-2:]))
-            out, level = torch.empty_like(one), one.real.new_ones(one.shape[:-2])
-            self._measured[kind] = Memory(limit=self.memory_limit).chunk_size(
-                lambda: out.copy_(self.denoiser(one.to(device), level.to(device))),
-                device,
-                x.shape[-3],
+
+            def call(count: int) -> Tensor:
+                v = torch.zeros(*x.shape[:-3], count, *x.shape[-2:], dtype=x.dtype, device=device)
+                return self.denoiser(v, v.real.new_ones(v.shape[:-2]))
+
+            memory = Memory(limit=self.memory_limit)
+            self._measured[kind] = memory.chunk_size(
+                call, device, x.shape[-3], least=_LEAST * (x.nbytes // x.shape[-3])
             )
         return self._measured[kind]

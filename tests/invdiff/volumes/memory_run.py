@@ -23,8 +23,15 @@ from invdiff.volumes import (
     Together,
     TotalVariationZ,
 )
-from operators import Blur, GaussianNoise, ImageGrid, ParallelBeam2D, ParallelGeometry, SliceStack
-from operators import gaussian_psf
+from operators import (
+    Blur,
+    GaussianNoise,
+    ImageGrid,
+    ParallelBeam2D,
+    ParallelGeometry,
+    SliceStack,
+    gaussian_psf,
+)
 
 MB = 2**20
 
