@@ -1,5 +1,6 @@
 """Volumes from priors of slices: coupled along z, in chunks, on several machines."""
 
+from invdiff.volumes.checkpoint import FileCheckpoints, fingerprint
 from invdiff.volumes.coupling import Coupling, Independent, QuadraticZ, Together, TotalVariationZ
 from invdiff.volumes.memory import Execution
 from invdiff.volumes.red_diff import RedDiff3D
@@ -11,6 +12,7 @@ from invdiff.volumes.storage import Storage
 __all__ = [
     "Coupling",
     "Execution",
+    "FileCheckpoints",
     "Independent",
     "QuadraticZ",
     "RedDiff3D",
@@ -21,4 +23,5 @@ __all__ = [
     "TotalVariationZ",
     "VolumeSampler",
     "Whole",
+    "fingerprint",
 ]

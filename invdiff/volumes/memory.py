@@ -93,6 +93,10 @@ class Memory:
         """Return a copy of x among the volumes of the run."""
         return self.empty_like(x).copy_(x)
 
+    def placed(self, x: Tensor, home: torch.device) -> Tensor:
+        """Return a tensor from elsewhere among the volumes of the run."""
+        return x.to(home) if self.storage is None else self.copy(x)
+
     def map(
         self, function: Callable[..., Tensor], *tensors: Tensor, out: Tensor | None = None
     ) -> Tensor:

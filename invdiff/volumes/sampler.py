@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -62,10 +62,13 @@ class Problem3D(NamedTuple):
 
 
 class Checkpoints(Protocol):
-    """Where a run keeps its state."""
+    """Where a run keeps its state: tensors in nested tuples."""
 
-    def load(self) -> tuple[int, VolumeState] | None:
-        """Return the number of the next step and the state before it; None at the start."""
+    def load(self) -> tuple[int, Any] | None:
+        """Return the number of the next step and the state before it; None at the start.
+
+        Tensors may be anywhere, and plain tuples stand for named ones.
+        """
         ...
 
     def save(self, step: int, state: VolumeState) -> None:
@@ -134,7 +137,10 @@ class VolumeSampler(abc.ABC):
         """
         problem = self._problem(likelihood, denoiser, num_samples, generator, split, execution)
         found = checkpoints.load() if checkpoints is not None else None
-        first, state = found if found is not None else (0, self.init(problem))
+        if found is None:
+            first, state = 0, self.init(problem)
+        else:
+            first, state = found[0], self.restored(found[1], problem)
         sigmas = problem.half * self.levels()
         for i in range(first, self.num_steps):
             if checkpoints is not None:
@@ -170,6 +176,14 @@ class VolumeSampler(abc.ABC):
         if problem.noise.num_samples > 1:
             x = memory.copy(one.expand(problem.noise.num_samples, *adjoint.shape))
         return VolumeState(x, self.coupling.init(x, problem.split, memory))
+
+    def restored(self, parts: Any, problem: Problem3D) -> VolumeState:
+        """Return the state that a checkpoint has kept, its tensors where the run has them."""
+        home = problem.likelihood.weighted_adjoint.device
+        x, coupling = parts
+        return VolumeState(
+            problem.memory.placed(x, home), tuple(problem.memory.placed(t, home) for t in coupling)
+        )
 
     @abc.abstractmethod
     def step(
