@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from torch import Tensor
 
@@ -34,14 +36,33 @@ class Likelihood:
     """
 
     def __init__(self, operator: LinearOperator, noise: NoiseModel, y: Tensor) -> None:
-        self.operator, self.noise = operator, noise
-        self.y = _checked(operator, y)
+        self._bind(operator, noise, _checked(operator, y))
         noise.check(y)
-        self.target, self.precision = noise.quadratic(y)
+
+    def _bind(self, operator: LinearOperator, noise: NoiseModel, y: Tensor) -> None:
+        self.operator, self.noise, self.y = operator, noise, y
         self.batch_shape = tuple(y.shape[: y.ndim - len(operator.out_shape)])
         self._out_axes = tuple(range(-len(operator.out_shape), 0))
-        # A^H W t: the constant part of every quadratic step
-        self.weighted_adjoint = operator.adjoint(self.precision * self.target)
+
+    # these wait until they are asked for: measurements may be too large to be processed at once
+    @cached_property
+    def _quadratic(self) -> tuple[Tensor, Tensor]:
+        return self.noise.quadratic(self.y)
+
+    @property
+    def target(self) -> Tensor:
+        """The measurement t of the Gaussian surrogate."""
+        return self._quadratic[0]
+
+    @property
+    def precision(self) -> Tensor:
+        """The diagonal of W."""
+        return self._quadratic[1]
+
+    @cached_property
+    def weighted_adjoint(self) -> Tensor:
+        """A^H W t, the constant part of every quadratic step."""
+        return self.operator.adjoint(self.precision * self.target)
 
     @property
     def image_shape(self) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ __all__ = [
     "Sampler",
     "Samples",
     "check_problem",
+    "clipped",
     "denoised",
     "equal_log_weights",
     "karras_sigmas",
@@ -136,11 +137,14 @@ def check_problem(likelihood: Likelihood, denoiser: Denoiser) -> float:
 def denoised(denoiser: Denoiser, x: Tensor, sigma: Tensor, *, clip: bool) -> Tensor:
     """Return the denoiser's mean, its real part clamped to the data range if asked."""
     mean = denoiser(x, sigma.to(x.dtype.to_real()))
-    if not clip:
-        return mean
-    if mean.is_complex():
-        return torch.complex(mean.real.clamp(*denoiser.data_range), mean.imag)
-    return mean.clamp(*denoiser.data_range)
+    return clipped(mean, denoiser.data_range) if clip else mean
+
+
+def clipped(x: Tensor, data_range: tuple[float, float]) -> Tensor:
+    """Return the image, its real part clamped to the data range."""
+    if x.is_complex():
+        return torch.complex(x.real.clamp(*data_range), x.imag)
+    return x.clamp(*data_range)
 
 
 def equal_log_weights(x: Tensor, streams: Streams) -> Tensor:

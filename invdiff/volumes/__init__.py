@@ -1,18 +1,23 @@
 """Volumes from priors of slices: coupled along z, in chunks, on several machines."""
 
+from invdiff.volumes.checkpoint import FileCheckpoints, fingerprint
 from invdiff.volumes.coupling import Coupling, Independent, QuadraticZ, Together, TotalVariationZ
 from invdiff.volumes.dds import DDS3D
 from invdiff.volumes.diffpir import DiffPIR3D
+from invdiff.volumes.memory import Execution
 from invdiff.volumes.pinned import KnownSlices, PinnedSlices, sample_in_blocks
 from invdiff.volumes.red_diff import RedDiff3D
 from invdiff.volumes.sampler import VolumeSampler
 from invdiff.volumes.slice_prior import SlicePrior
 from invdiff.volumes.split import Split, Whole
+from invdiff.volumes.storage import Storage
 
 __all__ = [
     "DDS3D",
     "Coupling",
     "DiffPIR3D",
+    "Execution",
+    "FileCheckpoints",
     "Independent",
     "KnownSlices",
     "PinnedSlices",
@@ -20,9 +25,11 @@ __all__ = [
     "RedDiff3D",
     "SlicePrior",
     "Split",
+    "Storage",
     "Together",
     "TotalVariationZ",
     "VolumeSampler",
     "Whole",
+    "fingerprint",
     "sample_in_blocks",
 ]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from invdiff.volumes.differences import z_difference_adjoint, z_differences
+from invdiff.volumes.memory import IN_CORE, Memory
 from invdiff.volumes.noise import SliceNoise
 from invdiff.volumes.split import Split
 
@@ -44,6 +45,7 @@ class DataStep(NamedTuple):
         noise: Random numbers.
         split: Slices that are held here.
         data_range: Lowest and highest value of the image.
+        memory: Where volumes live.
     """
 
     number: int
@@ -54,6 +56,7 @@ class DataStep(NamedTuple):
     noise: SliceNoise
     split: Split
     data_range: tuple[float, float]
+    memory: Memory = IN_CORE
 
 
 class Terms(NamedTuple):
@@ -75,8 +78,8 @@ class Terms(NamedTuple):
 class Coupling(Protocol):
     """A term of the objective that ties slices together, minimised by quadratic steps."""
 
-    def init(self, x: Tensor, split: Split) -> CouplingState:
-        """Return what is carried from step to step, for the first image."""
+    def init(self, x: Tensor, split: Split, memory: Memory = IN_CORE) -> CouplingState:
+        """Return what is carried from step to step, for the first image, in that memory."""
         ...
 
     def num_carried(self) -> int:
@@ -96,7 +99,7 @@ class Coupling(Protocol):
 class Independent:
     """No coupling: every slice for itself."""
 
-    def init(self, x: Tensor, split: Split) -> CouplingState:
+    def init(self, x: Tensor, split: Split, memory: Memory = IN_CORE) -> CouplingState:
         """Carry nothing."""
         return ()
 
@@ -132,7 +135,7 @@ class QuadraticZ:
         if not self.strength >= 0:
             raise ValueError(f"QuadraticZ: expected strength >= 0, got {self.strength}")
 
-    def init(self, x: Tensor, split: Split) -> CouplingState:
+    def init(self, x: Tensor, split: Split, memory: Memory = IN_CORE) -> CouplingState:
         """Carry nothing."""
         return ()
 
@@ -186,10 +189,10 @@ class TotalVariationZ:
                 f"TotalVariationZ: expected scaling noise or absolute, got {self.scaling!r}"
             )
 
-    def init(self, x: Tensor, split: Split) -> CouplingState:
+    def init(self, x: Tensor, split: Split, memory: Memory = IN_CORE) -> CouplingState:
         """Carry the differences and their dual variable."""
-        differences = z_differences(x, split)
-        return differences, differences.new_zeros(differences.shape)
+        differences = z_differences(x, split, out=memory.empty_like(x))
+        return differences, memory.empty_like(x).zero_()
 
     def num_carried(self) -> int:
         """Count the tensors that are carried: two."""
@@ -199,26 +202,36 @@ class TotalVariationZ:
         """Add the augmented Lagrangian."""
         differences, dual = state
         rho = self.penalty * step.weight
-        pull = z_difference_adjoint(rho * differences - dual, step.split)
+        memory = step.memory
+        v = memory.map(lambda d, u, r: r * d - u, differences, dual, rho)
+        pull = z_difference_adjoint(v, step.split, out=memory.empty_like(v))
         return Terms(differences=rho, pull=pull)
 
     def update(self, state: CouplingState, x: Tensor, step: DataStep) -> CouplingState:
         """Shrink the differences, and step along the dual."""
         _, dual = state
         rho = self.penalty * step.weight
-        moved = z_differences(x, step.split) + dual / rho
+        memory = step.memory
+        moved = z_differences(x, step.split, out=memory.empty_like(x))
+        moved = memory.map(lambda d, u, r: d + u / r, moved, dual, rho, out=moved)
         low, high = step.data_range
-        scale = step.sigma.to(rho) if self.scaling == "noise" else (high - low) / 2
-        threshold = self.strength / self.penalty * scale
-        differences = _shrunk(moved, threshold)
-        return differences, rho * (moved - differences)
+        scale = step.sigma if self.scaling == "noise" else step.sigma.new_tensor((high - low) / 2)
+        threshold = self.strength / self.penalty * scale.to(rho)
+        differences = memory.map(_shrunk, moved, threshold)
+        # the state of the step before stays as it is: others may hold it
+        return differences, memory.map(_slope, moved, differences, rho, out=moved)
 
 
-def _shrunk(v: Tensor, threshold: Tensor | float) -> Tensor:
+def _shrunk(v: Tensor, threshold: Tensor) -> Tensor:
     """Return the soft threshold, of magnitudes if complex."""
     size = v.abs()
     kept = (size - threshold).clamp(min=0)
     return v * (kept / size.clamp(min=1e-30))
+
+
+def _slope(moved: Tensor, differences: Tensor, rho: Tensor) -> Tensor:
+    """Return the dual variable at the shrunk differences."""
+    return rho * (moved - differences)
 
 
 @dataclass(frozen=True)
@@ -238,9 +251,9 @@ class Together:
         if not self.parts:
             raise ValueError("Together: expected at least one coupling")
 
-    def init(self, x: Tensor, split: Split) -> CouplingState:
+    def init(self, x: Tensor, split: Split, memory: Memory = IN_CORE) -> CouplingState:
         """Carry what each of them carries."""
-        return tuple(t for part in self.parts for t in part.init(x, split))
+        return tuple(t for part in self.parts for t in part.init(x, split, memory))
 
     def num_carried(self) -> int:
         """Count the tensors that are carried."""

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 from invdiff.likelihood import Likelihood
-from invdiff.linalg import inner, ratio
+from invdiff.linalg import ratio
 from invdiff.volumes.coupling import Terms
-from invdiff.volumes.differences import z_normal
+from invdiff.volumes.differences import add_z_normal
+from invdiff.volumes.memory import IN_CORE, Memory, groups
+from invdiff.volumes.slice_likelihood import weighted_normal
 from invdiff.volumes.split import Split
 
 __all__ = ["data_step"]
-
-_DIMS = 3
 
 
 def data_step(
@@ -26,6 +26,7 @@ def data_step(
     num_steps: int,
     start: Tensor | None = None,
     free: Tensor | None = None,
+    memory: Memory = IN_CORE,
 ) -> Tensor:
     r"""Return the compromise of the data, the denoised volume and the coupling.
 
@@ -33,6 +34,7 @@ def data_step(
         \tfrac b2 \|D_z x\|^2 - \langle c, x \rangle
 
     by conjugate gradients whose scalars are sums over the whole volume :cite:p:`hestenes1952`.
+    Four vectors are allocated, and changed in place.
 
     Args:
         likelihood: Of the slices that are held here.
@@ -43,33 +45,51 @@ def data_step(
         num_steps: Conjugate gradient steps; all are made.
         start: First iterate; D by default.
         free: 1 where x is sought, 0 where it stays as it starts; broadcasts against x. None: all.
+        memory: Where the vectors live.
     """
+    weight = _beside(weight, denoised)
+    diagonal = weight if terms.diagonal is None else weight + _beside(terms.diagonal, denoised)
+    bound = None if terms.differences is None else _beside(terms.differences, denoised)
+
+    def matrix(v: Tensor, out: Tensor | None = None) -> Tensor:
+        product = weighted_normal(likelihood, v, out).addcmul_(v, diagonal)
+        return product if bound is None else add_z_normal(product, v, bound, split)
 
     def moving(v: Tensor) -> Tensor:
-        return v if free is None else free * v
+        return v if free is None else v.mul_(free)
 
-    diagonal = weight if terms.diagonal is None else weight + terms.diagonal
-
-    def matrix(x: Tensor) -> Tensor:
-        product = likelihood.weighted_normal(x) + diagonal * x
-        if terms.differences is not None:
-            product = product + terms.differences * z_normal(x, split)
-        return product
-
-    b = likelihood.weighted_adjoint + weight * denoised
+    x = memory.copy(denoised if start is None else start)
+    q = matrix(x)
+    r = torch.sub(likelihood.weighted_adjoint, q, out=memory.empty_like(x))
+    r.addcmul_(denoised, weight)
     if terms.pull is not None:
-        b = b + terms.pull
-
-    def product_of(u: Tensor, v: Tensor) -> Tensor:
-        return split.all_sum(inner(u, v, _DIMS))
-
-    x = denoised if start is None else start
-    r = moving(b - matrix(x))
-    p, rr = r, product_of(r, r)
+        r.add_(terms.pull)
+    r = moving(r)
+    p, rr = memory.copy(r), split.all_sum(_inner(r, r))
     for _ in range(num_steps):
-        q = moving(matrix(p))
-        step = ratio(rr, product_of(p, q))
-        x, r = x + step * p, r - step * q
-        last, rr = rr, product_of(r, r)
-        p = torch.add(r, ratio(rr, last) * p)
+        q = moving(matrix(p, q))
+        step = ratio(rr, split.all_sum(_inner(p, q)))
+        x.addcmul_(p, step)
+        r.addcmul_(q, step, value=-1)
+        last, rr = rr, split.all_sum(_inner(r, r))
+        torch.addcmul(r, p, ratio(rr, last), out=p)
     return x
+
+
+def _beside(v: Tensor, x: Tensor) -> Tensor:
+    """Return a real factor in the precision and the place of x."""
+    return v.to(x.device, x.dtype.to_real())
+
+
+def _inner(u: Tensor, v: Tensor) -> Tensor:
+    """Return Re <u, v> over slices, rows and columns, which are kept with length 1.
+
+    Slice by slice first, so that neither a temporary is as large as the volume nor the sum
+    depends on how many slices are taken at a time.
+    """
+    sums = u.real.new_empty(u.shape[:-2])
+    for first, count in groups(u):
+        a, b = u.narrow(-3, first, count), v.narrow(-3, first, count)
+        product = (a.conj() * b).real if a.is_complex() else a * b
+        sums.narrow(-1, first, count).copy_(product.sum((-2, -1)))
+    return sums.sum(-1)[..., None, None, None]

@@ -12,8 +12,7 @@ from invdiff.linalg import operator_norm
 from invdiff.rng import derive_generator
 from invdiff.volumes.proximal_diffusion import ProximalDiffusion3D, StepImages
 from invdiff.volumes.sampler import Problem3D
-from invdiff.volumes.split import Split
-from operators import SliceStack
+from operators import LinearOperator, SliceStack
 
 __all__ = ["DDS3D"]
 
@@ -67,7 +66,7 @@ class DDS3D(ProximalDiffusion3D):
 
     def prepared(self, problem: Problem3D) -> Problem3D:
         """Return the problem with L."""
-        return problem._replace(squared_norm=_squared_norm(problem.likelihood, problem.split))
+        return problem._replace(squared_norm=_squared_norm(problem))
 
     def _weight(self, sigma: Tensor, problem: Problem3D) -> Tensor:
         assert problem.squared_norm is not None
@@ -79,17 +78,37 @@ class DDS3D(ProximalDiffusion3D):
         return kept * (images.noisy - images.denoised) / sigma + renewed * images.fresh
 
 
-def _squared_norm(likelihood: Likelihood, split: Split) -> Tensor:
+def _squared_norm(problem: Problem3D) -> Tensor:
     """Return the largest squared norm over all parts; with a stack, over all slices."""
+    likelihood, split = problem.likelihood, problem.split
     if isinstance(likelihood.operator, SliceStack):
-        # every slice starts alike, so that the result doesn't depend on the split
-        shape = likelihood.image_shape
-        draws = torch.randn(
-            shape[1:], generator=derive_generator(0, "norm"), dtype=torch.float64
-        ).to(likelihood.weighted_adjoint)
-        own = operator_norm(likelihood.weighted_normal, draws.expand(shape), num_dims=2).flatten()
+        own = _slice_norms(likelihood, likelihood.operator.operator, problem.memory.device)
     else:
-        own = likelihood.norm().expand(split.count)
+        own = likelihood.norm()
     norms = own.new_zeros(split.total)
     norms[split.first : split.first + split.count] = own
     return split.all_sum(norms).max() ** 2
+
+
+def _slice_norms(
+    likelihood: Likelihood, operator: LinearOperator, device: torch.device | None
+) -> Tensor:
+    """Return the norm of each slice, or one if all have the same precision.
+
+    Every slice starts alike, so that the result doesn't depend on the split.
+    """
+    like, precision = likelihood.weighted_adjoint, likelihood.precision
+    device = like.device if device is None else device
+    draws = torch.randn(
+        operator.in_shape, generator=derive_generator(0, "norm"), dtype=torch.float64
+    ).to(device, like.dtype)
+    each = precision[None] if precision.ndim == 0 else precision.expand(likelihood.y.shape)
+    norms = [_norm(operator, w.to(device), draws) for w in each]
+    return torch.cat(norms).to(like.device)
+
+
+def _norm(operator: LinearOperator, precision: Tensor, start: Tensor) -> Tensor:
+    def normal(x: Tensor) -> Tensor:
+        return operator.adjoint(precision * operator(x))
+
+    return operator_norm(normal, start, num_dims=start.ndim).flatten()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from invdiff.rng import derive_generator
+from invdiff.volumes.memory import IN_CORE, Memory
 from invdiff.volumes.split import Split
 
 __all__ = ["SliceNoise"]
@@ -25,11 +26,13 @@ class SliceNoise:
         seed: Of the run.
         num_samples: Volumes.
         split: Slices that are held here.
+        memory: Where volumes live.
     """
 
     seed: int
     num_samples: int
     split: Split
+    memory: Memory = IN_CORE
 
     def normal(self, step: int, like: Tensor, *, label: str = "") -> Tensor:
         """Draw standard normals in the shape, dtype and place of a volume held here.
@@ -42,14 +45,12 @@ class SliceNoise:
         first, count = self.split.first, self.split.count
         shape, real = like.shape[2:], like.dtype.to_real()
         parts: Sequence[int] = (*shape, 2) if like.is_complex() else shape
-        draws = [
-            torch.randn(parts, generator=self._generator(label, step, k, z), dtype=real)
-            for k in range(self.num_samples)
-            for z in range(first, first + count)
-        ]
-        stacked = torch.stack(draws).reshape(self.num_samples, count, *parts)
-        noise = torch.view_as_complex(stacked) if like.is_complex() else stacked
-        return noise.to(like.device)
+        noise = self.memory.empty((self.num_samples, count, *parts), torch.empty(0, dtype=real))
+        for k in range(self.num_samples):
+            for z in range(count):
+                generator = self._generator(label, step, k, first + z)
+                torch.randn(parts, generator=generator, out=noise[k, z])
+        return (torch.view_as_complex(noise) if like.is_complex() else noise).to(like.device)
 
     def _generator(self, label: str, step: int, sample: int, position: int) -> torch.Generator:
         return derive_generator(self.seed, label, step, sample, position)

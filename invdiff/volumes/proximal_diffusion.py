@@ -49,7 +49,9 @@ class ProximalDiffusion3D(VolumeSampler):
         """Return a coarse volume under noise of the highest level."""
         coarse = super().init(problem)
         noise = problem.noise.normal(0, coarse.x, label="start")
-        return coarse._replace(x=coarse.x + problem.half * self.sigma_max * noise)
+        scale = problem.half * self.sigma_max
+        x = problem.memory.map(lambda v, n: v + scale * n, coarse.x, noise, out=noise)
+        return coarse._replace(x=x)
 
     def step(
         self, number: int, state: VolumeState, sigma: Tensor, sigma_next: Tensor, problem: Problem3D
@@ -59,7 +61,11 @@ class ProximalDiffusion3D(VolumeSampler):
         weight = self._weight(sigma.to(real), problem)
         mean, x, coupling = self.corrected(number, state, state.x, sigma, weight, problem)
         fresh = problem.noise.normal(number, state.x)
-        images = StepImages(state.x, mean, x, fresh)
-        return VolumeState(
-            x + self._noise(images, sigma.to(real), sigma_next.to(real)), coupling
-        ), x
+        level, lower = sigma.to(real), sigma_next.to(real)
+
+        def moved(*volumes: Tensor) -> Tensor:
+            images = StepImages(*volumes)
+            return images.corrected + self._noise(images, level, lower)
+
+        noisy = problem.memory.map(moved, state.x, mean, x, fresh, out=fresh)
+        return VolumeState(noisy, coupling), x

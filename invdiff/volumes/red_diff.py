@@ -55,7 +55,8 @@ class RedDiff3D(VolumeSampler):
         level = (sigma / problem.half).to(state.x.dtype.to_real())
         weight = self.regularization * level**-3 / problem.half**2
         noise = problem.noise.normal(number, state.x)
-        noisy = state.x + sigma.to(level) * noise
+        scale = sigma.to(level)
+        noisy = problem.memory.map(lambda x, n: x + scale * n, state.x, noise, out=noise)
         _, z, coupling = self.corrected(number, state, noisy, sigma, weight, problem, state.x)
-        mu = state.x + self.relaxation * (z - state.x)
+        mu = problem.memory.map(lambda x, v: x + self.relaxation * (v - x), state.x, z, out=z)
         return VolumeState(mu, coupling), mu

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -17,17 +17,22 @@ from invdiff.samplers.base import (
     Progress,
     Samples,
     check_problem,
-    denoised,
+    clipped,
     karras_sigmas,
-    start_image,
 )
-from invdiff.volumes.coupling import Coupling, CouplingState, DataStep, Independent
+from invdiff.volumes.coupling import Coupling, CouplingState, DataStep, Independent, Terms
 from invdiff.volumes.data_step import data_step
+from invdiff.volumes.memory import IN_CORE, Execution, Memory
 from invdiff.volumes.noise import SliceNoise
 from invdiff.volumes.pinned import KnownSlices, PinnedSlices
+from invdiff.volumes.slice_likelihood import placed_likelihood, vector_bytes
+from invdiff.volumes.slice_prior import SlicePrior
 from invdiff.volumes.split import Split, Whole
 
 __all__ = ["Checkpoints", "Problem3D", "VolumeSampler", "VolumeState"]
+
+
+_START_STEPS = 20
 
 
 class VolumeState(NamedTuple):
@@ -46,6 +51,7 @@ class Problem3D(NamedTuple):
         noise: Random numbers.
         split: Which slices these are.
         half: Half the data range.
+        memory: Where volumes live.
         known: Slices that are known, which the denoiser keeps; None if there are none.
         squared_norm: Of :math:`W^{1/2} A` over the whole volume, where the method needs it.
     """
@@ -55,15 +61,19 @@ class Problem3D(NamedTuple):
     noise: SliceNoise
     split: Split
     half: float
+    memory: Memory = IN_CORE
     known: KnownSlices | None = None
     squared_norm: Tensor | None = None
 
 
 class Checkpoints(Protocol):
-    """Where a run keeps its state."""
+    """Where a run keeps its state: tensors in nested tuples."""
 
-    def load(self) -> tuple[int, VolumeState] | None:
-        """Return the number of the next step and the state before it; None at the start."""
+    def load(self) -> tuple[int, Any] | None:
+        """Return the number of the next step and the state before it; None at the start.
+
+        Tensors may be anywhere, and plain tuples stand for named ones.
+        """
         ...
 
     def save(self, step: int, state: VolumeState) -> None:
@@ -111,6 +121,7 @@ class VolumeSampler(abc.ABC):
         callback: Callback | None = None,
         split: Split | None = None,
         checkpoints: Checkpoints | None = None,
+        execution: Execution | None = None,
         known: KnownSlices | None = None,
     ) -> Samples:
         """Reconstruct a volume.
@@ -123,22 +134,28 @@ class VolumeSampler(abc.ABC):
             callback: Called after each step.
             split: Which slices are held here; all by default.
             checkpoints: Where the run keeps its state and what it goes on from.
+            execution: Where volumes live and how much memory the run may take; all in one place
+                by default.
             known: Slices, of those held here, that stay at their values and at noise 0.
 
         Raises:
-            ValueError: The prior doesn't fit the operator, or this is no volume.
+            ValueError: The prior doesn't fit the operator, this is no volume, or the memory does
+                not suffice.
         """
-        problem = self._problem(likelihood, denoiser, num_samples, generator, split)
+        problem = self._problem(likelihood, denoiser, num_samples, generator, split, execution)
         problem = self.prepared(_pinned(problem, known))
         found = checkpoints.load() if checkpoints is not None else None
-        first, state = found if found is not None else (0, self.init(problem))
+        if found is None:
+            first, state = 0, self.init(problem)
+        else:
+            first, state = found[0], self.restored(found[1], problem)
         sigmas = problem.half * self.levels()
         for i in range(first, self.num_steps):
             if checkpoints is not None:
                 checkpoints.save(i, state)
             state, image = self.step(i, state, sigmas[i], sigmas[i + 1], problem)
             if callback is not None:
-                misfit = likelihood.residual_over_noise(image)
+                misfit = problem.likelihood.residual_over_noise(image)
                 callback(Progress(i, self.num_steps, sigmas[i], misfit, image))
         weights = state.x.real.new_zeros(num_samples).log_softmax(0)
         return Samples(state.x, weights)
@@ -154,9 +171,32 @@ class VolumeSampler(abc.ABC):
 
     def init(self, problem: Problem3D) -> VolumeState:
         """Return the first state: a regularised least-squares volume, under noise if need be."""
-        x = start_image(problem.likelihood, problem.denoiser, problem.noise.num_samples)
+        adjoint, memory = problem.likelihood.weighted_adjoint, problem.memory
+        middle = adjoint.new_full((), problem.denoiser.data_range[0] + problem.half)
+        weight = middle.real.new_full((), problem.half**-2)
+        # over all slices together, as every other data step: a split cannot change it
+        one = data_step(
+            problem.likelihood,
+            middle.expand(1, *adjoint.shape),
+            weight,
+            Terms(),
+            problem.split,
+            num_steps=_START_STEPS,
+            memory=memory,
+        )
+        x = one
+        if problem.noise.num_samples > 1:
+            x = memory.copy(one.expand(problem.noise.num_samples, *adjoint.shape))
         x = x if problem.known is None else problem.known.pin(x)
-        return VolumeState(x, self.coupling.init(x, problem.split))
+        return VolumeState(x, self.coupling.init(x, problem.split, memory))
+
+    def restored(self, parts: Any, problem: Problem3D) -> VolumeState:
+        """Return the state that a checkpoint has kept, its tensors where the run has them."""
+        home = problem.likelihood.weighted_adjoint.device
+        x, coupling = parts
+        return VolumeState(
+            problem.memory.placed(x, home), tuple(problem.memory.placed(t, home) for t in coupling)
+        )
 
     @abc.abstractmethod
     def step(
@@ -182,8 +222,10 @@ class VolumeSampler(abc.ABC):
 
         The coupling sees the denoised volume as the estimate if there is no other without noise.
         """
-        mean = denoised(problem.denoiser, noisy, sigma, clip=self.clip)
-        known = problem.known
+        data_range, known = problem.denoiser.data_range, problem.known
+        mean = problem.denoiser(noisy, sigma.to(noisy.dtype.to_real()))
+        if self.clip:
+            mean = problem.memory.map(lambda v: clipped(v, data_range), mean)
         # known values may lie outside the data range
         mean = mean if known is None else known.pin(mean)
         context = DataStep(
@@ -194,7 +236,8 @@ class VolumeSampler(abc.ABC):
             weight,
             problem.noise,
             problem.split,
-            problem.denoiser.data_range,
+            data_range,
+            problem.memory,
         )
         terms = self.coupling.terms(state.coupling, context)
         x = data_step(
@@ -205,6 +248,7 @@ class VolumeSampler(abc.ABC):
             problem.split,
             num_steps=self.num_cg,
             free=None if known is None else known.free(mean),
+            memory=problem.memory,
         )
         return mean, x, self.coupling.update(state.coupling, x, context)
 
@@ -215,6 +259,7 @@ class VolumeSampler(abc.ABC):
         num_samples: int,
         generator: torch.Generator,
         split: Split | None,
+        execution: Execution | None,
     ) -> Problem3D:
         half = check_problem(likelihood, denoiser)
         shape = likelihood.image_shape
@@ -229,8 +274,13 @@ class VolumeSampler(abc.ABC):
                 f"{type(self).__name__}: the split holds {split.count} slices here, the operator "
                 f"takes {shape[0]}"
             )
-        noise = SliceNoise(draw_seeds(generator, 1)[0], num_samples, split)
-        return Problem3D(likelihood, denoiser, noise, split, half)
+        memory = IN_CORE
+        if execution is not None:
+            memory = execution.memory(num_samples * vector_bytes(likelihood))
+            likelihood = placed_likelihood(likelihood, memory, num_samples)
+            denoiser = denoiser.placed(memory) if isinstance(denoiser, SlicePrior) else denoiser
+        noise = SliceNoise(draw_seeds(generator, 1)[0], num_samples, split, memory)
+        return Problem3D(likelihood, denoiser, noise, split, half, memory)
 
 
 def _pinned(problem: Problem3D, known: KnownSlices | None) -> Problem3D:

@@ -234,7 +234,7 @@ def poisson(first: int, count: int) -> Likelihood:
 def squared_norm(likelihood: Likelihood, split=None) -> torch.Tensor:
     split = Whole(SLICES) if split is None else split
     problem = DDS3D()._problem(
-        likelihood, SlicePrior(slice_prior(), split.count), 1, derive_generator(0), split
+        likelihood, SlicePrior(slice_prior(), split.count), 1, derive_generator(0), split, None
     )
     return DDS3D().prepared(problem).squared_norm
 
