@@ -7,7 +7,7 @@ import torch
 
 from invdiff.likelihood import Likelihood
 from invdiff.rng import derive_generator
-from invdiff.volumes import KnownSlices, SlicePrior, VolumeSampler, Whole
+from invdiff.volumes import Execution, KnownSlices, SlicePrior, VolumeSampler, Whole
 from invdiff.volumes.coupling import Terms
 from invdiff.volumes.data_step import data_step
 from operators import FiniteDifferences, GaussianNoise, SliceStack
@@ -122,6 +122,15 @@ def test_a_split_of_the_slices_gives_the_same_volume(name, sampler, counts):
     parts = run_in_parts(counts, work)
     assert [part.shape[1] for part in parts] == list(counts)
     torch.testing.assert_close(torch.cat(parts, dim=1), drawn(sampler), **ORDER)
+
+
+@pytest.mark.parametrize("storage", ["host", "disk"])
+@pytest.mark.parametrize("pinned", [False, True])
+def test_it_does_not_matter_where_volumes_live(sampler, storage, pinned):
+    values = torch.ones(SLICES, *SHAPE, dtype=torch.float64)
+    known = KnownSlices(torch.arange(SLICES) == 2, values) if pinned else None
+    x = drawn(sampler, execution=Execution(storage=storage), known=known)
+    torch.testing.assert_close(x, drawn(sampler, known=known), **ROUNDING)
 
 
 def test_the_callback_sees_every_step(sampler):
