@@ -22,8 +22,8 @@ _GROUP, _DEVICE_GROUP = 2**20, 2**24
 _TEMPORARIES = 8
 # vectors that a step of a sampler holds at most where volumes stay on the device
 _VECTORS = 16
-# of what was measured for one slice: allocators round up and keep pieces
-_MARGIN = 1.25
+# of what was measured for one slice: allocators round up; that of the CPU also keeps free pieces
+_MARGIN, _CPU_MARGIN = 1.25, 1.75
 
 
 def groups(x: Tensor, size: int | None = None) -> Iterator[tuple[int, int]]:
@@ -130,11 +130,12 @@ class Memory:
         if self.limit is None:
             return total
         call(1)  # the first one may load what stays
-        cost = max(least, int(_MARGIN * peak_bytes(lambda: call(1), device)))
+        margin = _CPU_MARGIN if device.type == "cpu" else _MARGIN
+        cost = max(least, int(margin * peak_bytes(lambda: call(1), device)))
         # one slice may fit into what an allocator has at hand: some show what each of them takes
         some = min(total, self.limit // (_TEMPORARIES * cost))
         if some > 1:
-            cost = max(cost, int(_MARGIN * peak_bytes(lambda: call(some), device) / some))
+            cost = max(cost, int(margin * peak_bytes(lambda: call(some), device) / some))
         if cost > self.limit:
             raise ValueError(
                 f"memory_limit: one slice takes {cost} bytes on {device}, more than the "

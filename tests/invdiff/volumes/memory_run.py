@@ -1,4 +1,4 @@
-"""Reconstruct a blurred volume in a given memory, and print what it took: a line of JSON.
+"""Reconstruct a blurred volume in a given memory, and print what it took, as lines of JSON.
 
 ``python memory_run.py --storage disk --limit-mb 64 --size 256 --slices 200``
 """
@@ -96,9 +96,35 @@ def problem(kind: str, size: int, slices: int, channels: int, disk: Storage):
     return likelihood, SlicePrior(ConvolvingPrior(size, channels), slices)
 
 
+def measured(given: argparse.Namespace, kind: str) -> dict[str, object]:
+    """Return what a run takes beyond what the process has before it."""
+    sampler = RedDiff3D(
+        num_steps=given.steps, coupling=Together((TotalVariationZ(), QuadraticZ())), num_cg=4
+    )
+    disk, execution = Storage("disk", given.folder), None
+    if kind != "plain":
+        limit = None if given.limit_mb is None else given.limit_mb * MB
+        execution = Execution(limit, kind, given.folder if kind == "disk" else None)
+    likelihood, prior = problem(given.operator, given.size, given.slices, given.channels, disk)
+    generator, started = torch.Generator().manual_seed(0), time.perf_counter()
+    with PeakMemory() as memory:
+        image = sampler.sample(
+            likelihood, prior, generator=generator, callback=lambda p: None, execution=execution
+        ).values[0]
+    return {
+        "storage": kind,
+        "limit_mb": None if execution is None else given.limit_mb,
+        "vector_mb": round(image.nbytes / MB, 1),
+        "peak_mb": round((memory.peak - memory.first) / MB, 1),
+        "seconds": round(time.perf_counter() - started, 1),
+        "sum": float(sum(v.double().sum() for v in image)),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--storage", choices=["plain", "device", "host", "disk"], default="disk")
+    kinds = ["plain", "device", "host", "disk"]
+    parser.add_argument("--storage", nargs="+", choices=kinds, default=["disk"])
     parser.add_argument("--limit-mb", type=int)
     parser.add_argument("--operator", choices=["blur", "ct"], default="blur")
     parser.add_argument("--size", type=int, default=256)
@@ -108,35 +134,11 @@ def main() -> None:
     parser.add_argument("--folder", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    sampler = RedDiff3D(
-        num_steps=given.steps, coupling=Together((TotalVariationZ(), QuadraticZ())), num_cg=4
-    )
-    disk = Storage("disk", given.folder)
-    execution = None
-    if given.storage != "plain":
-        limit = None if given.limit_mb is None else given.limit_mb * MB
-        folder = given.folder if given.storage == "disk" else None
-        execution = Execution(limit, given.storage, folder)
     # what libraries keep from their first call on is not the run's
-    warm = problem(given.operator, given.size, 2, given.channels, disk)
-    generator = torch.Generator().manual_seed(0)
-    sampler.sample(*warm, generator=generator, execution=execution and Execution(None, "disk"))
-    likelihood, prior = problem(given.operator, given.size, given.slices, given.channels, disk)
-    generator, started = torch.Generator().manual_seed(0), time.perf_counter()
-    with PeakMemory() as memory:
-        samples = sampler.sample(
-            likelihood, prior, generator=generator, callback=lambda p: None, execution=execution
-        )
-    image = samples.values[0]
-    row = {
-        "storage": given.storage,
-        "limit_mb": given.limit_mb,
-        "vector_mb": image.numel() * image.element_size() / MB,
-        "peak_mb": (memory.peak - memory.first) / MB,
-        "seconds": time.perf_counter() - started,
-        "sum": float(sum(v.double().sum() for v in image)),
-    }
-    print(json.dumps(row))
+    few = argparse.Namespace(**{**vars(given), "slices": 2, "limit_mb": None})
+    measured(few, "disk")
+    for kind in given.storage:
+        print(json.dumps(measured(given, kind)), flush=True)
 
 
 if __name__ == "__main__":
