@@ -2,7 +2,7 @@
 
 from invdiff.volumes.checkpoint import FileCheckpoints, fingerprint
 from invdiff.volumes.coupling import Coupling, Independent, QuadraticZ, Together, TotalVariationZ
-from invdiff.volumes.memory import Execution
+from invdiff.volumes.execution import Execution
 from invdiff.volumes.red_diff import RedDiff3D
 from invdiff.volumes.sampler import VolumeSampler
 from invdiff.volumes.slice_prior import SlicePrior
