@@ -303,7 +303,8 @@ def test_a_limit_below_one_slice_is_refused(tmp_path, generator):
         SlicePrior(Shrinking(), SLICES, chunk_size=0)
 
 
-def test_a_step_leaves_the_state_before_it_alone(generator):
+@pytest.mark.parametrize("execution", [None, Execution(storage="host")])
+def test_a_step_leaves_the_state_before_it_alone(execution, generator):
     kept = []
 
     class Kept:
@@ -318,6 +319,7 @@ def test_a_step_leaves_the_state_before_it_alone(generator):
         SlicePrior(Shrinking(), SLICES),
         generator=generator,
         checkpoints=Kept(),
+        execution=execution,
     )
     for state, x, coupling in kept:
         assert torch.equal(state.x, x)
