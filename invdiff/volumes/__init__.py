@@ -4,7 +4,7 @@ from invdiff.volumes.checkpoint import FileCheckpoints, fingerprint
 from invdiff.volumes.coupling import Coupling, Independent, QuadraticZ, Together, TotalVariationZ
 from invdiff.volumes.dds import DDS3D
 from invdiff.volumes.diffpir import DiffPIR3D
-from invdiff.volumes.memory import Execution
+from invdiff.volumes.execution import Execution
 from invdiff.volumes.pinned import KnownSlices, PinnedSlices, sample_in_blocks
 from invdiff.volumes.red_diff import RedDiff3D
 from invdiff.volumes.sampler import VolumeSampler

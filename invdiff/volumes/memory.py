@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from invdiff.volumes.device_memory import peak_bytes
-from invdiff.volumes.storage import Storage, StorageKind
+from invdiff.volumes.storage import Storage
 
-__all__ = ["IN_CORE", "Execution", "Memory", "by_slices", "groups", "part"]
+__all__ = ["IN_CORE", "Memory", "by_slices", "groups", "part"]
 
 _Z = -3
 # elements of a temporary: small beside any volume that needs care; on the CPU they stay in its
@@ -20,8 +19,6 @@ _Z = -3
 _GROUP, _DEVICE_GROUP = 2**20, 2**24
 # so many temporaries of an elementwise expression share the limit
 _TEMPORARIES = 8
-# vectors that a step of a sampler holds at most where volumes stay on the device
-_VECTORS = 16
 # of what was measured for one slice: allocators round up; that of the CPU also keeps free pieces
 _MARGIN, _CPU_MARGIN = 1.25, 1.75
 
@@ -73,11 +70,13 @@ class Memory:
         storage: Of volumes; None: wherever the computation leaves them.
         device: Of network and operator; that of their inputs by default.
         limit: Bytes that the computation may take there.
+        slices: Slices at a time, instead of what the limit allows.
     """
 
     storage: Storage | None = None
     device: torch.device | None = None
     limit: int | None = None
+    slices: int | None = None
 
     def empty(self, shape: Sequence[int], like: Tensor) -> Tensor:
         """Return a tensor of that shape and like's dtype; its values are arbitrary."""
@@ -118,6 +117,9 @@ class Memory:
     ) -> int:
         """Return how many slices the limit allows at a time, by what one of them takes.
 
+        A power of two, so that what is measured doesn't change with every small change of what
+        else is in memory.
+
         Args:
             call: Makes the computation for so many slices.
             device: Where it runs.
@@ -127,6 +129,8 @@ class Memory:
         Raises:
             ValueError: One slice takes more than the limit.
         """
+        if self.slices is not None:
+            return min(total, self.slices)
         if self.limit is None:
             return total
         call(1)  # the first one may load what stays
@@ -136,12 +140,26 @@ class Memory:
         some = min(total, self.limit // (_TEMPORARIES * cost))
         if some > 1:
             cost = max(cost, int(margin * peak_bytes(lambda: call(some), device) / some))
+        self._check(cost, device)
+        # one slice may fit into what an allocator has at hand: some show what each of them takes
+        some = min(total, self.limit // (_TEMPORARIES * cost))
+        if some > 1:
+            cost = max(cost, int(margin * peak_bytes(lambda: call(some), device) / some))
         if cost > self.limit:
             raise ValueError(
                 f"memory_limit: one slice takes {cost} bytes on {device}, more than the "
                 f"{self.limit} that are left"
             )
-        return min(total, self.limit // cost)
+        self._check(cost, device)
+        fitting = self.limit // cost
+        return min(total, 2 ** (fitting.bit_length() - 1))
+
+    def _check(self, cost: int, device: torch.device) -> None:
+        if self.limit is not None and cost > self.limit:
+            raise ValueError(
+                f"memory_limit: one slice takes {cost} bytes on {device}, more than the "
+                f"{self.limit} that are left"
+            )
 
     def _group(self, x: Tensor) -> int | None:
         if self.limit is None:
@@ -153,59 +171,3 @@ class Memory:
 
 # everything where the computation is, and all slices at once
 IN_CORE = Memory()
-
-
-@dataclass(frozen=True)
-class Execution:
-    """How a volume is worked on: a setting of the machine, not of the method.
-
-    The results are the same up to rounding, and to the bit for the same number of slices at a
-    time, which the limit decides.
-
-    Args:
-        memory_limit: Bytes that a run may take on the compute device, beside what is there
-            before it: weights, operator and, if they are there, measurements. Network and
-            two-dimensional operators work on as many slices at a time as it allows, by what one
-            slice is measured to take; a three-dimensional operator takes what it takes. No limit
-            by default.
-        storage: Where volumes live: ``"device"`` with the measurements, ``"host"`` in memory,
-            ``"disk"`` in mapped files, and then the limit holds for the host's own memory too
-            if it computes.
-        folder: Of the files; that of temporary files by default.
-        device: Of network and operator, if it isn't where the measurements are.
-
-    Raises:
-        ValueError: A limit that isn't positive, an unknown storage, or a folder without ``"disk"``.
-    """
-
-    memory_limit: int | None = None
-    storage: StorageKind = "device"
-    folder: Path | str | None = None
-    device: torch.device | str | None = None
-
-    def __post_init__(self) -> None:
-        if self.memory_limit is not None and self.memory_limit < 1:
-            raise ValueError(f"memory_limit: expected bytes > 0, got {self.memory_limit}")
-        self._storage()
-
-    def memory(self, vector_bytes: int) -> Memory:
-        """Return the memory of a run with volumes of that size, all samples together.
-
-        Raises:
-            ValueError: The volumes alone take more than the limit.
-        """
-        device = None if self.device is None else torch.device(self.device)
-        if self.storage != "device":
-            return Memory(self._storage(), device, self.memory_limit)
-        if self.memory_limit is None:
-            return Memory(device=device)
-        left = self.memory_limit - _VECTORS * vector_bytes
-        if left <= 0:
-            raise ValueError(
-                f"memory_limit: {_VECTORS} vectors of {vector_bytes} bytes exceed the "
-                f"{self.memory_limit} bytes; keep volumes in storage 'host' or 'disk'"
-            )
-        return Memory(device=device, limit=left)
-
-    def _storage(self) -> Storage:
-        return Storage(self.storage, None if self.folder is None else Path(self.folder))

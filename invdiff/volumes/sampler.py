@@ -22,7 +22,8 @@ from invdiff.samplers.base import (
 )
 from invdiff.volumes.coupling import Coupling, CouplingState, DataStep, Independent, Terms
 from invdiff.volumes.data_step import data_step
-from invdiff.volumes.memory import IN_CORE, Execution, Memory
+from invdiff.volumes.execution import Execution
+from invdiff.volumes.memory import IN_CORE, Memory
 from invdiff.volumes.noise import SliceNoise
 from invdiff.volumes.pinned import KnownSlices, PinnedSlices
 from invdiff.volumes.slice_likelihood import placed_likelihood, vector_bytes

@@ -92,7 +92,7 @@ class SlicePrior:
         return SlicePrior(
             self.denoiser,
             self.image_shape[0],
-            chunk_size=self.chunk_size,
+            chunk_size=memory.slices if self.chunk_size is None else self.chunk_size,
             memory_limit=limit,
             device=memory.device if self.device is None else self.device,
             memory=memory,

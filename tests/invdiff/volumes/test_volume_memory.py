@@ -272,6 +272,23 @@ def test_a_smaller_limit_makes_smaller_chunks(generator):
     assert largest[2] == 400
 
 
+@pytest.mark.parametrize("kind", ["device", "host"])
+def test_a_chosen_chunk_size_is_kept(kind, generator):
+    inner = Shrinking()
+    runs = [
+        sampled(
+            blurred(generator.manual_seed(0)),
+            SlicePrior(inner, SLICES),
+            Execution(limit, kind, chunk_size=4),
+        )
+        for limit in (None, 2**30)
+    ]
+    assert set(inner.sizes) == {4, 1}
+    assert torch.equal(*runs)
+    with pytest.raises(ValueError, match="chunk_size: expected slices > 0"):
+        Execution(chunk_size=0)
+
+
 def test_a_limit_below_one_slice_is_refused(tmp_path, generator):
     likelihood, prior = blurred(generator), SlicePrior(Shrinking(), SLICES)
     with pytest.raises(ValueError, match="one slice takes"):
@@ -286,7 +303,8 @@ def test_a_limit_below_one_slice_is_refused(tmp_path, generator):
         SlicePrior(Shrinking(), SLICES, chunk_size=0)
 
 
-def test_a_step_leaves_the_state_before_it_alone(generator):
+@pytest.mark.parametrize("execution", [None, Execution(storage="host")])
+def test_a_step_leaves_the_state_before_it_alone(execution, generator):
     kept = []
 
     class Kept:
@@ -301,6 +319,7 @@ def test_a_step_leaves_the_state_before_it_alone(generator):
         SlicePrior(Shrinking(), SLICES),
         generator=generator,
         checkpoints=Kept(),
+        execution=execution,
     )
     for state, x, coupling in kept:
         assert torch.equal(state.x, x)
@@ -321,7 +340,7 @@ def test_the_peak_of_a_known_computation_is_measured(measure):
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's own count")
 def test_a_run_on_disk_keeps_its_limit(tmp_path):
     script = Path(__file__).with_name("memory_run.py")
-    given = "--storage disk plain --limit-mb 64 --size 128 --slices 112 --channels 4 --steps 2"
+    given = "--storage disk plain --limit-mb 96 --size 128 --slices 160 --channels 8 --steps 2"
     child = subprocess.run(
         [sys.executable, str(script), *given.split(), "--folder", str(tmp_path)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -330,8 +349,8 @@ def test_a_run_on_disk_keeps_its_limit(tmp_path):
         text=True,
     )
     limited, plain = (json.loads(line) for line in child.stdout.splitlines())
-    assert limited["peak_mb"] < 64
-    assert plain["peak_mb"] > 3 * 64
+    assert limited["peak_mb"] < 96
+    assert plain["peak_mb"] > 3 * 96
     assert limited["sum"] == pytest.approx(plain["sum"], rel=1e-6)
 
 
