@@ -103,7 +103,8 @@ def test_inputs_stay_as_they_are(sampler):
 
 def test_known_slices_keep_their_values(sampler):
     mask = torch.arange(SLICES) % 3 == 1
-    values = torch.randn(SLICES, *SHAPE, generator=derive_generator(0), dtype=torch.float64)
+    # also beyond the data range
+    values = 10 * torch.randn(SLICES, *SHAPE, generator=derive_generator(0), dtype=torch.float64)
     x = drawn(sampler, known=KnownSlices(mask, values))
     assert torch.equal(x[:, mask], values[mask].expand(2, -1, -1, -1))
     assert torch.isfinite(x).all()
