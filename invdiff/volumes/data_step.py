@@ -13,7 +13,7 @@ from invdiff.volumes.split import Split
 
 __all__ = ["data_step"]
 
-_DIMS = 3
+_Z = -3
 
 
 def data_step(
@@ -55,7 +55,9 @@ def data_step(
         b = b + terms.pull
 
     def product_of(u: Tensor, v: Tensor) -> Tensor:
-        return split.all_sum(inner(u, v, _DIMS))
+        # slice by slice, then in double: so the rounding doesn't depend on who holds which slices
+        of_slices = inner(u, v, 2)
+        return split.all_sum(of_slices.double().sum(_Z, keepdim=True)).to(of_slices)
 
     x = denoised if start is None else start
     r = b - matrix(x)

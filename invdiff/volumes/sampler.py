@@ -19,9 +19,8 @@ from invdiff.samplers.base import (
     check_problem,
     denoised,
     karras_sigmas,
-    start_image,
 )
-from invdiff.volumes.coupling import Coupling, CouplingState, DataStep, Independent
+from invdiff.volumes.coupling import Coupling, CouplingState, DataStep, Independent, Terms
 from invdiff.volumes.data_step import data_step
 from invdiff.volumes.noise import SliceNoise
 from invdiff.volumes.split import Split, Whole
@@ -142,7 +141,7 @@ class VolumeSampler(abc.ABC):
 
     def init(self, problem: Problem3D) -> VolumeState:
         """Return the first state: a regularised least-squares volume, under noise if need be."""
-        x = start_image(problem.likelihood, problem.denoiser, problem.noise.num_samples)
+        x = _start_volume(problem)
         return VolumeState(x, self.coupling.init(x, problem.split))
 
     @abc.abstractmethod
@@ -198,8 +197,17 @@ class VolumeSampler(abc.ABC):
         split = Whole(shape[0]) if split is None else split
         if split.count != shape[0]:
             raise ValueError(
-                f"{type(self).__name__}: the split holds {split.count} slices here, the operator "
-                f"takes {shape[0]}"
+                f"{type(self).__name__}: the split holds {split.count} of {split.total} slices "
+                f"here, the operator takes {shape[0]}; one that mixes slices cannot be split"
             )
         noise = SliceNoise(draw_seeds(generator, 1)[0], num_samples, split)
         return Problem3D(likelihood, denoiser, noise, split, half)
+
+
+def _start_volume(problem: Problem3D) -> Tensor:
+    """Return ``start_image``, with the scalars of its conjugate gradients from all slices."""
+    constant, half = problem.likelihood.weighted_adjoint, problem.half
+    middle = torch.full_like(constant, problem.denoiser.data_range[0] + half)
+    weight = torch.tensor(half**-2, dtype=constant.dtype.to_real(), device=constant.device)
+    x = data_step(problem.likelihood, middle, weight, Terms(), problem.split, num_steps=20)
+    return x.expand(problem.noise.num_samples, *x.shape).clone()
