@@ -14,6 +14,7 @@ from torch import Tensor
 __all__ = ["RankSplit", "slice_ranges"]
 
 _Z = -3
+_FEW = 4096
 
 
 def slice_ranges(total: int, num_parts: int) -> list[range]:
@@ -79,9 +80,17 @@ class RankSplit:
         return len(self._parts()[self.rank])
 
     def all_sum(self, v: Tensor) -> Tensor:
-        """Return the sum over the ranks in their order, with the same bits everywhere."""
-        # an all-reduce may add in another order on another backend; these are a few scalars
-        return torch.stack(self._all_gathered(v)).sum(0)
+        """Return the sum over the ranks, with the same bits everywhere.
+
+        A few scalars are added in the order of the ranks whatever the backend is; larger tensors
+        in that of its all-reduce, which moves each of them twice and not once for every rank.
+        """
+        if v.numel() <= _FEW:
+            return torch.stack(self._all_gathered(v)).sum(0)
+        total = _parts_of(v).clone()
+        with self._told():
+            dist.all_reduce(total, group=self.group)
+        return _like(total, v)
 
     def after(self, x: Tensor) -> Tensor | None:
         """Return the first slice of the next rank; None on the last one."""

@@ -103,6 +103,7 @@ def exchanges(split: Split) -> Results:
         "place": torch.tensor([split.first, split.count]),
         "sum": split.all_sum(partial),
         "complex sum": split.all_sum(torch.complex(partial, -partial)),
+        "sum of many": split.all_sum(torch.complex(partial, -partial).expand(5000, 2)),
         "gather": split.gather(x),
         "real gather": split.gather(x.real),
     }

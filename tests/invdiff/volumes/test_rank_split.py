@@ -104,7 +104,11 @@ def test_sums_run_over_the_ranks_in_order(together, size):
     partial = torch.stack([torch.tensor([0.1, 1e8]) * (first + 1) for first in firsts])
     for found in together[size]:
         assert torch.equal(found["sum"], partial.sum(0))
-        assert torch.equal(found["complex sum"], torch.complex(partial, -partial).sum(0))
+        both = torch.complex(partial, -partial).sum(0)
+        assert torch.equal(found["complex sum"], both)
+        # by an all-reduce, in an order of its own
+        torch.testing.assert_close(found["sum of many"], both.expand(5000, 2))
+        assert torch.equal(found["sum of many"], together[size][0]["sum of many"])
 
 
 def test_a_failing_rank_ends_the_others(tmp_path):
