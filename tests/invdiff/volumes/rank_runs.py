@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import multiprocessing
 from collections.abc import Callable
@@ -38,16 +39,30 @@ COUPLINGS = {
     "total-variation": TotalVariationZ(0.3),
     "together": Together((TotalVariationZ(0.2), QuadraticZ(0.3))),
 }
-# every method there is, with few steps
-METHODS = {
-    name: method
-    for name in invdiff.volumes.__all__
-    if isinstance(method := getattr(invdiff.volumes, name), type)
-    and issubclass(method, VolumeSampler)
-    and not inspect.isabstract(method)
-}
 KINDS = ["float32", "float64", "complex64", "counts"]
 Results = dict[str, torch.Tensor]
+
+
+def every_method() -> dict[str, VolumeSampler]:
+    """Every method there is, in few steps, with every coupling if it takes one."""
+    found = {}
+    for name in invdiff.volumes.__all__:
+        method = getattr(invdiff.volumes, name)
+        if not (isinstance(method, type) and issubclass(method, VolumeSampler)):
+            continue
+        if inspect.isabstract(method):
+            continue
+        names = {field.name for field in dataclasses.fields(method) if field.init}
+        few = {k: v for k, v in {"num_steps": 4, "num_cg": 3}.items() if k in names}
+        if "coupling" not in names:
+            found[name] = method(**few)
+            continue
+        for label, coupling in COUPLINGS.items():
+            found[f"{name} {label}"] = method(coupling=coupling, **few)
+    return found
+
+
+METHODS = every_method()
 
 
 def problem(kind: str) -> tuple[Likelihood, Denoiser]:
@@ -77,15 +92,12 @@ def reconstructions(split: Split) -> Results:
     for kind in KINDS:
         whole, prior = problem(kind)
         likelihood, local = local_likelihood(whole, split), local_prior(prior, split)
-        for method, build in METHODS.items():
-            for name, coupling in COUPLINGS.items():
-                sampler = build(num_steps=4, num_cg=3, coupling=coupling)
-                result = sampler.sample(
-                    likelihood, local, 2, generator=derive_generator(1), split=split
-                )
-                volume = split.collect(result.values)
-                if volume is not None:
-                    found[f"{kind} {method} {name}"] = volume
+        for name, sampler in METHODS.items():
+            generator = derive_generator(1)
+            result = sampler.sample(likelihood, local, 2, generator=generator, split=split)
+            volume = split.collect(result.values)
+            if volume is not None:
+                found[f"{kind} {name}"] = volume
     return found
 
 
@@ -138,8 +150,7 @@ def one_fails(folder: Path) -> None:
             raise ArithmeticError("rank 1 has run out of numbers")
 
     likelihood, local = local_likelihood(whole, split), local_prior(prior, split)
-    sampler = METHODS["RedDiff3D"](num_steps=4, coupling=QuadraticZ())
-    sampler.sample(
+    METHODS["RedDiff3D quadratic"].sample(
         likelihood, local, generator=derive_generator(0), split=split, callback=fail_at_two
     )
 
