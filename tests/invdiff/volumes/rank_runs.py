@@ -80,7 +80,7 @@ def problem(kind: str) -> tuple[Likelihood, Denoiser]:
     else:
         operator = Blur(torch.rand(3, 3, generator=generator).double() / 5, SHAPE)
     stack = SliceStack(operator, SLICES)
-    noise = PoissonNoise(20.0) if kind == "counts" else GaussianNoise(0.3)
+    noise = PoissonNoise(20.0) if kind == "counts" else GaussianNoise(0.5)
     dtype = torch.float32 if kind == "counts" else getattr(torch, kind)
     y = noise.sample(stack(x), generator=generator).to(dtype)
     return Likelihood(stack, noise, y), SlicePrior(plane, SLICES)
