@@ -5,7 +5,10 @@ from invdiff.volumes.coupling import Coupling, Independent, QuadraticZ, Together
 from invdiff.volumes.dds import DDS3D
 from invdiff.volumes.diffpir import DiffPIR3D
 from invdiff.volumes.execution import Execution
+from invdiff.volumes.launch import device_of_environment, process_group, split_of_environment
 from invdiff.volumes.pinned import KnownSlices, PinnedSlices, sample_in_blocks
+from invdiff.volumes.ranks import RankSplit, slice_ranges
+from invdiff.volumes.ranks_local import local_likelihood, local_prior, local_slices
 from invdiff.volumes.red_diff import RedDiff3D
 from invdiff.volumes.sampler import VolumeSampler
 from invdiff.volumes.slice_prior import SlicePrior
@@ -22,6 +25,7 @@ __all__ = [
     "KnownSlices",
     "PinnedSlices",
     "QuadraticZ",
+    "RankSplit",
     "RedDiff3D",
     "SlicePrior",
     "Split",
@@ -30,6 +34,13 @@ __all__ = [
     "TotalVariationZ",
     "VolumeSampler",
     "Whole",
+    "device_of_environment",
     "fingerprint",
+    "local_likelihood",
+    "local_prior",
+    "local_slices",
+    "process_group",
     "sample_in_blocks",
+    "slice_ranges",
+    "split_of_environment",
 ]

@@ -65,13 +65,13 @@ def data_step(
     if terms.pull is not None:
         r.add_(terms.pull)
     r = moving(r)
-    p, rr = memory.copy(r), split.all_sum(_inner(r, r))
+    p, rr = memory.copy(r), _inner(r, r, split)
     for _ in range(num_steps):
         q = moving(matrix(p, q))
-        step = ratio(rr, split.all_sum(_inner(p, q)))
+        step = ratio(rr, _inner(p, q, split))
         x.addcmul_(p, step)
         r.addcmul_(q, step, value=-1)
-        last, rr = rr, split.all_sum(_inner(r, r))
+        last, rr = rr, _inner(r, r, split)
         torch.addcmul(r, p, ratio(rr, last), out=p)
     return x
 
@@ -81,15 +81,17 @@ def _beside(v: Tensor, x: Tensor) -> Tensor:
     return v.to(x.device, x.dtype.to_real())
 
 
-def _inner(u: Tensor, v: Tensor) -> Tensor:
+def _inner(u: Tensor, v: Tensor, split: Split) -> Tensor:
     """Return Re <u, v> over slices, rows and columns, which are kept with length 1.
 
     Slice by slice first, so that neither a temporary is as large as the volume nor the sum
-    depends on how many slices are taken at a time.
+    depends on how many slices are taken at a time; then in double, so that its rounding doesn't
+    depend on who holds which slices.
     """
     sums = u.real.new_empty(u.shape[:-2])
     for first, count in groups(u):
         a, b = u.narrow(-3, first, count), v.narrow(-3, first, count)
         product = (a.conj() * b).real if a.is_complex() else a * b
         sums.narrow(-1, first, count).copy_(product.sum((-2, -1)))
-    return sums.sum(-1)[..., None, None, None]
+    total = split.all_sum(sums.double().sum(-1)[..., None, None, None])
+    return total.to(sums)

@@ -272,8 +272,8 @@ class VolumeSampler(abc.ABC):
         split = Whole(shape[0]) if split is None else split
         if split.count != shape[0]:
             raise ValueError(
-                f"{type(self).__name__}: the split holds {split.count} slices here, the operator "
-                f"takes {shape[0]}"
+                f"{type(self).__name__}: the split holds {split.count} of {split.total} slices "
+                f"here, the operator takes {shape[0]}; one that mixes slices cannot be split"
             )
         memory = IN_CORE
         if execution is not None:

@@ -46,6 +46,19 @@ class Split(Protocol):
         """Return the slice ahead of the first one held here; None at the start of the volume."""
         ...
 
+    def gather(self, x: Tensor) -> Tensor:
+        """Return the whole volume, ``(*batch, total, rows, columns)``, in every place."""
+        ...
+
+    def collect(self, x: Tensor) -> Tensor | None:
+        """Return the whole volume in the main place, None in the others."""
+        ...
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the one place that prints and writes."""
+        ...
+
 
 @dataclass(frozen=True)
 class Whole:
@@ -72,3 +85,16 @@ class Whole:
 
     def before(self, x: Tensor) -> None:
         """Return None: there are no other slices."""
+
+    def gather(self, x: Tensor) -> Tensor:
+        """Return x, which is the whole volume."""
+        return x
+
+    def collect(self, x: Tensor) -> Tensor:
+        """Return x, which is the whole volume."""
+        return x
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the one place that prints and writes: yes."""
+        return True
