@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from invdiff.data import Image
 from invdiff.study.base import Config
 from invdiff.study.stages import Stages
 
@@ -27,10 +28,13 @@ class Outcome:
     Args:
         metrics: Flat: name to number or list of numbers; written to ``metrics.json``.
         arrays: What the figures need beyond the metrics; written to ``arrays.npz``.
+        images: Volumes in the patient, by name; written to ``volumes`` as NIfTI, and to ``dicom``
+            as series where they came from DICOM.
     """
 
     metrics: Metrics
     arrays: Arrays = field(default_factory=dict)
+    images: dict[str, Image] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
