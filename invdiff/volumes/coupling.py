@@ -23,6 +23,7 @@ __all__ = [
     "Terms",
     "Together",
     "TotalVariationZ",
+    "soft_threshold",
 ]
 
 # what a coupling carries from step to step: tensors alone, so that a checkpoint can hold them
@@ -199,11 +200,11 @@ class TotalVariationZ:
         rho = self.penalty * step.weight
         moved = z_differences(x, step.split) + dual / rho
         threshold = self.strength * step.sigma.to(rho) / self.penalty
-        differences = _shrunk(moved, threshold)
+        differences = soft_threshold(moved, threshold)
         return differences, rho * (moved - differences)
 
 
-def _shrunk(v: Tensor, threshold: Tensor) -> Tensor:
+def soft_threshold(v: Tensor, threshold: Tensor) -> Tensor:
     """Return the soft threshold, of magnitudes if complex."""
     size = v.abs()
     kept = (size - threshold).clamp(min=0)
