@@ -1,5 +1,6 @@
 """Diffusion priors: trained networks, and Gaussians whose posterior is known exactly."""
 
+from invdiff.priors.ar1_volume import AR1VolumePrior, ConditionalSlices
 from invdiff.priors.complex_prior import ComplexPrior
 from invdiff.priors.denoiser import Denoiser, Rescaled, half_range, rescale
 from invdiff.priors.gaussian import GaussianMixturePrior, GaussianPrior
@@ -11,7 +12,9 @@ from invdiff.priors.supported import SupportedPrior
 
 __all__ = [
     "EDM",
+    "AR1VolumePrior",
     "ComplexPrior",
+    "ConditionalSlices",
     "Denoiser",
     "GaussianMixturePrior",
     "GaussianPrior",

@@ -1,16 +1,23 @@
 """Volumes from priors of slices: coupled along z, in chunks, on several machines."""
 
 from invdiff.volumes.coupling import Coupling, Independent, QuadraticZ, Together, TotalVariationZ
+from invdiff.volumes.dds import DDS3D
+from invdiff.volumes.diffpir import DiffPIR3D
 from invdiff.volumes.mbir import DiffusionMBIR
+from invdiff.volumes.pinned import KnownSlices, PinnedSlices, sample_in_blocks
 from invdiff.volumes.red_diff import RedDiff3D
 from invdiff.volumes.sampler import VolumeSampler
 from invdiff.volumes.slice_prior import SlicePrior
 from invdiff.volumes.split import Split, Whole
 
 __all__ = [
+    "DDS3D",
     "Coupling",
+    "DiffPIR3D",
     "DiffusionMBIR",
     "Independent",
+    "KnownSlices",
+    "PinnedSlices",
     "QuadraticZ",
     "RedDiff3D",
     "SlicePrior",
@@ -19,4 +26,5 @@ __all__ = [
     "TotalVariationZ",
     "VolumeSampler",
     "Whole",
+    "sample_in_blocks",
 ]

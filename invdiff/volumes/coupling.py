@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -35,7 +35,8 @@ class DataStep(NamedTuple):
 
     Args:
         number: Of the step, from 0.
-        estimate: The image before the step, ``(samples, slices, rows, columns)``.
+        estimate: An image without noise, ``(samples, slices, rows, columns)``: the one before the
+            step, or the denoised one where the method carries a noisy image.
         denoised: What the prior of slices makes of it.
         sigma: Noise level in the units of the image, 0-dimensional.
         weight: Precision w of the denoised image, 0-dimensional or one a sample and slice with
@@ -153,16 +154,19 @@ class QuadraticZ:
 class TotalVariationZ:
     r"""Few voxels differ from one slice to the next: total variation along z, by ADMM.
 
-    .. math:: \kappa w \sigma \|D_z x\|_1
+    .. math:: \kappa w s \|D_z x\|_1
 
-    The weight follows the precision w of the denoised image and its noise level, so that in every
-    step differences below about :math:`\kappa \sigma` are noise. One ADMM iteration a step
-    :cite:p:`boyd2011`, its variables carried from step to step as by :cite:t:`chung2023`; the dual
-    variable is kept unscaled, since the penalty :math:`\rho w` changes from step to step.
+    The weight follows the precision w of the denoised image. With s its noise level
+    :math:`\sigma`, differences below about :math:`\kappa \sigma` are noise in every step;
+    ``scaling="absolute"`` takes half the data range for s instead, at all levels. One ADMM
+    iteration a step :cite:p:`boyd2011`, its variables carried from step to step as by
+    :cite:t:`chung2023`; the dual variable is kept unscaled, since the penalty :math:`\rho w`
+    changes from step to step.
 
     Args:
         strength: :math:`\kappa`.
         penalty: :math:`\rho`, of ADMM, over w.
+        scaling: s, the noise level ("noise") or half the data range ("absolute").
 
     Raises:
         ValueError: A number out of its range.
@@ -170,12 +174,17 @@ class TotalVariationZ:
 
     strength: float = 0.15
     penalty: float = 1.0
+    scaling: Literal["noise", "absolute"] = "noise"
 
     def __post_init__(self) -> None:
         if not (self.strength >= 0 and self.penalty > 0):
             raise ValueError(
                 f"TotalVariationZ: expected strength >= 0 and penalty > 0, got {self.strength} "
                 f"and {self.penalty}"
+            )
+        if self.scaling not in ("noise", "absolute"):
+            raise ValueError(
+                f"TotalVariationZ: expected scaling noise or absolute, got {self.scaling!r}"
             )
 
     def init(self, x: Tensor, split: Split) -> CouplingState:
@@ -199,7 +208,9 @@ class TotalVariationZ:
         _, dual = state
         rho = self.penalty * step.weight
         moved = z_differences(x, step.split) + dual / rho
-        threshold = self.strength * step.sigma.to(rho) / self.penalty
+        low, high = step.data_range
+        scale = step.sigma.to(rho) if self.scaling == "noise" else rho.new_tensor((high - low) / 2)
+        threshold = self.strength / self.penalty * scale
         differences = soft_threshold(moved, threshold)
         return differences, rho * (moved - differences)
 

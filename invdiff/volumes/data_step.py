@@ -25,6 +25,7 @@ def data_step(
     *,
     num_steps: int,
     start: Tensor | None = None,
+    free: Tensor | None = None,
 ) -> Tensor:
     r"""Return the compromise of the data, the denoised volume and the coupling.
 
@@ -41,7 +42,12 @@ def data_step(
         split: Slices that are held here.
         num_steps: Conjugate gradient steps; all are made.
         start: First iterate; D by default.
+        free: 1 where x is sought, 0 where it stays as it starts; broadcasts against x. None: all.
     """
+
+    def moving(v: Tensor) -> Tensor:
+        return v if free is None else free * v
+
     diagonal = weight if terms.diagonal is None else weight + terms.diagonal
 
     def matrix(x: Tensor) -> Tensor:
@@ -58,10 +64,10 @@ def data_step(
         return split.all_sum(inner(u, v, _DIMS))
 
     x = denoised if start is None else start
-    r = b - matrix(x)
+    r = moving(b - matrix(x))
     p, rr = r, product_of(r, r)
     for _ in range(num_steps):
-        q = matrix(p)
+        q = moving(matrix(p))
         step = ratio(rr, product_of(p, q))
         x, r = x + step * p, r - step * q
         last, rr = rr, product_of(r, r)

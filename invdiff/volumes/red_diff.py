@@ -56,6 +56,6 @@ class RedDiff3D(VolumeSampler):
         weight = self.regularization * level**-3 / problem.half**2
         noise = problem.noise.normal(number, state.x)
         noisy = state.x + sigma.to(level) * noise
-        _, z, coupling = self.corrected(number, state, noisy, sigma, weight, problem)
+        _, z, coupling = self.corrected(number, state, noisy, sigma, weight, problem, state.x)
         mu = state.x + self.relaxation * (z - state.x)
         return VolumeState(mu, coupling), mu

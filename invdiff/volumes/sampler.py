@@ -24,6 +24,7 @@ from invdiff.samplers.base import (
 from invdiff.volumes.coupling import Coupling, CouplingState, DataStep, Independent
 from invdiff.volumes.data_step import data_step
 from invdiff.volumes.noise import SliceNoise
+from invdiff.volumes.pinned import KnownSlices, PinnedSlices
 from invdiff.volumes.split import Split, Whole
 
 __all__ = ["Checkpoints", "Problem3D", "VolumeSampler", "VolumeState"]
@@ -37,7 +38,7 @@ class VolumeState(NamedTuple):
 
 
 class Problem3D(NamedTuple):
-    """What stays the same in all steps.
+    r"""What stays the same in all steps.
 
     Args:
         likelihood: Of the slices that are held here.
@@ -45,6 +46,8 @@ class Problem3D(NamedTuple):
         noise: Random numbers.
         split: Which slices these are.
         half: Half the data range.
+        known: Slices that are known, which the denoiser keeps; None if there are none.
+        squared_norm: Of :math:`W^{1/2} A` over the whole volume, where the method needs it.
     """
 
     likelihood: Likelihood
@@ -52,6 +55,8 @@ class Problem3D(NamedTuple):
     noise: SliceNoise
     split: Split
     half: float
+    known: KnownSlices | None = None
+    squared_norm: Tensor | None = None
 
 
 class Checkpoints(Protocol):
@@ -106,6 +111,7 @@ class VolumeSampler(abc.ABC):
         callback: Callback | None = None,
         split: Split | None = None,
         checkpoints: Checkpoints | None = None,
+        known: KnownSlices | None = None,
     ) -> Samples:
         """Reconstruct a volume.
 
@@ -117,11 +123,13 @@ class VolumeSampler(abc.ABC):
             callback: Called after each step.
             split: Which slices are held here; all by default.
             checkpoints: Where the run keeps its state and what it goes on from.
+            known: Slices, of those held here, that stay at their values and at noise 0.
 
         Raises:
             ValueError: The prior doesn't fit the operator, or this is no volume.
         """
         problem = self._problem(likelihood, denoiser, num_samples, generator, split)
+        problem = self.prepared(_pinned(problem, known))
         found = checkpoints.load() if checkpoints is not None else None
         first, state = found if found is not None else (0, self.init(problem))
         sigmas = problem.half * self.levels()
@@ -135,6 +143,10 @@ class VolumeSampler(abc.ABC):
         weights = state.x.real.new_zeros(num_samples).log_softmax(0)
         return Samples(state.x, weights)
 
+    def prepared(self, problem: Problem3D) -> Problem3D:
+        """Return the problem with what the method needs in every step; found anew on resuming."""
+        return problem
+
     def levels(self) -> Tensor:
         """Return the noise levels in half data ranges, the last one 0; ``num_steps + 1``."""
         levels = karras_sigmas(self.num_steps, self.sigma_max, self.sigma_min, self.rho)
@@ -143,6 +155,7 @@ class VolumeSampler(abc.ABC):
     def init(self, problem: Problem3D) -> VolumeState:
         """Return the first state: a regularised least-squares volume, under noise if need be."""
         x = start_image(problem.likelihood, problem.denoiser, problem.noise.num_samples)
+        x = x if problem.known is None else problem.known.pin(x)
         return VolumeState(x, self.coupling.init(x, problem.split))
 
     @abc.abstractmethod
@@ -163,12 +176,19 @@ class VolumeSampler(abc.ABC):
         sigma: Tensor,
         weight: Tensor,
         problem: Problem3D,
+        estimate: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, CouplingState]:
-        """Return the denoised volume, the same after the data step, and the coupling's state."""
+        """Return the denoised volume, the same after the data step, and the coupling's state.
+
+        The coupling sees the denoised volume as the estimate if there is no other without noise.
+        """
         mean = denoised(problem.denoiser, noisy, sigma, clip=self.clip)
+        known = problem.known
+        # known values may lie outside the data range
+        mean = mean if known is None else known.pin(mean)
         context = DataStep(
             number,
-            state.x,
+            mean if estimate is None else estimate,
             mean,
             sigma,
             weight,
@@ -177,7 +197,15 @@ class VolumeSampler(abc.ABC):
             problem.denoiser.data_range,
         )
         terms = self.coupling.terms(state.coupling, context)
-        x = data_step(problem.likelihood, mean, weight, terms, problem.split, num_steps=self.num_cg)
+        x = data_step(
+            problem.likelihood,
+            mean,
+            weight,
+            terms,
+            problem.split,
+            num_steps=self.num_cg,
+            free=None if known is None else known.free(mean),
+        )
         return mean, x, self.coupling.update(state.coupling, x, context)
 
     def _problem(
@@ -203,3 +231,9 @@ class VolumeSampler(abc.ABC):
             )
         noise = SliceNoise(draw_seeds(generator, 1)[0], num_samples, split)
         return Problem3D(likelihood, denoiser, noise, split, half)
+
+
+def _pinned(problem: Problem3D, known: KnownSlices | None) -> Problem3D:
+    if known is None:
+        return problem
+    return problem._replace(denoiser=PinnedSlices(problem.denoiser, known), known=known)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor
 
@@ -29,6 +31,12 @@ class SlicePrior:
         self.denoiser = denoiser
         self.image_shape: tuple[int, ...] = (num_slices, *denoiser.image_shape)
         self.data_range = denoiser.data_range
+
+    def resized(self, num_slices: int) -> SlicePrior:
+        """Return the same prior for another number of slices."""
+        other = copy.copy(self)
+        other.image_shape = (num_slices, *self.image_shape[1:])
+        return other
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Return the mean of every slice.
