@@ -4,6 +4,7 @@ from invdiff.volumes.coupling import Coupling, Independent, QuadraticZ, Together
 from invdiff.volumes.dds import DDS3D
 from invdiff.volumes.diffpir import DiffPIR3D
 from invdiff.volumes.mbir import DiffusionMBIR
+from invdiff.volumes.perpendicular import PerpendicularPrior
 from invdiff.volumes.pinned import KnownSlices, PinnedSlices, sample_in_blocks
 from invdiff.volumes.red_diff import RedDiff3D
 from invdiff.volumes.sampler import VolumeSampler
@@ -17,6 +18,7 @@ __all__ = [
     "DiffusionMBIR",
     "Independent",
     "KnownSlices",
+    "PerpendicularPrior",
     "PinnedSlices",
     "QuadraticZ",
     "RedDiff3D",

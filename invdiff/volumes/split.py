@@ -46,6 +46,10 @@ class Split(Protocol):
         """Return the slice ahead of the first one held here; None at the start of the volume."""
         ...
 
+    def gather(self, x: Tensor) -> Tensor:
+        """Return all slices of the volume, ``(*batch, total, rows, columns)``."""
+        ...
+
 
 @dataclass(frozen=True)
 class Whole:
@@ -72,3 +76,7 @@ class Whole:
 
     def before(self, x: Tensor) -> None:
         """Return None: there are no other slices."""
+
+    def gather(self, x: Tensor) -> Tensor:
+        """Return x."""
+        return x
