@@ -75,7 +75,7 @@ def config_of(
     fields: dict[str, Any] = {
         field.name: (hints[field.name], field.default)
         for field in dataclasses.fields(method)
-        if field.name not in leave_out
+        if field.init and field.name not in leave_out
     }
     fields = {"kind": (Literal[kind], kind), **fields}
     model = create_model(

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import Field, field_validator
 
+from invdiff.priors import Denoiser
 from invdiff.study.sampling import SamplerBase, config_of
 from invdiff.volumes import (
+    DDS3D,
     Coupling,
+    DiffPIR3D,
+    DiffusionMBIR,
     Independent,
+    PerpendicularPrior,
     QuadraticZ,
     RedDiff3D,
     Together,
@@ -19,13 +25,38 @@ from invdiff.volumes import (
     VolumeSampler,
 )
 
-__all__ = ["COUPLING_KINDS", "VOLUME_KINDS", "VolumeSamplerBase"]
+__all__ = ["COUPLING_KINDS", "VOLUME_KINDS", "Planes", "VolumeSamplerBase"]
+
+
+class Planes(NamedTuple):
+    """What planes that stand across the slices need.
+
+    Args:
+        denoiser_of: Prior of planes of the size (rows, columns), in the units of the image.
+        spacing: Of slices, rows and columns, mm.
+    """
+
+    denoiser_of: Callable[[tuple[int, int]], Denoiser]
+    spacing: tuple[float, float, float]
+
+
+class _PlanesBase(SamplerBase):
+    def build(self, planes: Planes | None = None) -> Coupling:
+        """Return the coupling; without planes its numbers are checked alone."""
+        numbers = self.model_dump(exclude={"kind"})
+        given = planes or Planes(_no_denoiser, (1.0, 1.0, 1.0))
+        coupling: Coupling = type(self).method(**given._asdict(), **numbers)
+        return coupling
+
 
 # what can tie slices together
 COUPLING_KINDS: dict[str, type[SamplerBase]] = {
     "independent": config_of("independent", Independent),
     "quadratic-z": config_of("quadratic-z", QuadraticZ),
     "tv-z": config_of("tv-z", TotalVariationZ),
+    "perpendicular": config_of(
+        "perpendicular", PerpendicularPrior, leave_out=Planes._fields, base=_PlanesBase
+    ),
 }
 
 if TYPE_CHECKING:
@@ -35,7 +66,20 @@ else:
 
 
 class VolumeSamplerBase(SamplerBase):
-    """The fields of a sampler of volumes beside its kind.
+    """The fields of a sampler of volumes beside its kind."""
+
+    def build(self, planes: Planes | None = None) -> VolumeSampler:
+        """Return the sampler.
+
+        Args:
+            planes: For couplings that use planes across the slices.
+        """
+        sampler: VolumeSampler = super().build()
+        return sampler
+
+
+class CoupledBase(VolumeSamplerBase):
+    """The fields of a sampler whose slices can be coupled.
 
     Args:
         coupling: One coupling, or a list of them that act together; none by default.
@@ -48,25 +92,35 @@ class VolumeSamplerBase(SamplerBase):
     def _accept_one(cls, value: Any) -> Any:
         return (value,) if isinstance(value, dict) else value
 
-    def build(self) -> VolumeSampler:
-        """Return the sampler."""
+    def build(self, planes: Planes | None = None) -> VolumeSampler:
+        """Return the sampler; see ``VolumeSamplerBase``."""
         numbers = self.model_dump(exclude={"kind", "coupling"})
-        sampler: VolumeSampler = type(self).method(**numbers, coupling=self.build_coupling())
+        sampler: VolumeSampler = type(self).method(**numbers, coupling=self._coupling(planes))
         return sampler
 
-    def build_coupling(self) -> Coupling:
-        """Return what ties the slices together."""
-        parts: tuple[Coupling, ...] = tuple(part.build() for part in self.coupling)
+    def _coupling(self, planes: Planes | None) -> Coupling:
+        parts: list[Coupling] = [
+            part.build(planes) if isinstance(part, _PlanesBase) else part.build()
+            for part in self.coupling
+        ]
         if len(parts) == 1:
             return parts[0]
-        return Together(parts) if parts else Independent()
+        return Together(tuple(parts)) if parts else Independent()
 
 
-def _sampler_config(kind: str, method: type[VolumeSampler]) -> Any:
-    return config_of(kind, method, leave_out=("coupling",), base=VolumeSamplerBase)
+def _coupled(kind: str, method: type[VolumeSampler]) -> Any:
+    return config_of(kind, method, leave_out=("coupling",), base=CoupledBase)
 
 
 # what can be named in a configuration
 VOLUME_KINDS: dict[str, type[VolumeSamplerBase]] = {
-    "red-diff-3d": _sampler_config("red-diff-3d", RedDiff3D),
+    "red-diff-3d": _coupled("red-diff-3d", RedDiff3D),
+    "diffpir-3d": _coupled("diffpir-3d", DiffPIR3D),
+    "dds-3d": _coupled("dds-3d", DDS3D),
+    # it brings its own coupling
+    "diffusion-mbir": config_of("diffusion-mbir", DiffusionMBIR, base=VolumeSamplerBase),
 }
+
+
+def _no_denoiser(size: tuple[int, int]) -> Denoiser:
+    raise ValueError(f"perpendicular: no prior of planes of {size} was given")

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from invdiff.priors import Denoiser
+from invdiff.priors import Denoiser, resized
 from invdiff.volumes.sampler import Checkpoints, VolumeState
 
 __all__ = ["Cost", "CountedPrior", "Meter", "MeteredCheckpoints"]
@@ -40,20 +40,33 @@ class Cost(NamedTuple):
 
 
 class CountedPrior:
-    """A denoiser that counts the pixels it is given.
+    """A network at all sizes that are asked for, which counts the pixels that go through it.
 
     Args:
-        denoiser: Whose images are counted.
+        denoiser: Such as ``invdiff.priors.resized`` takes.
     """
 
     def __init__(self, denoiser: Denoiser) -> None:
-        self.denoiser, self.pixels = denoiser, 0
+        self.pixels, self._denoiser = 0, denoiser
+        self._sizes: dict[tuple[int, int], _Counted] = {}
+
+    def of(self, size: tuple[int, int]) -> Denoiser:
+        """Return the denoiser for images of a size (rows, columns)."""
+        if size not in self._sizes:
+            same = self._denoiser.image_shape == size
+            denoiser = self._denoiser if same else resized(self._denoiser, size)
+            self._sizes[size] = _Counted(denoiser, self)
+        return self._sizes[size]
+
+
+class _Counted:
+    def __init__(self, denoiser: Denoiser, total: CountedPrior) -> None:
+        self.denoiser, self._total = denoiser, total
         self.data_range = denoiser.data_range
         self.image_shape = denoiser.image_shape
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """Return the mean."""
-        self.pixels += x.numel()
+        self._total.pixels += x.numel()
         return self.denoiser(x, sigma)
 
 
@@ -61,13 +74,13 @@ class Meter:
     """Measure while a method runs, on top of what an interrupted run of it has spent.
 
     Args:
-        priors: Whose pixels count.
+        prior: Whose pixels count; None for a method without a network.
         device: Whose memory is measured.
     """
 
-    def __init__(self, priors: list[CountedPrior], device: str) -> None:
+    def __init__(self, prior: CountedPrior | None, device: str) -> None:
         self.before = Cost()
-        self._priors, self._cuda = priors, torch.device(device).type == "cuda"
+        self._prior, self._cuda = prior, torch.device(device).type == "cuda"
         self._start, self._first, self._peak = 0.0, 0, 0.0
 
     @contextmanager
@@ -99,7 +112,7 @@ class Meter:
         )
 
     def _count(self) -> int:
-        return sum(prior.pixels for prior in self._priors)
+        return 0 if self._prior is None else self._prior.pixels
 
     def _watch(self, done: threading.Event) -> None:
         while not done.wait(_PAUSE):

@@ -16,9 +16,10 @@ from invdiff.classical import fbp, fdk, total_variation, zero_filled
 from invdiff.priors import Denoiser
 from invdiff.samplers import Progress
 from invdiff.study.base import Config
+from invdiff.study.laboratory.volume_meter import CountedPrior
 from invdiff.study.laboratory.volume_scans import VolumeProblem
 from invdiff.study.sampling import SamplerConfig
-from invdiff.study.volume_sampling import VOLUME_KINDS, VolumeSamplerBase
+from invdiff.study.volume_sampling import VOLUME_KINDS, Planes, VolumeSamplerBase
 from invdiff.volumes import SlicePrior
 from invdiff.volumes.sampler import Checkpoints
 
@@ -85,17 +86,30 @@ class Setting:
 
     Args:
         problem: What is to be reconstructed.
-        denoiser: Prior of one slice in the units of the problem; None for classical methods.
+        prior: Of images of any size in the units of the problem; None for classical methods.
+        spacing: Of slices, rows and columns, mm.
         generator: Random numbers.
         callback: Of iterative samplers.
         checkpoints: Of samplers of volumes.
     """
 
     problem: VolumeProblem
-    denoiser: Denoiser | None
+    prior: CountedPrior | None
+    spacing: tuple[float, float, float]
     generator: torch.Generator
     callback: Callable[[Progress], None] | None = None
     checkpoints: Checkpoints | None = None
+
+    @property
+    def planes(self) -> Planes:
+        """The prior at all sizes."""
+        return Planes(_given(self.prior).of, self.spacing)
+
+    @property
+    def denoiser(self) -> Denoiser:
+        """Prior of one slice."""
+        rows, columns = self.problem.likelihood.image_shape[1:]
+        return _given(self.prior).of((rows, columns))
 
 
 def check_suits(name: str, method: Any, measures: str, stacked: bool) -> None:
@@ -143,8 +157,8 @@ def reconstruct(method: Any, setting: Setting) -> Tensor:
 
 def _sampled(method: VolumeSamplerBase, setting: Setting) -> Tensor:
     likelihood = setting.problem.likelihood
-    prior = SlicePrior(_given(setting.denoiser), likelihood.image_shape[0])
-    samples = method.build().sample(
+    prior = SlicePrior(setting.denoiser, likelihood.image_shape[0])
+    samples = method.build(setting.planes).sample(
         likelihood,
         prior,
         generator=setting.generator,
@@ -157,7 +171,7 @@ def _sampled(method: VolumeSamplerBase, setting: Setting) -> Tensor:
 def _sampled_apart(method: SliceWiseConfig, setting: Setting) -> Tensor:
     samples = method.sampler.build().sample(
         _given(setting.problem.slices),
-        _given(setting.denoiser),
+        setting.denoiser,
         1,
         generator=setting.generator,
         callback=setting.callback,

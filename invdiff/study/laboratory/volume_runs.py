@@ -73,13 +73,16 @@ class Runner:
 
     def _work(self, run: Run, problem: VolumeProblem) -> Arrays:
         units = run.scan.units
-        priors = [] if run.method.kind in CLASSICAL else [CountedPrior(self.load())]
-        meter = Meter(priors, self.device)
+        prior = None
+        if run.method.kind not in CLASSICAL:
+            prior = CountedPrior(rescale(self.load(), units.low, units.high))
+        meter = Meter(prior, self.device)
         steps = num_steps_of(run.method)
         trace = None if steps is None else Trace(run.title.replace("_", " "), steps)
         setting = Setting(
             problem,
-            rescale(priors[0], units.low, units.high) if priors else None,
+            prior,
+            run.scan.placed.spacing,
             derive_generator(self.seed, "sampler", run.scan.name, run.task, run.name),
             trace,
         )
