@@ -7,13 +7,22 @@ import numpy as np
 import pytest
 import yaml
 
-from invdiff.data import fill, orient, read_dicom, read_nifti, sample_path
+from invdiff.data import fill, orient, read_dicom, read_nifti, sample_path, write_nifti
 from invdiff.study.cli import main
+from invdiff.study.laboratory import volume_methods
 from invdiff.study.laboratory.volume import VolumeStudy
+from invdiff.study.laboratory.volume_checkpoints import StepFile
 from invdiff.study.laboratory.volume_scans import _prepared
 from invdiff.study.laboratory.volume_views import View
 from invdiff.study.stages import Stages
-from invdiff.volumes import DDS3D, Independent, PerpendicularPrior, Together, TotalVariationZ
+from invdiff.volumes import (
+    DDS3D,
+    Independent,
+    PerpendicularPrior,
+    RedDiff3D,
+    Together,
+    TotalVariationZ,
+)
 
 METHODS = {
     "fbp": {"kind": "fbp"},
@@ -189,3 +198,110 @@ def test_a_configuration_becomes_couplings(values):
 def test_volume_study_refuses(change, reason, values):
     with pytest.raises(ValueError, match=reason):
         VolumeStudy(**values | change)
+
+
+class Stopped(Exception):
+    pass
+
+
+def _stop_at(monkeypatch, number):
+    """Interrupt every sampler of volumes at a step."""
+    original = RedDiff3D.step
+
+    def step(self, i, *arguments):
+        if i == number:
+            raise Stopped
+        return original(self, i, *arguments)
+
+    monkeypatch.setattr(RedDiff3D, "step", step)
+
+
+def test_an_interrupted_method_goes_on_to_the_same_bits(values, tmp_path, monkeypatch):
+    names = ("tv-3d", "red-diff-3d")
+    study = VolumeStudy(**values | {"methods": {name: METHODS[name] for name in names}})
+    whole = study.compute(Stages(tmp_path / "whole"))
+    stages = Stages(tmp_path / "parts")
+    with monkeypatch.context() as patch:
+        _stop_at(patch, 2)
+        with pytest.raises(Stopped):
+            study.compute(stages)
+    kept = tmp_path / "parts" / "sts-044_views6_red-diff-3d-steps"
+    with np.load(kept / "state.npz") as stored:
+        assert int(stored["step"]) == 2
+    # what is finished is not done again, nor are the steps before the checkpoint
+    monkeypatch.setattr(volume_methods, "total_variation", None)
+    seen = []
+    original = RedDiff3D.step
+    monkeypatch.setattr(
+        RedDiff3D, "step", lambda self, i, *rest: seen.append(i) or original(self, i, *rest)
+    )
+    resumed = study.compute(stages)
+    assert seen == [2]
+    assert not kept.exists()
+    for name in names:
+        first, second = (o.images[f"sts-044_views6_{name}"].values for o in (whole, resumed))
+        np.testing.assert_array_equal(first, second)
+    # the calls of both attempts count
+    key = "network_calls_per_slice_red-diff-3d_views6"
+    assert resumed.metrics[key] == whole.metrics[key]
+
+
+def test_checkpoints_are_kept_every_so_many_steps(values, tmp_path, monkeypatch):
+    change = {"methods": {"red": METHODS["red-diff-3d"]}, "checkpoint_every": 2}
+    seen = []
+    original = StepFile.save
+
+    def save(self, step, state):
+        original(self, step, state)
+        seen.append(self._path.exists())
+
+    monkeypatch.setattr(StepFile, "save", save)
+    VolumeStudy(**values | change).compute(Stages(tmp_path))
+    assert seen == [False, False, True]
+
+
+def test_scans_of_a_path_and_means_over_them(values, tmp_path):
+    for name in ("first", "second_one.x"):
+        (tmp_path / name).symlink_to(sample_path("sts-044"))
+    change = {
+        "scans": [{"path": str(tmp_path / "first")}, {"path": str(tmp_path / "second_one.x")}],
+        "methods": {"fbp": METHODS["fbp"]},
+    }
+    metrics = VolumeStudy(**values | change).compute(Stages(tmp_path / "stages")).metrics
+    assert metrics["num_scans"] == 2
+    both = [metrics[f"psnr_axial_fbp_views6_{name}"] for name in ("first", "second-one")]
+    # their noise differs
+    assert both[0] != both[1]
+    assert metrics["psnr_axial_fbp_views6"] == pytest.approx(np.mean(both))
+
+
+def test_missing_scans(values, tmp_path, caplog):
+    there = sample_path("sts-044")
+    change = {"scans": [{"path": str(tmp_path / "none")}], "methods": {"fbp": METHODS["fbp"]}}
+    outcome = VolumeStudy(**values | change).compute(Stages(tmp_path))
+    assert "the sample sts-044 is used" in caplog.text
+    assert "sts-044_truth" in outcome.images
+    some = {"scans": [{"path": str(tmp_path / "none")}, {"path": str(there)}]}
+    with pytest.raises(ValueError, match="none: no such file or folder"):
+        VolumeStudy(**values | change | some).compute(Stages(tmp_path))
+    alone = {"fallback": None}
+    with pytest.raises(ValueError, match="samples that ship are"):
+        VolumeStudy(**values | change | alone).compute(Stages(tmp_path))
+
+
+def test_what_is_no_axial_volume_is_refused(values, tmp_path):
+    image = read_dicom(sample_path("sts-044"))
+    turned = dataclasses.replace(image, affine=image.affine[[0, 2, 1, 3]])
+    write_nifti(turned, tmp_path / "coronal.nii")
+    write_nifti(image.slice(0), tmp_path / "flat.nii")
+    np.save(tmp_path / "array.npy", image.values[0])
+    for name in ("coronal.nii", "flat.nii", "array.npy"):
+        study = VolumeStudy(**values | {"scans": [{"path": str(tmp_path / name)}]})
+        with pytest.raises(ValueError, match=r"expected (a stack of two axial|an image)"):
+            study.compute(Stages(tmp_path))
+
+
+def test_messages_name_the_method(values, refusal):
+    methods = {"mine": {"kind": "red-diff-3d", "num_stepz": 3}}
+    reason = refusal(values | {"methods": methods})
+    assert reason == "methods.mine.num_stepz: unknown key, did you mean num_steps?"

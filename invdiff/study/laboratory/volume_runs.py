@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,7 +15,8 @@ from torch import Tensor
 from invdiff.data import Image
 from invdiff.priors import PretrainedPrior, rescale
 from invdiff.rng import derive_generator
-from invdiff.study.laboratory.volume_meter import Cost, CountedPrior, Meter
+from invdiff.study.laboratory.volume_checkpoints import StepFile
+from invdiff.study.laboratory.volume_meter import Cost, CountedPrior, Meter, MeteredCheckpoints
 from invdiff.study.laboratory.volume_methods import CLASSICAL, Setting, num_steps_of, reconstruct
 from invdiff.study.laboratory.volume_scans import VolumeProblem, VolumeScan
 from invdiff.study.laboratory.volume_scores import scores
@@ -79,18 +81,23 @@ class Runner:
         meter = Meter(prior, self.device)
         steps = num_steps_of(run.method)
         trace = None if steps is None else Trace(run.title.replace("_", " "), steps)
+        steps_folder = self.stages.folder / f"{run.title}-steps"
         setting = Setting(
             problem,
             prior,
             run.scan.placed.spacing,
             derive_generator(self.seed, "sampler", run.scan.name, run.task, run.name),
             trace,
+            MeteredCheckpoints(
+                StepFile(steps_folder, self.every, self.device), meter, steps_folder / "cost.jsonl"
+            ),
         )
         with meter.running():
             volume = reconstruct(run.method, setting)
             cost = meter.cost()
         if trace is not None:
             trace.close()
+        shutil.rmtree(steps_folder, ignore_errors=True)
         return {
             "volume": volume.cpu().numpy(),
             "misfit": np.asarray(float(problem.likelihood.residual_over_noise(volume))),
