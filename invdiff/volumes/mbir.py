@@ -40,12 +40,17 @@ class DiffusionMBIR(VolumeSampler):
         z &\leftarrow S_{\tau}(D_z v + u), \qquad u \leftarrow u + D_z v - z
 
     by a few conjugate gradient steps from :math:`\hat x`, and z and u are carried on through all
-    noise levels. Published, :math:`\hat x` is the noisy x and w = 0: the noise of y and that of the
-    diffusion are both fitted. Corrected, :math:`\hat x` is the denoised volume and
-    :math:`w = \sigma^{-2} + h^{-2}` (what the network's mean is good for, if the prior were white
-    with standard deviation h, half the data range), and x moves along
-    :math:`v - \hat x` as far as predictor and corrector moved it along the prior's score, so that
-    the sum is the score of the posterior.
+    noise levels. Published, :math:`\hat x` is the noisy x, which becomes v, and w = 0: the noise of
+    y and that of the diffusion are both fitted. Corrected, :math:`\hat x` is the denoised volume,
+    and x moves by the score of the data, for as long a time :math:`\epsilon` as predictor and
+    corrector moved it by that of the prior:
+
+    .. math:: x \leftarrow x + \frac{\epsilon}{s} (v - \hat x), \qquad
+        w = \frac{1}{\kappa s}, \quad s = \sigma^2 + \kappa \epsilon, \quad
+        \kappa = \frac{h^2}{\sigma^2 + h^2}
+
+    This is an implicit Euler step, for a prior that is taken as white with the standard deviation
+    h, half the data range; :math:`\kappa` is then the slope of the denoiser.
 
     :math:`\tau = \lambda / \rho` is a difference of voxels and is given in half data ranges; rho is
     given over :math:`\langle 1, A^T W A 1 \rangle / \langle 1, 1 \rangle`, so that neither depends
@@ -168,8 +173,7 @@ class DiffusionMBIR(VolumeSampler):
         differences = SliceDifferences(problem.split, self.ends)
         rho = self.penalty * data.curvature()
         first = moved.mean if self.data_on == "denoised" else moved.x
-        fraction = (moved.time / moved.level**2).clamp(max=1)
-        weight = self._weight(moved.level, fraction, problem.half)
+        weight, fraction = self._balance(moved, problem.half)
         num_dims = 2 if self.step_size == "per-slice" else 3
 
         def product(a: Tensor, b: Tensor) -> Tensor:
@@ -186,15 +190,18 @@ class DiffusionMBIR(VolumeSampler):
         )
         changed = differences.forward(v) + u
         z = soft_threshold(changed, rho.new_tensor(self.threshold * problem.half))
-        shortened = self.data_on == "denoised" and self.noise_aware
-        return (fraction if shortened else 1.0) * (v - first), (z, changed - z)
+        return fraction * (v - first), (z, changed - z)
 
-    def _weight(self, level: Tensor, fraction: Tensor, half: float) -> Tensor:
+    def _balance(self, moved: Moved, half: float) -> tuple[Tensor, Tensor]:
+        """Return w, and the part of the way to v that x goes."""
+        one = torch.ones_like(moved.level)
         if not self.noise_aware:
-            return torch.zeros_like(level)
-        if self.data_on == "denoised":
-            return level**-2 + half**-2
-        return 1 / (fraction * level**2)
+            return 0 * one, one
+        if self.data_on == "noisy":
+            return 1 / moved.time, one
+        slope = half**2 / (moved.level**2 + half**2)
+        width = moved.level**2 + slope * moved.time
+        return 1 / (slope * width), moved.time / width
 
     def _data(self, problem: Problem3D) -> MeasuredVolume:
         return MeasuredVolume(

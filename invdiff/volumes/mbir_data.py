@@ -138,7 +138,7 @@ def descend(
         num_steps: Steps; all are made.
         conjugate: Otherwise the second direction is computed as by the published code, where the
             first direction and the residual are the same array: the update of the residual has
-            overwritten the direction, and the second one is along the residual, its step too long.
+            overwritten the direction, and the second one is along the residual, its step too short.
     """
     r = b - matrix(x)
     p, rr = r, product(r, r)
