@@ -209,13 +209,13 @@ class TotalVariationZ:
         rho = self.penalty * step.weight
         moved = z_differences(x, step.split) + dual / rho
         low, high = step.data_range
-        scale = step.sigma.to(rho) if self.scaling == "noise" else rho.new_tensor((high - low) / 2)
+        scale = step.sigma.to(rho) if self.scaling == "noise" else (high - low) / 2
         threshold = self.strength / self.penalty * scale
         differences = soft_threshold(moved, threshold)
         return differences, rho * (moved - differences)
 
 
-def soft_threshold(v: Tensor, threshold: Tensor) -> Tensor:
+def soft_threshold(v: Tensor, threshold: Tensor | float) -> Tensor:
     """Return the soft threshold, of magnitudes if complex."""
     size = v.abs()
     kept = (size - threshold).clamp(min=0)

@@ -45,6 +45,10 @@ class KnownSlices:
                 f"{tuple(values.shape)}"
             )
 
+    def moved(self, like: Tensor) -> KnownSlices:
+        """Return the same where ``like`` is and in its dtype, so that no step has to copy them."""
+        return KnownSlices(self.mask.to(like.device), self.values.to(like))
+
     def pin(self, x: Tensor) -> Tensor:
         """Return x with the known slices at their values."""
         mask = self.mask.to(x.device)[:, None, None]
@@ -93,10 +97,12 @@ class PinnedSlices:
         self.data_range = denoiser.data_range
         self._known = known
         # read once, so that no step waits for the device
-        self._unknown = (~known.mask).nonzero().flatten().tolist()
+        unknown = (~known.mask).nonzero().flatten()
+        self._num_unknown = len(unknown)
+        self._unknown = unknown.to(known.values.device)
         self._separate = isinstance(denoiser, SlicePrior)
         self._denoiser = (
-            denoiser.resized(len(self._unknown)) if isinstance(denoiser, SlicePrior) else denoiser
+            denoiser.resized(self._num_unknown) if isinstance(denoiser, SlicePrior) else denoiser
         )
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
@@ -107,12 +113,12 @@ class PinnedSlices:
             sigma: 0-dimensional, one for each volume, or one for each slice.
         """
         x, levels = self._known.pin(x), self._known.levels(sigma, x)
-        if not self._unknown:
+        if self._num_unknown == 0:
             return x
         if not self._separate:
             return self._known.pin(self._denoiser(x, levels))
         # slices that don't see each other: those known need no network
-        index = torch.tensor(self._unknown, device=x.device)
+        index = self._unknown.to(x.device)
         mean = self._denoiser(x.index_select(_Z, index), levels.index_select(-1, index))
         return x.index_copy(_Z, index, mean)
 

@@ -236,4 +236,5 @@ class VolumeSampler(abc.ABC):
 def _pinned(problem: Problem3D, known: KnownSlices | None) -> Problem3D:
     if known is None:
         return problem
+    known = known.moved(problem.likelihood.weighted_adjoint)
     return problem._replace(denoiser=PinnedSlices(problem.denoiser, known), known=known)
