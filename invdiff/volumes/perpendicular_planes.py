@@ -2,49 +2,62 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
-__all__ = ["Plane", "num_rows", "resampling"]
+T = TypeVar("T")
+
+__all__ = ["AXIAL", "CORONAL", "SAGITTAL", "Plane", "plane_size", "resampling"]
 
 
 class Plane(NamedTuple):
-    """The planes of a volume that z and one axis of the slices span.
+    """The planes of a volume that two of its axes span.
 
     Args:
         label: Their name.
-        across: Axis of ``(slices, rows, columns)`` that counts them: 1 or 2.
+        across: Axis of ``(slices, rows, columns)`` that counts them.
     """
 
     label: str
     across: int
 
-    @property
-    def along(self) -> int:
-        """Axis of the slices that is theirs too."""
-        return 3 - self.across
-
     def cut(self, volumes: Tensor) -> Tensor:
-        """Return ``(*batch, planes, slices, pixels)`` of ``(*batch, slices, rows, columns)``."""
+        """Return ``(*batch, planes, height, width)`` of ``(*batch, slices, rows, columns)``."""
         return volumes.movedim(self.across - 3, -3)
 
     def joined(self, planes: Tensor) -> Tensor:
         """Undo ``cut``."""
         return planes.movedim(-3, self.across - 3)
 
+    def axes(self, of: Sequence[T]) -> tuple[T, T]:
+        """Pick what belongs to height and width out of one for each axis."""
+        height, width = (v for axis, v in enumerate(of) if axis != self.across)
+        return height, width
 
-def num_rows(num_slices: int, z_mm: float, pixel_mm: float, multiple: int) -> int:
-    """Return how many rows make the pixels of a plane square, rounded to a multiple; at least one.
+
+AXIAL, CORONAL, SAGITTAL = Plane("axial", 0), Plane("coronal", 1), Plane("sagittal", 2)
+
+
+def plane_size(
+    pixels: tuple[int, int], spacing: tuple[float, float], zoom: float, multiple: int
+) -> tuple[int, int]:
+    """Return height and width of a plane whose pixels are made square.
 
     Args:
-        num_slices: Slices of the volume.
-        z_mm: Distance of two slices.
-        pixel_mm: Side of a pixel along the slices.
-        multiple: Of what the network's poolings divide.
+        pixels: Height and width of the plane as it is in the volume.
+        spacing: Their mm; the square pixels have the width's.
+        zoom: How many times finer the square pixels are than that.
+        multiple: Of what resampled sides are rounded to, at least once.
     """
-    return multiple * max(1, round(num_slices * z_mm / pixel_mm / multiple))
+    ratios = (mm / spacing[1] * zoom for mm in spacing)
+    height, width = (
+        n if ratio == 1 else multiple * max(1, round(n * ratio / multiple))
+        for n, ratio in zip(pixels, ratios, strict=True)
+    )
+    return height, width
 
 
 def resampling(num_in: int, num_out: int) -> Tensor:

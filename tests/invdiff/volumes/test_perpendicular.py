@@ -12,7 +12,7 @@ from invdiff.priors import GaussianPrior
 from invdiff.volumes import PerpendicularPrior, Whole
 from invdiff.volumes.coupling import DataStep
 from invdiff.volumes.noise import SliceNoise
-from invdiff.volumes.perpendicular_planes import Plane, num_rows, resampling
+from invdiff.volumes.perpendicular_planes import Plane, plane_size, resampling
 from invdiff.volumes.split import Split
 
 _SLICES, _ROWS, _COLUMNS = 4, 3, 2
@@ -233,10 +233,22 @@ def test_calls_are_counted_in_slices() -> None:
     assert half.calls_per_step(shape) == 64.0
 
 
-def test_rows_make_pixels_square_and_fit_the_network() -> None:
-    assert num_rows(32, 3.27, 1.785, 32) == 64
-    assert num_rows(5, 1.0, 2.0, 32) == 32
-    assert num_rows(180, 0.67, 1.9, 1) == 63
+def test_pixels_are_made_square_in_sizes_that_fit_the_network() -> None:
+    assert plane_size((32, 128), (3.27, 1.785), 1.0, 32) == (64, 128)
+    assert plane_size((5, 100), (1.0, 2.0), 1.0, 32) == (32, 100)
+    assert plane_size((180, 128), (0.67, 1.9), 1.0, 1) == (63, 128)
+    assert plane_size((128, 100), (1.5, 1.5), 2.0, 32) == (256, 192)
+
+
+def test_finer_pixels_show_the_network_axial_planes_too() -> None:
+    """Axial, coronal, axial, sagittal in turns; what it corrects comes back to every voxel."""
+    u, recorder = torch.ones(1, _SLICES, _ROWS, _COLUMNS, dtype=torch.float64), _Recorder(2.0)
+    prior = _isotropic(recorder, planes="all", zoom=2.0)
+    for number in range(4):
+        torch.testing.assert_close(_target(prior, _step(u, number=number)), 2 * u)
+    axial, coronal, sagittal = (6, 4), (8, 4), (8, 6)
+    assert recorder.sizes == [axial, coronal, axial, sagittal]
+    assert [len(seen) for seen in recorder.seen] == [_SLICES, _ROWS, _SLICES, _COLUMNS]
 
 
 @pytest.mark.parametrize("sizes", [(5, 12), (12, 5), (4, 8), (8, 4), (6, 6)])
@@ -259,7 +271,13 @@ def test_resampling_keeps_linear_ramps(sizes: tuple[int, int]) -> None:
 
 def test_strange_numbers_are_refused() -> None:
     ones = (1.0, 1.0, 1.0)
-    for options in ({"strength": -1.0}, {"multiple": 0}, {"planes": "oblique"}, {"of": "noise"}):
+    for options in (
+        {"strength": -1.0},
+        {"multiple": 0},
+        {"zoom": 0.0},
+        {"planes": "oblique"},
+        {"of": "noise"},
+    ):
         with pytest.raises(ValueError, match="PerpendicularPrior: expected"):
             PerpendicularPrior(_gaussian, ones, **options)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="three positive spacings"):
