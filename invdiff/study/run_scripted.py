@@ -73,6 +73,7 @@ def write_study_report(folder: Path) -> Path:
         summary=study.summary(metrics),
         tables=study.tables(metrics),
         figures=figures,
+        links=study.links(folder),
         config=yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False),
         provenance=yaml.safe_dump(provenance, sort_keys=False),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from invdiff.study.stages import Stages
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Arrays", "Metrics", "Outcome", "ScriptedStudy", "Table"]
+__all__ = ["Arrays", "Link", "Metrics", "Outcome", "ScriptedStudy", "Table"]
 
 Metrics = dict[str, Any]
 Arrays = dict[str, NDArray[Any]]
@@ -54,6 +55,19 @@ class Table:
     caption: str = ""
 
 
+@dataclass(frozen=True)
+class Link:
+    """A page beside the report.
+
+    Args:
+        title: What is clicked, such as "Open the volumes".
+        file: Its name in the folder of the report, or relative to it.
+    """
+
+    title: str
+    file: str
+
+
 class ScriptedStudy(Config, abc.ABC):
     """A study with its own code; a subclass adds a literal ``kind`` and its choices.
 
@@ -88,3 +102,7 @@ class ScriptedStudy(Config, abc.ABC):
     def captions(self) -> dict[str, str]:
         """Say what the figures show, by name."""
         return {}
+
+    def links(self, folder: Path) -> list[Link]:
+        """Write further pages into the folder of the report, and say what to link to."""
+        return []
