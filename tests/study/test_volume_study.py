@@ -105,6 +105,9 @@ def test_report_and_figures(finished):
     assert "views6: 6 parallel-beam views over 180 degrees, of every slice" in page
     for name in ("planes_views6", "errors_views6", "profile_views6", "jitter"):
         assert (finished / f"{name}.png").is_file()
+    assert '<a href="viewer_views6.html">Open the volumes of sts-044, views6</a>' in page
+    viewer = (finished / "viewer_views6.html").read_text()
+    assert all(name in viewer for name in ("truth", *METHODS))
 
 
 def test_volumes_are_in_their_place(finished):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
+import numpy as np
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt, StringConstraints, model_validator
 
@@ -17,8 +19,9 @@ from invdiff.study.laboratory.volume_runs import Findings, Run, Runner
 from invdiff.study.laboratory.volume_scans import ScanSource, TaskConfig, find_scans, measured
 from invdiff.study.laboratory.volume_scores import averaged, tables
 from invdiff.study.laboratory.volume_views import View
-from invdiff.study.scripted import Arrays, Metrics, Outcome, ScriptedStudy, Table
+from invdiff.study.scripted import Arrays, Link, Metrics, Outcome, ScriptedStudy, Table
 from invdiff.study.stages import Stages
+from invdiff.study.viewer import write_viewer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -97,6 +100,19 @@ class VolumeStudy(ScriptedStudy):
             drawn[f"errors_{task}"] = figures.errors(arrays, metrics, task, names)
             drawn[f"profile_{task}"] = figures.profile(arrays, task, names)
         return drawn | {"jitter": figures.jitter(metrics, list(self.tasks), names)}
+
+    def links(self, folder: Path) -> list[Link]:
+        """Write a page for each task that shows the volumes of the first scan in the browser."""
+        with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
+            scan, unit, (low, high) = (arrays[key].tolist() for key in ("scan", "unit", "window"))
+        links = []
+        for task in self.tasks:
+            names = {"truth": f"{scan}_truth"} | {n: f"{scan}_{task}_{n}" for n in self.methods}
+            volumes = {n: folder / "volumes" / f"{name}.nii.gz" for n, name in names.items()}
+            title, page = f"Open the volumes of {scan}, {task}", f"viewer_{task}.html"
+            write_viewer(folder / page, volumes, window=(low, high), unit=unit, title=title)
+            links.append(Link(title, page))
+        return links
 
     def captions(self) -> dict[str, str]:
         """Say what the figures show."""

@@ -49,6 +49,7 @@ class View:
         """Return where planes and line are, and what their values mean."""
         image, units = self.scan.placed, self.scan.units
         return {
+            "scan": np.asarray(self.scan.name),
             "spacing": np.asarray(image.spacing),
             "place": np.asarray((self.slice, self.row, self.column)),
             "z_mm": np.sort(_heights(image, self.row, self.column)),
