@@ -39,7 +39,7 @@ __all__ = [
     "sampler_config",
 ]
 
-_CITATION = re.compile(r" :cite:\w+:`\w+`")
+_CITATION = re.compile(r"(, as by)? :cite:\w+:`\w+`")
 
 
 class SamplerBase(Config):

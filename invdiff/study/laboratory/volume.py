@@ -122,7 +122,8 @@ class VolumeStudy(ScriptedStudy):
             captions[f"planes_{task}"] = (
                 f"{words}: three planes of the first scan in the proportions of the patient, "
                 "anterior or the head up; below the names the mean PSNR of axial, coronal and "
-                "sagittal planes over all scans. The cross and the lines mark the profile."
+                "sagittal planes over all scans. The cross and the lines mark the profile; "
+                "thin stacks are enlarged about it."
             )
             captions[f"errors_{task}"] = "The same planes minus the truth, on one scale."
             captions[f"profile_{task}"] = "Values along the marked line, slice by slice."

@@ -19,6 +19,10 @@ _PLANES = ("axial", "coronal", "sagittal")
 _ACCENT, _GREY, _LINE = "#b5482a", "#667085", "#e8b04b"
 # width of a picture and of the space for words, in inches
 _PANEL, _WORDS = 1.9, 0.45
+# height over width below which a plane is enlarged about the line
+_THINNEST = 0.35
+# the axis of the volume that runs across a plane
+_ACROSS = {"axial": 2, "coronal": 2, "sagittal": 1}
 
 
 def planes(arrays: Arrays, metrics: Metrics, task: str, names: Sequence[str]) -> Figure:
@@ -101,8 +105,8 @@ def _grid(arrays: Arrays, task: str, names: Sequence[str]) -> tuple[Figure, Any]
     from matplotlib.figure import Figure
 
     ratios = [_height_over_width(arrays, p, arrays[f"{p}/{task}/truth"].shape) for p in _PLANES]
-    # a thin stack is still to be seen, and a tall one has to fit the page
-    heights = [_PANEL * min(max(ratio, 0.12), 2.0) for ratio in ratios]
+    # a tall stack has to fit the page, and a thin one is enlarged
+    heights = [_PANEL * min(max(ratio, _THINNEST), 2.0) for ratio in ratios]
     size = (_PANEL * len(names) + 1.1, sum(heights) + _WORDS + 0.1 * len(heights))
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(3, len(names), squeeze=False, height_ratios=heights)
@@ -110,7 +114,7 @@ def _grid(arrays: Arrays, task: str, names: Sequence[str]) -> tuple[Figure, Any]
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
     for axis, plane in zip(axes[:, 0], _PLANES, strict=True):
-        axis.set_ylabel(plane, fontsize=8)
+        axis.set_ylabel(plane, fontsize=8, rotation=0, ha="right", va="center")
     return figure, axes
 
 
@@ -129,7 +133,7 @@ def _draw(
     axis: Axes, arrays: Arrays, plane: str, picture: Any, cmap: str, low: float, high: float
 ) -> Any:
     down, across = _pixel(arrays, plane)
-    return axis.imshow(
+    drawn = axis.imshow(
         picture,
         cmap=cmap,
         vmin=low,
@@ -137,6 +141,17 @@ def _draw(
         aspect=down / across,
         interpolation="nearest",
     )
+    ratio = _height_over_width(arrays, plane, picture.shape)
+    if ratio < _THINNEST:
+        _enlarge(axis, picture.shape[1], int(arrays["place"][_ACROSS[plane]]), ratio / _THINNEST)
+    return drawn
+
+
+def _enlarge(axis: Axes, width: int, centre: int, share: float) -> None:
+    """Show a share of the width, about the line as far as the picture goes."""
+    shown = share * width
+    first = min(max(centre - shown / 2, -0.5), width - 0.5 - shown)
+    axis.set_xlim(first, first + shown)
 
 
 def _mark_line(axis: Axes, arrays: Arrays, plane: str) -> None:
@@ -145,7 +160,7 @@ def _mark_line(axis: Axes, arrays: Arrays, plane: str) -> None:
     if plane == "axial":
         axis.plot(column, row, marker="+", color=_LINE, markersize=5, markeredgewidth=0.8)
         return
-    axis.axvline(column if plane == "coronal" else row, color=_LINE, linewidth=0.5, alpha=0.8)
+    axis.axvline(arrays["place"][_ACROSS[plane]], color=_LINE, linewidth=0.5, alpha=0.8)
 
 
 def _label(metrics: Metrics, task: str, name: str) -> str:

@@ -50,7 +50,7 @@ class TV2DConfig(_TVConfig):
 
 
 class TV3DConfig(_TVConfig):
-    """Total variation of the volume."""
+    """Total variation of the volume, per mm in all directions."""
 
     kind: Literal["tv-3d"] = "tv-3d"
 
@@ -147,12 +147,12 @@ def reconstruct(method: Any, setting: Setting) -> Tensor:
         return _sampled(method, setting)
     if isinstance(method, SliceWiseConfig):
         return _sampled_apart(method, setting)
-    whole, slices = setting.problem.likelihood, setting.problem.slices
+    whole = setting.problem.likelihood
     if method.kind == "fbp":
-        return fdk(whole) if slices is None else fbp(slices)
+        return fdk(whole) if setting.problem.slices is None else fbp(whole)
     if method.kind == "zero-filled":
-        return zero_filled(slices or whole)
-    return _total_variation(method, setting.problem)
+        return zero_filled(whole)
+    return _total_variation(method, setting)
 
 
 def _sampled(method: VolumeSamplerBase, setting: Setting) -> Tensor:
@@ -180,12 +180,12 @@ def _sampled_apart(method: SliceWiseConfig, setting: Setting) -> Tensor:
     return values
 
 
-def _total_variation(method: Any, problem: VolumeProblem) -> Tensor:
-    likelihood = problem.likelihood if method.kind == "tv-3d" else _given(problem.slices)
+def _total_variation(method: Any, setting: Setting) -> Tensor:
     # neither attenuation nor a magnitude is negative
-    return total_variation(
-        likelihood, low=0.0, num_steps=method.num_steps, noise_factor=method.noise_factor
-    )
+    choices = method.model_dump(exclude={"kind"}) | {"low": 0.0}
+    if method.kind == "tv-2d":
+        return total_variation(_given(setting.problem.slices), **choices)
+    return total_variation(setting.problem.likelihood, **choices, spacing=setting.spacing)
 
 
 def _given(value: Given | None) -> Given:
