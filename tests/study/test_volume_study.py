@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 import yaml
 
-from invdiff.data import fill, orient, read_dicom, read_nifti, sample_path, write_nifti
+from invdiff.data import (
+    fill,
+    orient,
+    read_dicom,
+    read_nifti,
+    sample_path,
+    to_spacing,
+    write_nifti,
+)
 from invdiff.study.cli import main
 from invdiff.study.laboratory import volume_methods
 from invdiff.study.laboratory.volume import VolumeStudy
@@ -165,6 +173,10 @@ def test_mr_and_a_part_of_the_slices(values, tmp_path):
     original = read_dicom(sample_path("head-t1"))
     placed = outcome.images["head-t1_truth"]
     np.testing.assert_allclose(placed.spacing, (original.spacing[0], 8.0, 8.0))
+    # the middle three of five: the second of them is the first here
+    first = to_spacing(orient(original.slice(1)), 32, 8.0)
+    np.testing.assert_allclose(placed.affine, first.affine)
+    np.testing.assert_allclose(placed.values[0], first.values[0], rtol=1e-5, atol=1e-3)
 
 
 def test_a_configuration_becomes_couplings(values):
