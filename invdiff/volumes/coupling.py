@@ -160,7 +160,7 @@ class TotalVariationZ:
     :math:`\sigma`, differences below about :math:`\kappa \sigma` are noise in every step;
     ``scaling="absolute"`` takes half the data range for s instead, at all levels. One ADMM
     iteration a step :cite:p:`boyd2011`, its variables carried from step to step as by
-    :cite:t:`chung2023`; the dual variable is kept unscaled, since the penalty :math:`\rho w`
+    :cite:t:`chung2023mbir`; the dual variable is kept unscaled, since the penalty :math:`\rho w`
     changes from step to step.
 
     Args:

@@ -31,6 +31,10 @@ class DDS3D(ProximalDiffusion3D):
     Without R this is ``DDS`` on every slice, up to step sizes of conjugate gradients that all
     slices share. Targets a restoration, not the posterior.
 
+    w is the same at all levels, and so should be what counts as noise between slices: of the
+    couplings, ``TotalVariationZ(0.003, scaling="absolute")`` leaves a sparse-view CT volume as
+    rough along z as it is, where the default flattens it.
+
     The published configuration for CT of 8 views is total variation along z with
     :math:`\lambda = 0.04` and the penalty 10 of one ADMM iteration a step, its 5 conjugate
     gradient steps from D without the term that pulls to D. Differences shrink by
