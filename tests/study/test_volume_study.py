@@ -179,6 +179,25 @@ def test_mr_and_a_part_of_the_slices(values, tmp_path):
     np.testing.assert_allclose(placed.values[0], first.values[0], rtol=1e-5, atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("sample", "operator", "direct"),
+    [
+        ("sts-044", {"kind": "ct-cone", "views": 4}, "fbp"),
+        ("head-t1", {"kind": "mri-cartesian-3d", "coils": 2, "readout": "slices"}, "zero-filled"),
+    ],
+)
+def test_operators_that_measure_slices_together(sample, operator, direct, values, tmp_path):
+    change = {
+        "fallback": sample,
+        "tasks": {"whole": {"operator": operator}},
+        "methods": {direct: {"kind": direct}, "tv": METHODS["tv-3d"], "dds": METHODS["dds-3d"]},
+    }
+    outcome = VolumeStudy(**values | change).compute(Stages(tmp_path))
+    found = [outcome.metrics[f"residual_over_noise_{name}_whole"] for name in change["methods"]]
+    assert np.isfinite(found).all()
+    assert outcome.images[f"{sample}_whole_{direct}"].values.shape == (5, 32, 32)
+
+
 def test_a_configuration_becomes_couplings(values):
     methods = VolumeStudy(**values).methods
     assert methods["dds-3d"].build() == DDS3D(num_steps=3)
