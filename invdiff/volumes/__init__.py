@@ -2,6 +2,7 @@
 
 from invdiff.volumes.coupling import Coupling, Independent, QuadraticZ, Together, TotalVariationZ
 from invdiff.volumes.perpendicular import PerpendicularPrior
+from invdiff.volumes.perpendicular_red_diff import perpendicular_red_diff
 from invdiff.volumes.red_diff import RedDiff3D
 from invdiff.volumes.sampler import VolumeSampler
 from invdiff.volumes.slice_prior import SlicePrior
@@ -19,4 +20,5 @@ __all__ = [
     "TotalVariationZ",
     "VolumeSampler",
     "Whole",
+    "perpendicular_red_diff",
 ]

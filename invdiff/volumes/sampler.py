@@ -106,6 +106,7 @@ class VolumeSampler(abc.ABC):
         callback: Callback | None = None,
         split: Split | None = None,
         checkpoints: Checkpoints | None = None,
+        start: Tensor | None = None,
     ) -> Samples:
         """Reconstruct a volume.
 
@@ -117,13 +118,16 @@ class VolumeSampler(abc.ABC):
             callback: Called after each step.
             split: Which slices are held here; all by default.
             checkpoints: Where the run keeps its state and what it goes on from.
+            start: State before the first step, such as the result of an earlier run,
+                ``(num_samples, count, rows, columns)``; by default that of ``init``.
 
         Raises:
-            ValueError: The prior doesn't fit the operator, or this is no volume.
+            ValueError: The prior doesn't fit the operator, this is no volume, or the start is
+                none of these slices.
         """
         problem = self._problem(likelihood, denoiser, num_samples, generator, split)
         found = checkpoints.load() if checkpoints is not None else None
-        first, state = found if found is not None else (0, self.init(problem))
+        first, state = found if found is not None else (0, self._first(problem, start))
         sigmas = problem.half * self.levels()
         for i in range(first, self.num_steps):
             if checkpoints is not None:
@@ -144,6 +148,16 @@ class VolumeSampler(abc.ABC):
         """Return the first state: a regularised least-squares volume, under noise if need be."""
         x = start_image(problem.likelihood, problem.denoiser, problem.noise.num_samples)
         return VolumeState(x, self.coupling.init(x, problem.split))
+
+    def _first(self, problem: Problem3D, start: Tensor | None) -> VolumeState:
+        if start is None:
+            return self.init(problem)
+        expected = (problem.noise.num_samples, *problem.likelihood.image_shape)
+        if tuple(start.shape) != expected:
+            raise ValueError(
+                f"{type(self).__name__}: expected a start of {expected}, got {tuple(start.shape)}"
+            )
+        return VolumeState(start, self.coupling.init(start, problem.split))
 
     @abc.abstractmethod
     def step(
