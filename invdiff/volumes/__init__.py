@@ -5,6 +5,7 @@ from invdiff.volumes.dds import DDS3D
 from invdiff.volumes.diffpir import DiffPIR3D
 from invdiff.volumes.mbir import DiffusionMBIR
 from invdiff.volumes.perpendicular import PerpendicularPrior
+from invdiff.volumes.perpendicular_red_diff import perpendicular_red_diff
 from invdiff.volumes.pinned import KnownSlices, PinnedSlices, sample_in_blocks
 from invdiff.volumes.red_diff import RedDiff3D
 from invdiff.volumes.sampler import VolumeSampler
@@ -28,5 +29,6 @@ __all__ = [
     "TotalVariationZ",
     "VolumeSampler",
     "Whole",
+    "perpendicular_red_diff",
     "sample_in_blocks",
 ]

@@ -112,6 +112,7 @@ class VolumeSampler(abc.ABC):
         split: Split | None = None,
         checkpoints: Checkpoints | None = None,
         known: KnownSlices | None = None,
+        start: Tensor | None = None,
     ) -> Samples:
         """Reconstruct a volume.
 
@@ -124,14 +125,17 @@ class VolumeSampler(abc.ABC):
             split: Which slices are held here; all by default.
             checkpoints: Where the run keeps its state and what it goes on from.
             known: Slices, of those held here, that stay at their values and at noise 0.
+            start: State before the first step, such as the result of an earlier run,
+                ``(num_samples, count, rows, columns)``; by default that of ``init``.
 
         Raises:
-            ValueError: The prior doesn't fit the operator, or this is no volume.
+            ValueError: The prior doesn't fit the operator, this is no volume, or the start is
+                none of these slices.
         """
         problem = self._problem(likelihood, denoiser, num_samples, generator, split)
         problem = self.prepared(_pinned(problem, known))
         found = checkpoints.load() if checkpoints is not None else None
-        first, state = found if found is not None else (0, self.init(problem))
+        first, state = found if found is not None else (0, self._first(problem, start))
         sigmas = problem.half * self.levels()
         for i in range(first, self.num_steps):
             if checkpoints is not None:
@@ -157,6 +161,17 @@ class VolumeSampler(abc.ABC):
         x = start_image(problem.likelihood, problem.denoiser, problem.noise.num_samples)
         x = x if problem.known is None else problem.known.pin(x)
         return VolumeState(x, self.coupling.init(x, problem.split))
+
+    def _first(self, problem: Problem3D, start: Tensor | None) -> VolumeState:
+        if start is None:
+            return self.init(problem)
+        expected = (problem.noise.num_samples, *problem.likelihood.image_shape)
+        if tuple(start.shape) != expected:
+            raise ValueError(
+                f"{type(self).__name__}: expected a start of {expected}, got {tuple(start.shape)}"
+            )
+        start = start if problem.known is None else problem.known.pin(start)
+        return VolumeState(start, self.coupling.init(start, problem.split))
 
     @abc.abstractmethod
     def step(
