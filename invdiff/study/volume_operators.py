@@ -156,6 +156,8 @@ class MRI3DConfig(Config):
         center_fraction: Side of the fully sampled central block over that of the plane.
         pattern: How the points outside the block are drawn: as far from each other as so many
             can be, or independently.
+        edge_ratio: Of a "poisson-disc" pattern: distance between points at the edge of k-space
+            over that at its centre.
         readout: Axis of the volume along which k-space is fully sampled. Along "slices" every
             slice is a scan of its own; otherwise the slices are encoded together.
     """
@@ -165,6 +167,7 @@ class MRI3DConfig(Config):
     acceleration: float = Field(4.0, ge=1)
     center_fraction: float = Field(0.1, ge=0, le=1)
     pattern: Literal["poisson-disc", "random"] = "poisson-disc"
+    edge_ratio: float = Field(2.0, ge=1)
     readout: Literal["slices", "rows", "columns"] = "rows"
 
     def build(self, grid: VolumeGrid, generator: torch.Generator) -> LinearOperator:
@@ -182,8 +185,11 @@ class MRI3DConfig(Config):
     def _mask(self, grid: VolumeGrid, generator: torch.Generator) -> Tensor:
         axis = ("slices", "rows", "columns").index(self.readout)
         plane = [n for a, n in enumerate(grid.shape) if a != axis]
-        draw = poisson_disc_points if self.pattern == "poisson-disc" else random_points
-        points = draw(plane, self.acceleration, self.center_fraction, generator=generator)
+        numbers = (plane, self.acceleration, self.center_fraction)
+        if self.pattern == "poisson-disc":
+            points = poisson_disc_points(*numbers, edge_ratio=self.edge_ratio, generator=generator)
+        else:
+            points = random_points(*numbers, generator=generator)
         return points.unsqueeze(axis).expand(grid.shape)
 
 

@@ -137,16 +137,17 @@ def test_patterns_are_drawn_by_the_generator():
 
 
 def test_points_of_a_poisson_disc_pattern_keep_their_distance():
-    def neighbours(pattern):
-        scan = config(
-            kind="mri-cartesian-3d", pattern=pattern, acceleration=8, center_fraction=0, coils=1
-        )
+    def neighbours(pattern, edge_ratio):
+        density = {"pattern": pattern, "edge_ratio": edge_ratio, "acceleration": 8}
+        scan = config(kind="mri-cartesian-3d", center_fraction=0, coils=1, **density)
         mask = scan.build(VolumeGrid((32, 2, 32)), torch.Generator().manual_seed(0)).outer.mask
         plane = mask[:, 0]
         return int((plane[1:] & plane[:-1]).sum() + (plane[:, 1:] & plane[:, :-1]).sum())
 
-    assert neighbours("poisson-disc") == 0
-    assert neighbours("random") > 0
+    assert neighbours("poisson-disc", 1) == 0
+    # denser in the centre: there are neighbours there
+    assert neighbours("poisson-disc", 4) > 0
+    assert neighbours("random", 1) > 0
 
 
 @pytest.mark.parametrize(
