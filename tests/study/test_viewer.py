@@ -89,6 +89,12 @@ def test_the_page_asks_for_nothing_from_elsewhere(page):
     assert found.tags.count("link") == 0
 
 
+def test_the_page_holds_the_licence_of_what_it_passes_on(page):
+    text = page({"truth": image()}).texts["template"][0]
+    assert "Copyright (c) 2021, Niivue" in text
+    assert "BSD 2-Clause License" in text
+
+
 @pytest.mark.parametrize(
     ("low", "high", "window"),
     [
