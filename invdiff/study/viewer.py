@@ -84,13 +84,15 @@ def write_viewer(
         _embedded(name, volume if isinstance(volume, Layer) else Layer(volume), window)
         for name, volume in volumes.items()
     ]
-    library = files("invdiff.study") / "niivue" / "niivue.min.js"
+    niivue = files("invdiff.study") / "niivue"
     return render(
         path,
         "viewer",
         title=title,
         unit=unit,
-        library=library.read_text(encoding="utf-8"),
+        library=(niivue / "niivue.min.js").read_text(encoding="utf-8"),
+        # who passes the page on passes NiiVue on
+        licence=(niivue / "LICENSE.txt").read_text(encoding="utf-8"),
         layers=[{k: v for k, v in layer.items() if k != "data"} for layer in layers],
         data=[layer["data"] for layer in layers],
     )

@@ -61,7 +61,7 @@ async function paneOf(side) {
     const nv = new niivue.Niivue(OPTIONS);
     nv.addColormap("error", ERROR);
     await nv.attachToCanvas(canvas);
-    nv.onLocationChange = () => readOut(null);
+    nv.onLocationChange = () => follow(nv);
     nv.onIntensityChange = () => takeWindow(side);
     canvas.addEventListener("mousemove", (event) => pointAt(side, event));
     canvas.addEventListener("mouseleave", () => readOut(null));
@@ -76,6 +76,29 @@ function shown() {
   return panes.filter((pane) => pane !== null && pane.index >= 0);
 }
 
+// true mm also where the grid is oblique, which NiiVue's own way of sharing it is not
+function crosshairOf(nv) {
+  return nv.frac2mm(nv.scene.crosshairPos, 0, true);
+}
+
+function moveTo(nv, place) {
+  if (Math.hypot(...[0, 1, 2].map((i) => crosshairOf(nv)[i] - place[i])) < 1e-3) return;
+  nv.scene.crosshairPos = nv.mm2frac(place, 0, true);
+  nv.drawScene();
+}
+
+function leader() {
+  const focused = shown().find(({ nv }) => nv.canvas === document.activeElement);
+  return (focused ?? shown()[0]).nv;
+}
+
+function follow(moved) {
+  // NiiVue tells of the one that follows first
+  if (shown().length > 1 && moved === leader())
+    shown().forEach(({ nv }) => moveTo(nv, crosshairOf(moved)));
+  readOut(null);
+}
+
 async function show(side, index) {
   sections[side].hidden = index < 0;
   menus[side].value = index;
@@ -83,16 +106,18 @@ async function show(side, index) {
     if (panes[side] !== null) panes[side].index = -1;
   } else {
     const pane = await paneOf(side);
-    const place = shown().map(({ nv }) => nv.frac2mm(nv.scene.crosshairPos))[0];
+    const place = shown().map(({ nv }) => crosshairOf(nv))[0];
     const image = await imageOf(index);
     [image.cal_min, image.cal_max] = windowOf(index);
     pane.nv.volumes = [image];
     pane.index = index;
     pane.nv.setVolume(image, 0);
-    if (place) pane.nv.scene.crosshairPos = pane.nv.mm2frac(place);
+    if (place) moveTo(pane.nv, place);
+    else pane.nv.moveCrosshairInVox(0, 0, 0); // to the centre of a voxel
   }
   const both = shown().map(({ nv }) => nv);
-  both.forEach((nv) => nv.broadcastTo(both.filter((other) => other !== nv)));
+  const shared = { "3d": true, zoomPan: true };
+  both.forEach((nv) => nv.broadcastTo(both.filter((other) => other !== nv), shared));
   showWindow();
   readOut(null);
   document.body.dataset.loaded = images.size;
@@ -138,12 +163,12 @@ function pointAt(side, event) {
 // at the pointer, or at the crosshair where there is none
 function readOut(pointer) {
   for (const { nv, index } of shown()) {
-    const place = pointer ?? nv.frac2mm(nv.scene.crosshairPos, 0, true);
+    const place = pointer ?? crosshairOf(nv);
     const value = nv.volumes[0].getValue(...nv.volumes[0].mm2vox(place));
     const digits = Math.max(0, Math.round(-Math.log10(layers[index].step)));
     const [x, y, z] = [...place].map((v) => v.toFixed(1));
     sections[panes.findIndex((pane) => pane?.nv === nv)].querySelector("output").textContent =
-      `${layers[index].title}: ${value.toFixed(digits)} ${unit} at ` +
+      `${layers[index].title}: ${`${value.toFixed(digits)} ${unit}`.trim()} at ` +
       `${pointer ? "the pointer" : "the crosshair"} (x ${x}, y ${y}, z ${z} mm)`;
   }
 }
@@ -172,9 +197,11 @@ function onKey(event) {
   for (const { nv } of shown()) {
     if (event.key === "v") nv.setSliceType(VIEWS[chosen.view]);
     if (event.key === "c") nv.setClipPlane(CUTS[chosen.cut]);
-    if (event.key in STEPS) nv.moveCrosshairInVox(...STEPS[event.key]);
   }
-  if (event.key in STEPS) event.preventDefault();
+  if (event.key in STEPS && shown().length) {
+    leader().moveCrosshairInVox(...STEPS[event.key]);
+    event.preventDefault();
+  }
 }
 
 async function guarded(action) {
