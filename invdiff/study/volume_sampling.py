@@ -66,7 +66,14 @@ else:
 
 
 class VolumeSamplerBase(SamplerBase):
-    """The fields of a sampler of volumes beside its kind."""
+    """The fields of a sampler of volumes beside its kind.
+
+    Args:
+        start: The method whose volume it goes on from, such as one of the same study; by default
+            the sampler begins by itself.
+    """
+
+    start: str | None = None
 
     def build(self, planes: Planes | None = None) -> VolumeSampler:
         """Return the sampler.
@@ -74,7 +81,8 @@ class VolumeSamplerBase(SamplerBase):
         Args:
             planes: For couplings that use planes across the slices.
         """
-        sampler: VolumeSampler = super().build()
+        numbers = self.model_dump(exclude={"kind", "start"})
+        sampler: VolumeSampler = type(self).method(**numbers)
         return sampler
 
 
@@ -94,7 +102,7 @@ class CoupledBase(VolumeSamplerBase):
 
     def build(self, planes: Planes | None = None) -> VolumeSampler:
         """Return the sampler; see ``VolumeSamplerBase``."""
-        numbers = self.model_dump(exclude={"kind", "coupling"})
+        numbers = self.model_dump(exclude={"kind", "start", "coupling"})
         sampler: VolumeSampler = type(self).method(**numbers, coupling=self._coupling(planes))
         return sampler
 

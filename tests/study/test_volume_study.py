@@ -179,6 +179,22 @@ def test_mr_and_a_part_of_the_slices(values, tmp_path):
     np.testing.assert_allclose(placed.values[0], first.values[0], rtol=1e-5, atol=1e-3)
 
 
+def test_a_method_goes_on_from_another_and_bears_its_cost(values, tmp_path):
+    step = {"kind": "red-diff-3d", "num_steps": 2, "relaxation": 1e-6}
+    methods = {
+        "first": {"kind": "dds-3d", "num_steps": 3},
+        "alone": step,
+        "after": step | {"start": "first"},
+    }
+    outcome = VolumeStudy(**values | {"methods": methods}).compute(Stages(tmp_path))
+    first, alone, after = (outcome.images[f"sts-044_views6_{n}"].values for n in methods)
+    # it hardly moves, in HU
+    np.testing.assert_allclose(after, first, atol=1)
+    assert abs(after - alone).max() > 10
+    calls = [outcome.metrics[f"network_calls_per_slice_{n}_views6"] for n in methods]
+    assert calls == [3, 2, 5]
+
+
 @pytest.mark.parametrize(
     ("sample", "operator", "direct"),
     [
@@ -223,6 +239,10 @@ def test_a_configuration_becomes_couplings(values):
         (
             {"methods": {"r": {"kind": "red-diff-3d", "coupling": {"kind": "tv-z", "x": 1}}}},
             "Extra inputs",
+        ),
+        (
+            {"methods": {"r": {"kind": "dds-3d", "start": "b"}, "b": {"kind": "fbp"}}},
+            "start: expected a method before it, got 'b'",
         ),
         ({"slices": 1}, "greater than or equal to 2"),
         ({"tasks": {}}, "at least 1"),

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 import numpy as np
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt, StringConstraints, model_validator
+from torch import Tensor
 
 from invdiff.data import list_samples
 from invdiff.priors import PretrainedPrior, load_prior
 from invdiff.study.config import PriorConfig
 from invdiff.study.laboratory import volume_figures as figures
-from invdiff.study.laboratory.volume_methods import MethodConfig, check_suits
+from invdiff.study.laboratory.volume_meter import Cost
+from invdiff.study.laboratory.volume_methods import MethodConfig, check_starts, check_suits
 from invdiff.study.laboratory.volume_runs import Findings, Run, Runner
 from invdiff.study.laboratory.volume_scans import ScanSource, TaskConfig, find_scans, measured
 from invdiff.study.laboratory.volume_scores import averaged, tables
@@ -70,6 +72,7 @@ class VolumeStudy(ScriptedStudy):
             raise ValueError("scans: expected one, or a fallback")
         if "truth" in self.methods:
             raise ValueError("methods: truth is no name for a method")
+        check_starts(self.methods)
         for task in self.tasks.values():
             for name, method in self.methods.items():
                 check_suits(name, method, task.measures, task.operator.kind == "stack")
@@ -85,9 +88,14 @@ class VolumeStudy(ScriptedStudy):
             findings.add_truth(scan, list(self.tasks))
             for task, choices in self.tasks.items():
                 problem = measured(scan, choices, self.seed, (scan.name, task), self.device)
+                done: dict[str, tuple[Tensor, Cost]] = {}
                 for name, method in self.methods.items():
-                    run = Run(scan, task, name, method)
-                    findings.add(run, *runner.volume(run, problem))
+                    run = Run(
+                        scan, task, name, method, done.get(getattr(method, "start", None) or "")
+                    )
+                    volume, misfit, cost = runner.volume(run, problem)
+                    findings.add(run, volume, misfit, cost)
+                    done[name] = volume, cost
         metrics = {"num_scans": len(scans), "num_slices": sum(s.placed.num_slices for s in scans)}
         return Outcome(metrics | averaged(findings.numbers), findings.arrays, findings.images)
 

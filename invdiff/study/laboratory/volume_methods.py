@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -23,7 +23,15 @@ from invdiff.study.volume_sampling import VOLUME_KINDS, Planes, VolumeSamplerBas
 from invdiff.volumes import SlicePrior
 from invdiff.volumes.sampler import Checkpoints
 
-__all__ = ["CLASSICAL", "MethodConfig", "Setting", "check_suits", "num_steps_of", "reconstruct"]
+__all__ = [
+    "CLASSICAL",
+    "MethodConfig",
+    "Setting",
+    "check_starts",
+    "check_suits",
+    "num_steps_of",
+    "reconstruct",
+]
 
 
 class FBPConfig(Config):
@@ -91,6 +99,7 @@ class Setting:
         generator: Random numbers.
         callback: Of iterative samplers.
         checkpoints: Of samplers of volumes.
+        start: What they go on from.
     """
 
     problem: VolumeProblem
@@ -99,6 +108,7 @@ class Setting:
     generator: torch.Generator
     callback: Callable[[Progress], None] | None = None
     checkpoints: Checkpoints | None = None
+    start: Tensor | None = None
 
     @property
     def planes(self) -> Planes:
@@ -133,6 +143,20 @@ def check_suits(name: str, method: Any, measures: str, stacked: bool) -> None:
         raise ValueError(f"methods: {name}: {kind} does not invert {measures}")
 
 
+def check_starts(methods: Mapping[str, Any]) -> None:
+    """Refuse a method that goes on from one that isn't before it.
+
+    Raises:
+        ValueError: There is such a method.
+    """
+    before: list[str] = []
+    for name, method in methods.items():
+        start = getattr(method, "start", None)
+        if start is not None and start not in before:
+            raise ValueError(f"methods: {name}: start: expected a method before it, got {start!r}")
+        before.append(name)
+
+
 def num_steps_of(method: Any) -> int | None:
     """Return how often a method calls back; None if it doesn't."""
     if method.kind in CLASSICAL:
@@ -164,6 +188,7 @@ def _sampled(method: VolumeSamplerBase, setting: Setting) -> Tensor:
         generator=setting.generator,
         callback=setting.callback,
         checkpoints=setting.checkpoints,
+        start=None if setting.start is None else setting.start.to(likelihood.y.device)[None],
     )
     return samples.values[0]
 

@@ -36,12 +36,14 @@ class Run(NamedTuple):
         task: Name of the measurement.
         name: Of the method.
         method: Its configuration.
+        start: Volume that it goes on from, and what that has cost.
     """
 
     scan: VolumeScan
     task: str
     name: str
     method: Any
+    start: tuple[Tensor, Cost] | None = None
 
     @property
     def title(self) -> str:
@@ -79,6 +81,10 @@ class Runner:
         if run.method.kind not in CLASSICAL:
             prior = CountedPrior(rescale(self.load(), units.low, units.high))
         meter = Meter(prior, self.device)
+        start = None
+        if run.start is not None:
+            # what a method goes on from is a part of its cost
+            start, meter.before = run.start
         steps = num_steps_of(run.method)
         trace = None if steps is None else Trace(run.title.replace("_", " "), steps)
         steps_folder = self.stages.folder / f"{run.title}-steps"
@@ -91,6 +97,7 @@ class Runner:
             MeteredCheckpoints(
                 StepFile(steps_folder, self.every, self.device), meter, steps_folder / "cost.jsonl"
             ),
+            start,
         )
         with meter.running():
             volume = reconstruct(run.method, setting)
