@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from invdiff.likelihood import Likelihood
-from operators import CartesianMRI, Composition, Downsample, LinearOperator
+from operators import CartesianMRI, Composition, Downsample, LinearOperator, SliceStack
 from operators.ct import (
     ConeGeometry,
     FanBeam2D,
@@ -28,17 +28,17 @@ def fbp(likelihood: Likelihood, *, window: Window = "hann") -> Tensor:
     """Reconstruct CT by filtered back-projection of the line integrals.
 
     Args:
-        likelihood: Of a ``ParallelBeam2D`` or ``FanBeam2D``; counts are first turned into line
-            integrals by the noise model.
+        likelihood: Of a ``ParallelBeam2D`` or ``FanBeam2D``, or of a ``SliceStack`` of one; counts
+            are first turned into line integrals by the noise model.
         window: Apodisation of the ramp filter.
 
     Returns:
-        Attenuation in 1/mm, shape ``(*problems, rows, columns)``.
+        Attenuation in 1/mm, shape ``(*problems, *image_shape)``.
 
     Raises:
         ValueError: Another operator.
     """
-    operator = likelihood.operator
+    operator = _of_one_slice(likelihood.operator)
     if not isinstance(operator, ParallelBeam2D | FanBeam2D):
         raise ValueError(f"fbp: expected a CT projector, got {type(operator).__name__}")
     return filtered_backprojection(operator, likelihood.target, window)
@@ -68,6 +68,8 @@ def fdk(likelihood: Likelihood, *, window: Window = "hann") -> Tensor:
 def zero_filled(likelihood: Likelihood) -> Tensor:
     """Return A^H y of Cartesian MRI: the coil-combined image of k-space filled with zeros.
 
+    In 2D, of a stack of slices, or in 3D.
+
     Raises:
         ValueError: The operator is no Cartesian MRI.
     """
@@ -76,10 +78,10 @@ def zero_filled(likelihood: Likelihood) -> Tensor:
 
 
 def interpolate(likelihood: Likelihood) -> Tensor:
-    """Return the bicubic interpolation of a downsampled image, ``(*problems, height, width)``.
+    """Return the bicubic interpolation of downsampled images, ``(*problems, *image_shape)``.
 
     Raises:
-        ValueError: The operator is no ``Downsample`` of a 2D image.
+        ValueError: The operator is no ``Downsample`` of a 2D image, nor a stack of one.
     """
     operator = find_operator(likelihood.operator, Downsample)
     if len(operator.in_shape) != 2:
@@ -89,16 +91,23 @@ def interpolate(likelihood: Likelihood) -> Tensor:
     image = functional.interpolate(
         y.reshape(-1, 1, *y.shape[-2:]), size=operator.in_shape, mode="bicubic", antialias=True
     )
-    return image.reshape(*likelihood.batch_shape, *operator.in_shape)
+    return image.reshape(*likelihood.batch_shape, *likelihood.image_shape)
 
 
 def find_operator(operator: LinearOperator, kind: type[Kind]) -> Kind:
     """Return the outermost operator of a composition, or the operator itself, if of that kind.
 
+    That of a ``SliceStack`` is found in the scan of one slice.
+
     Raises:
         ValueError: It is of another kind.
     """
+    operator = _of_one_slice(operator)
     outer = operator.outer if isinstance(operator, Composition) else operator
     if not isinstance(outer, kind):
         raise ValueError(f"expected a {kind.__name__}, got {type(outer).__name__}")
     return outer
+
+
+def _of_one_slice(operator: LinearOperator) -> LinearOperator:
+    return operator.operator if isinstance(operator, SliceStack) else operator

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -27,15 +28,19 @@ def total_variation(
     high: float | None = None,
     num_steps: int = 400,
     noise_factor: float = 1.0,
+    spacing: Sequence[float] | None = None,
+    isotropic: bool = True,
 ) -> Tensor:
     r"""Return the image of least variation that explains the data up to their noise.
 
-    .. math:: \min_x \sum_i |(\nabla x)_i|_2 \quad\text{with}\quad \|t - A x\|_W \le \sqrt{m},
+    .. math:: \min_x \sum_i |(\nabla x)_i|_p \quad\text{with}\quad \|t - A x\|_W \le \sqrt{m},
         \quad x_{low} \le x \le x_{high}
 
     This is the penalised problem :math:`\tfrac12 \|t - A x\|_W^2 + \alpha TV(x)` with alpha
     chosen by the discrepancy principle :cite:p:`morozov1966`, solved by the primal-dual method
-    of :cite:t:`chambolle2011`, algorithm 1. m counts real numbers, two for a complex entry.
+    of :cite:t:`chambolle2011`, algorithm 1. m counts real numbers, two for a complex entry. The
+    gradient is along all axes of x: a volume is regularised in three dimensions, be it a stack
+    of scanned slices or not, and its data are explained as a whole.
 
     Args:
         likelihood: One problem or a batch; real or complex images.
@@ -43,12 +48,17 @@ def total_variation(
         high: Known upper bound.
         num_steps: Iterations.
         noise_factor: The residual over noise that is aimed at; 1 is the discrepancy principle.
+        spacing: Voxel size along each axis of x in one unit, such as (dz, dy, dx) in mm: what
+            differs from one thick slice to the next counts less than what differs from pixel to
+            pixel. Pixels are as far apart along all axes by default.
+        isotropic: Whether p is 2, the same for edges of every direction, or 1.
 
     Returns:
         Images, shape ``(*problems, *image_shape)``.
 
     Raises:
-        ValueError: Bounds on complex images, or numbers that are not positive.
+        ValueError: Bounds on complex images, numbers that are not positive, or a spacing that is
+            not one length for each axis.
     """
     if likelihood.operator.in_complex and (low, high) != (None, None):
         raise ValueError("total_variation: complex images have no bounds")
@@ -57,7 +67,11 @@ def total_variation(
             f"total_variation: expected num_steps >= 1 and noise_factor > 0, got {num_steps} "
             f"and {noise_factor}"
         )
-    solver = _PrimalDual(likelihood, low, high, noise_factor)
+    operator = likelihood.operator
+    gradient = FiniteDifferences(
+        operator.in_shape, complex_valued=operator.in_complex, spacing=spacing
+    )
+    solver = _PrimalDual(likelihood, gradient, isotropic, (low, high), noise_factor)
     state = solver.init()
     for _ in range(num_steps):
         state = solver.step(state)
@@ -74,12 +88,17 @@ class _PrimalDual:
     """Saddle point with K = (W^(1/2) A / its norm, gradient / its norm), so that |K|^2 <= 2."""
 
     def __init__(
-        self, likelihood: Likelihood, low: float | None, high: float | None, noise_factor: float
+        self,
+        likelihood: Likelihood,
+        gradient: FiniteDifferences,
+        isotropic: bool,
+        bounds: tuple[float | None, float | None],
+        noise_factor: float,
     ) -> None:
         operator = likelihood.operator
-        self.likelihood, self.bounds = likelihood, (low, high)
+        self.likelihood, self.bounds = likelihood, bounds
+        self.gradient, self.isotropic = gradient, isotropic
         self.in_dims, self.out_dims = len(operator.in_shape), len(operator.out_shape)
-        self.gradient = FiniteDifferences(operator.in_shape, complex_valued=operator.in_complex)
         norm = expand_right(likelihood.norm(), self.out_dims)
         self.root = likelihood.precision.sqrt() / norm
         numbers = math.prod(operator.out_shape) * (2 if operator.out_complex else 1)
@@ -118,7 +137,9 @@ class _PrimalDual:
     def _gradient_dual(self, state: _State, ahead: Tensor) -> Tensor:
         step = self.dual_step.unsqueeze(-self.in_dims - 1) / self.gradient.norm
         moved = state.gradient_dual + step * self.gradient(ahead)
-        length = moved.abs().square().sum(-self.in_dims - 1, keepdim=True).sqrt()
+        length = moved.abs()
+        if self.isotropic:
+            length = length.square().sum(-self.in_dims - 1, keepdim=True).sqrt()
         return moved / length.clamp(min=1)
 
     def _coarse_image(self, likelihood: Likelihood) -> Tensor:

@@ -6,6 +6,7 @@ from invdiff.priors.denoiser import Denoiser, Rescaled, half_range, rescale
 from invdiff.priors.gaussian import GaussianMixturePrior, GaussianPrior
 from invdiff.priors.preconditioning import EDM, VariancePreserving
 from invdiff.priors.pretrained import PretrainedPrior, list_priors, load_prior
+from invdiff.priors.resize import resized
 from invdiff.priors.shared_mixture import SharedCovarianceMixture
 from invdiff.priors.subspace import SubspacePrior
 from invdiff.priors.supported import SupportedPrior
@@ -28,4 +29,5 @@ __all__ = [
     "list_priors",
     "load_prior",
     "rescale",
+    "resized",
 ]

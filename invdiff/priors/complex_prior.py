@@ -24,23 +24,24 @@ class ComplexPrior:
     Args:
         real: The denoiser of u.
         imaginary_std: tau, in the units of x: a positive number, or one per pixel, which may be 0
-            where x is known to be real.
+            where x is known to be real; of a volume also ``(rows, columns)``, for all slices.
 
     Attributes:
         data_range: That of u.
         image_shape: That of u.
 
     Raises:
-        ValueError: tau is negative, not finite, or not of the shape of the images.
+        ValueError: tau is negative, not finite, or of another shape.
     """
 
     def __init__(self, real: Denoiser, imaginary_std: Tensor | float) -> None:
         std = torch.as_tensor(imaginary_std)
         if not (std.isfinite().all() and (std >= 0).all()):
             raise ValueError("ComplexPrior: imaginary_std must be finite and not negative")
-        if std.ndim and real.image_shape not in (None, tuple(std.shape)):
+        shape = real.image_shape
+        if std.ndim and shape is not None and tuple(std.shape) not in (shape, shape[-2:]):
             raise ValueError(
-                f"ComplexPrior: expected imaginary_std of shape {real.image_shape} or a number, "
+                f"ComplexPrior: expected imaginary_std of shape {shape} or a number, "
                 f"got {tuple(std.shape)}"
             )
         self.real, self._variance = real, std**2

@@ -14,6 +14,8 @@ from invdiff.study.forward import OperatorConfig
 from invdiff.study.load import list_experiments, read_experiment
 from invdiff.study.noise import NoiseConfig
 from invdiff.study.sampling import SamplerConfig
+from invdiff.study.volume_operators import VolumeOperatorConfig
+from invdiff.study.volume_sampling import COUPLING_KINDS, VOLUME_KINDS
 
 __all__ = ["catalogue"]
 
@@ -29,7 +31,10 @@ def catalogue() -> str:
     sections = {
         "priors": {name: _prior_title(name) for name in list_priors()},
         "samplers": _kinds(SamplerConfig),
+        "samplers of volumes": {kind: _line(m) for kind, m in VOLUME_KINDS.items()},
+        "couplings of slices": {kind: _line(m) for kind, m in COUPLING_KINDS.items()},
         "operators": _kinds(OperatorConfig),
+        "operators of volumes": _kinds(VolumeOperatorConfig),
         "noise": _kinds(NoiseConfig),
         "baselines": TITLES,
         "samples": {name: _SAMPLES.get(name, "") for name in list_samples()},
@@ -40,10 +45,11 @@ def catalogue() -> str:
 
 def _kinds(union: Any) -> dict[str, str]:
     models = get_args(get_args(union)[0])
-    return {
-        model.model_fields["kind"].default: (model.__doc__ or "").strip().splitlines()[0]
-        for model in models
-    }
+    return {model.model_fields["kind"].default: _line(model) for model in models}
+
+
+def _line(model: Any) -> str:
+    return (model.__doc__ or "").strip().splitlines()[0]
 
 
 def _prior_title(name: str) -> str:

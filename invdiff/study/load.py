@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import ValidationError
@@ -183,9 +183,14 @@ def _walk(loc: Iterable[int | str], model: type[Config]) -> tuple[list[str], lis
     """
     models: list[Any] = [model]
     place: list[str] = []
+    is_key = False
     for name in map(str, loc):
-        if name in _fields(models):
+        if is_key:
             place.append(name)
+            is_key = False
+        elif name in _fields(models):
+            place.append(name)
+            is_key = _is_mapping(models, name)
             models = _below(models, name)
         elif any(name == _kind(model) for model in models):
             models = [model for model in models if name == _kind(model)]
@@ -205,6 +210,12 @@ def _below(models: Sequence[Any], name: str) -> list[Any]:
     """Models that the value of a field may be."""
     fields = (model.model_fields.get(name) for model in models)
     return [model for field in fields if field for model in _models_in(field.annotation)]
+
+
+def _is_mapping(models: Sequence[Any], name: str) -> bool:
+    """Whether the value of a field has keys of its own choice."""
+    fields = (model.model_fields.get(name) for model in models)
+    return any(get_origin(field.annotation) is dict for field in fields if field)
 
 
 def _models_in(annotation: Any) -> list[Any]:

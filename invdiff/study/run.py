@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from invdiff.priors import PretrainedPrior, load_prior
 from invdiff.rng import derive_generator
-from invdiff.samplers import Progress
 from invdiff.study.baselines import TITLES, check_baselines, reconstruct_classically
 from invdiff.study.config import Experiment
 from invdiff.study.folder import finish, is_finished, prepare
 from invdiff.study.problem import Problem, build_problem
+from invdiff.study.progress import Trace
 from invdiff.study.provenance import provenance
 from invdiff.study.report import write_report
 from invdiff.study.results import write_results
@@ -114,7 +114,7 @@ def _sample(
     experiment: Experiment, problem: Problem, prior: PretrainedPrior
 ) -> dict[str, NDArray[Any]]:
     calls = prior.num_calls
-    trace = _Trace(experiment.sampler.kind, experiment.sampler.num_steps)
+    trace = Trace(experiment.sampler.kind, experiment.sampler.num_steps)
     samples = experiment.sampler.build().sample(
         problem.likelihood,
         problem.denoiser(prior),
@@ -129,24 +129,6 @@ def _sample(
         "misfit": np.asarray(trace.misfits),
         "network_calls": np.asarray(prior.num_calls - calls),
     }
-
-
-class _Trace:
-    """A progress bar that shows the misfit, and keeps it."""
-
-    def __init__(self, title: str, num_steps: int) -> None:
-        from tqdm import tqdm
-
-        self.misfits: list[float] = []
-        self._bar = tqdm(desc=title, total=num_steps, unit="step", dynamic_ncols=True)
-
-    def __call__(self, progress: Progress) -> None:
-        self.misfits.append(float(progress.misfit.mean()))
-        self._bar.set_postfix_str(f"misfit {self.misfits[-1]:.2f}", refresh=False)
-        self._bar.update()
-
-    def close(self) -> None:
-        self._bar.close()
 
 
 def _read_metrics(out: Path) -> dict[str, Any]:

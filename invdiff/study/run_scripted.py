@@ -16,6 +16,7 @@ from invdiff.study.page import inlined, render
 from invdiff.study.provenance import circumstances
 from invdiff.study.scripted import Arrays, Metrics, ScriptedStudy
 from invdiff.study.stages import Stages
+from invdiff.study.volume_files import write_volumes
 
 __all__ = ["run_study", "write_study_report"]
 
@@ -72,6 +73,7 @@ def write_study_report(folder: Path) -> Path:
         summary=study.summary(metrics),
         tables=study.tables(metrics),
         figures=figures,
+        links=study.links(folder),
         config=yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False),
         provenance=yaml.safe_dump(provenance, sort_keys=False),
     )
@@ -89,6 +91,7 @@ def _compute(study: ScriptedStudy, folder: Path) -> Metrics:
     for name, content in (("metrics", metrics), ("provenance", provenance)):
         (folder / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
     np.savez_compressed(folder / "arrays.npz", **outcome.arrays)  # type: ignore[arg-type]
+    write_volumes(folder, outcome.images)
     write_study_report(folder)
     return metrics
 

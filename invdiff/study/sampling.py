@@ -27,42 +27,60 @@ from invdiff.samplers import (
     ParticleSystem,
     PiGDM,
     RedDiff,
-    Sampler,
 )
 from invdiff.study.base import Config
 
-__all__ = ["KINDS", "RedDiffConfig", "SamplerConfig", "sampler_config"]
+__all__ = [
+    "KINDS",
+    "RedDiffConfig",
+    "SamplerBase",
+    "SamplerConfig",
+    "config_of",
+    "sampler_config",
+]
 
-_CITATION = re.compile(r" :cite:\w+:`\w+`")
+_CITATION = re.compile(r"(, as by)? :cite:\w+:`\w+`")
 
 
-class _SamplerConfig(Config):
+class SamplerBase(Config):
     """The fields of ``method`` beside its kind."""
 
-    method: ClassVar[Callable[..., Sampler]]
+    method: ClassVar[Callable[..., Any]]
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         self.build()
         return self
 
-    def build(self) -> Sampler:
+    def build(self) -> Any:
         """Return the sampler."""
         return type(self).method(**self.model_dump(exclude={"kind"}))
 
 
-def _config_of(kind: str, method: Any, leave_out: tuple[str, ...] = ()) -> type[_SamplerConfig]:
-    """Make the configuration of a sampler, which is a frozen dataclass of plain values."""
+def config_of(
+    kind: str, method: Any, leave_out: tuple[str, ...] = (), base: Any = SamplerBase
+) -> Any:
+    """Make the configuration of a method, which is a frozen dataclass of plain values.
+
+    Args:
+        kind: Its name.
+        method: The dataclass.
+        leave_out: Fields that ``base`` or a subclass gives another form.
+        base: Whose subclass is made; it has a class variable ``method``.
+
+    Returns:
+        The class of the configuration.
+    """
     hints = get_type_hints(method)
     fields: dict[str, Any] = {
         field.name: (hints[field.name], field.default)
         for field in dataclasses.fields(method)
-        if field.name not in leave_out
+        if field.init and field.name not in leave_out
     }
     fields = {"kind": (Literal[kind], kind), **fields}
     model = create_model(
         f"{method.__name__}Config",
-        __base__=_SamplerConfig,
+        __base__=base,
         __doc__=_CITATION.sub("", str(method.__doc__).splitlines()[0]),
         **fields,
     )
@@ -70,7 +88,7 @@ def _config_of(kind: str, method: Any, leave_out: tuple[str, ...] = ()) -> type[
     return model
 
 
-class RedDiffConfig(_config_of("red-diff", RedDiff, leave_out=("optimizer",))):  # type: ignore[misc]
+class RedDiffConfig(config_of("red-diff", RedDiff, leave_out=("optimizer",))):  # type: ignore[misc]
     """RED-diff: find the image that data and denoiser agree on, from high noise to low."""
 
     update: Literal["proximal", "adam"] = "proximal"
@@ -88,21 +106,21 @@ class RedDiffConfig(_config_of("red-diff", RedDiff, leave_out=("optimizer",))): 
 
 
 # what can be named in a configuration
-KINDS: dict[str, type[_SamplerConfig]] = {
+KINDS: dict[str, type[SamplerBase]] = {
     "red-diff": RedDiffConfig,
-    "diffpir": _config_of("diffpir", DiffPIR),
-    "dds": _config_of("dds", DDS),
-    "afdps": _config_of("afdps", Ensemble),
-    "afdps-published": _config_of("afdps-published", ParticleSystem),
-    "dps": _config_of("dps", DPS),
-    "pigdm": _config_of("pigdm", PiGDM),
-    "moment-matching": _config_of("moment-matching", MomentMatching),
-    "tds": _config_of("tds", TDS),
-    "mcg-diff": _config_of("mcg-diff", MCGDiff),
-    "fps": _config_of("fps", FPS),
-    "ddrm": _config_of("ddrm", DDRM),
-    "ddnm": _config_of("ddnm", DDNM),
-    "daps": _config_of("daps", DAPS),
+    "diffpir": config_of("diffpir", DiffPIR),
+    "dds": config_of("dds", DDS),
+    "afdps": config_of("afdps", Ensemble),
+    "afdps-published": config_of("afdps-published", ParticleSystem),
+    "dps": config_of("dps", DPS),
+    "pigdm": config_of("pigdm", PiGDM),
+    "moment-matching": config_of("moment-matching", MomentMatching),
+    "tds": config_of("tds", TDS),
+    "mcg-diff": config_of("mcg-diff", MCGDiff),
+    "fps": config_of("fps", FPS),
+    "ddrm": config_of("ddrm", DDRM),
+    "ddnm": config_of("ddnm", DDNM),
+    "daps": config_of("daps", DAPS),
 }
 
 if TYPE_CHECKING:

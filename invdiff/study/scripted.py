@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from invdiff.data import Image
 from invdiff.study.base import Config
 from invdiff.study.stages import Stages
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Arrays", "Metrics", "Outcome", "ScriptedStudy", "Table"]
+__all__ = ["Arrays", "Link", "Metrics", "Outcome", "ScriptedStudy", "Table"]
 
 Metrics = dict[str, Any]
 Arrays = dict[str, NDArray[Any]]
@@ -27,10 +29,13 @@ class Outcome:
     Args:
         metrics: Flat: name to number or list of numbers; written to ``metrics.json``.
         arrays: What the figures need beyond the metrics; written to ``arrays.npz``.
+        images: Volumes in the patient, by name; written to ``volumes`` as NIfTI, and to ``dicom``
+            as series where they came from DICOM.
     """
 
     metrics: Metrics
     arrays: Arrays = field(default_factory=dict)
+    images: dict[str, Image] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,19 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     caption: str = ""
+
+
+@dataclass(frozen=True)
+class Link:
+    """A page beside the report.
+
+    Args:
+        title: What is clicked, such as "Open the volumes".
+        file: Its name in the folder of the report, or relative to it.
+    """
+
+    title: str
+    file: str
 
 
 class ScriptedStudy(Config, abc.ABC):
@@ -84,3 +102,7 @@ class ScriptedStudy(Config, abc.ABC):
     def captions(self) -> dict[str, str]:
         """Say what the figures show, by name."""
         return {}
+
+    def links(self, folder: Path) -> list[Link]:
+        """Write further pages into the folder of the report, and say what to link to."""
+        return []

@@ -6,6 +6,9 @@ from invdiff.volumes.dds import DDS3D
 from invdiff.volumes.diffpir import DiffPIR3D
 from invdiff.volumes.execution import Execution
 from invdiff.volumes.launch import device_of_environment, process_group, split_of_environment
+from invdiff.volumes.mbir import DiffusionMBIR
+from invdiff.volumes.perpendicular import PerpendicularPrior
+from invdiff.volumes.perpendicular_red_diff import perpendicular_red_diff
 from invdiff.volumes.pinned import KnownSlices, PinnedSlices, sample_in_blocks
 from invdiff.volumes.ranks import RankSplit, slice_ranges
 from invdiff.volumes.ranks_local import local_likelihood, local_prior, local_slices
@@ -19,10 +22,12 @@ __all__ = [
     "DDS3D",
     "Coupling",
     "DiffPIR3D",
+    "DiffusionMBIR",
     "Execution",
     "FileCheckpoints",
     "Independent",
     "KnownSlices",
+    "PerpendicularPrior",
     "PinnedSlices",
     "QuadraticZ",
     "RankSplit",
@@ -39,6 +44,7 @@ __all__ = [
     "local_likelihood",
     "local_prior",
     "local_slices",
+    "perpendicular_red_diff",
     "process_group",
     "sample_in_blocks",
     "slice_ranges",

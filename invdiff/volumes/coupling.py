@@ -24,6 +24,7 @@ __all__ = [
     "Terms",
     "Together",
     "TotalVariationZ",
+    "soft_threshold",
 ]
 
 # what a coupling carries from step to step: tensors alone, so that a checkpoint can hold them
@@ -217,12 +218,12 @@ class TotalVariationZ:
         low, high = step.data_range
         scale = step.sigma if self.scaling == "noise" else step.sigma.new_tensor((high - low) / 2)
         threshold = self.strength / self.penalty * scale.to(rho)
-        differences = memory.map(_shrunk, moved, threshold)
+        differences = memory.map(soft_threshold, moved, threshold)
         # the state of the step before stays as it is: others may hold it
         return differences, memory.map(_slope, moved, differences, rho, out=moved)
 
 
-def _shrunk(v: Tensor, threshold: Tensor) -> Tensor:
+def soft_threshold(v: Tensor, threshold: Tensor | float) -> Tensor:
     """Return the soft threshold, of magnitudes if complex."""
     size = v.abs()
     kept = (size - threshold).clamp(min=0)

@@ -124,6 +124,7 @@ class VolumeSampler(abc.ABC):
         checkpoints: Checkpoints | None = None,
         execution: Execution | None = None,
         known: KnownSlices | None = None,
+        start: Tensor | None = None,
     ) -> Samples:
         """Reconstruct a volume.
 
@@ -138,16 +139,18 @@ class VolumeSampler(abc.ABC):
             execution: Where volumes live and how much memory the run may take; all in one place
                 by default.
             known: Slices, of those held here, that stay at their values and at noise 0.
+            start: State before the first step, such as the result of an earlier run,
+                ``(num_samples, count, rows, columns)``; by default that of ``init``.
 
         Raises:
-            ValueError: The prior doesn't fit the operator, this is no volume, or the memory does
-                not suffice.
+            ValueError: The prior doesn't fit the operator, this is no volume, the start is none
+                of these slices, or the memory does not suffice.
         """
         problem = self._problem(likelihood, denoiser, num_samples, generator, split, execution)
         problem = self.prepared(_pinned(problem, known))
         found = checkpoints.load() if checkpoints is not None else None
         if found is None:
-            first, state = 0, self.init(problem)
+            first, state = 0, self._first(problem, start)
         else:
             first, state = found[0], self.restored(found[1], problem)
         sigmas = problem.half * self.levels()
@@ -198,6 +201,19 @@ class VolumeSampler(abc.ABC):
         return VolumeState(
             problem.memory.placed(x, home), tuple(problem.memory.placed(t, home) for t in coupling)
         )
+
+    def _first(self, problem: Problem3D, start: Tensor | None) -> VolumeState:
+        if start is None:
+            return self.init(problem)
+        expected = (problem.noise.num_samples, *problem.likelihood.image_shape)
+        if tuple(start.shape) != expected:
+            raise ValueError(
+                f"{type(self).__name__}: expected a start of {expected}, got {tuple(start.shape)}"
+            )
+        start = start if problem.known is None else problem.known.pin(start)
+        home = problem.likelihood.weighted_adjoint.device
+        x = problem.memory.placed(start, home)
+        return VolumeState(x, self.coupling.init(x, problem.split, problem.memory))
 
     @abc.abstractmethod
     def step(

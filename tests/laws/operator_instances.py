@@ -178,6 +178,7 @@ def instances() -> dict[str, LinearOperator]:
         ),
         "differences": FiniteDifferences((3, 4, 5), 2),
         "differences-complex": FiniteDifferences((4, 1), complex_valued=True),
+        "differences-oblong": FiniteDifferences((2, 3, 4), spacing=(3.0, 0.5, 0.7)),
         "mri-columns": lines,
         "mri-rows": CartesianMRI(_lines(7, 5, axis=0), _maps(7, 5)),
         "mri-points": CartesianMRI(_mask(6, 5), _maps(6, 5)),

@@ -68,12 +68,28 @@ def test_differences_are_zero_at_the_far_end():
     assert horizontal.tolist() == [[2, 0], [4, 0]]
 
 
-@pytest.mark.parametrize(("shape", "num_axes"), [((5, 7), 2), ((3, 4, 2), 2), ((6,), None)])
-def test_norm_of_differences_is_the_largest_singular_value(shape, num_axes):
-    operator = FiniteDifferences(shape, num_axes)
+@pytest.mark.parametrize(
+    ("shape", "num_axes", "spacing"),
+    [((5, 7), 2, None), ((3, 4, 2), 2, None), ((6,), None, None), ((3, 4), None, (3.0, 0.5))],
+)
+def test_norm_of_differences_is_the_largest_singular_value(shape, num_axes, spacing):
+    operator = FiniteDifferences(shape, num_axes, spacing=spacing)
     largest = torch.linalg.svdvals(to_dense(operator)).max().item()
     assert operator.norm == pytest.approx(largest, rel=1e-12)
-    assert operator.norm < 2 * math.sqrt(operator.out_shape[0])
+    assert operator.norm < 2 * math.sqrt(sum(h**-2 for h in operator.spacing))
+
+
+def test_differences_are_per_length_of_the_spacing():
+    x = torch.tensor([[1.0, 3.0], [6.0, 10.0]])
+    vertical, horizontal = FiniteDifferences((2, 2), spacing=(5.0, 0.5))(x)
+    torch.testing.assert_close(vertical, torch.tensor([[1, 1.4], [0, 0]]))
+    assert horizontal.tolist() == [[4, 0], [8, 0]]
+
+
+@pytest.mark.parametrize("spacing", [(1.0,), (1.0, 0.0), (1.0, math.inf), (-1.0, 1.0)])
+def test_differences_refuse_a_spacing(spacing):
+    with pytest.raises(ValueError, match="2 positive lengths"):
+        FiniteDifferences((4, 4), spacing=spacing)
 
 
 @pytest.mark.parametrize("num_axes", [0, 3])

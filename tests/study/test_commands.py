@@ -27,8 +27,9 @@ NAMES = [
     "mri_measured",
     "super_resolution",
 ]
-# one of each kind, under its name
-STUDIES = sorted(kind.replace("-", "_") for kind in laboratory.STUDIES)
+# one of each kind, under its name; of volumes there are several
+VOLUMES = ["volume_ct_limited", "volume_ct_sparse", "volume_mri"]
+STUDIES = sorted(kind.replace("-", "_") for kind in laboratory.STUDIES if kind != "volume")
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -38,8 +39,16 @@ def test_shipped_study_is_valid(name) -> None:
     assert study.title
 
 
+@pytest.mark.parametrize("name", VOLUMES)
+def test_shipped_study_of_volumes_is_valid(name) -> None:
+    study = load_study(name)
+    assert study.kind == "volume"
+    assert study.title
+    assert study.fallback
+
+
 def test_shipped_experiments_are_those_of_the_repository() -> None:
-    names = sorted([*NAMES, *STUDIES])
+    names = sorted([*NAMES, *STUDIES, *VOLUMES])
     assert list_experiments() == names == sorted(path.stem for path in TOP.glob("*.yaml"))
     shipped = Path(commands.__file__).parent / "experiments"
     for name in names:

@@ -9,7 +9,7 @@ import yaml
 
 from invdiff.study import laboratory
 from invdiff.study.cli import main
-from invdiff.study.scripted import Outcome, ScriptedStudy, Table
+from invdiff.study.scripted import Link, Outcome, ScriptedStudy, Table
 
 
 def squares_to(count):
@@ -65,6 +65,19 @@ def test_writes_numbers_figures_and_a_report(study, tmp_path, capsys):
     assert "Squares of integers" in page
     assert "The sum is 14.0." in page
     assert "http" not in page.split("data:image")[0]
+
+
+def test_the_report_links_to_pages_of_the_study(study, tmp_path, monkeypatch):
+    def links(self, folder):
+        (folder / "a page.html").write_text("volumes")
+        return [Link("Open the <volumes>", "a page.html")]
+
+    monkeypatch.setattr(Squares, "links", links)
+    out = tmp_path / "out"
+    assert main(["run", study, "--out", str(out)]) == 0
+    report = (out / "report.html").read_text()
+    assert '<a href="a%20page.html">Open the &lt;volumes&gt;</a>' in report
+    assert (out / "a page.html").is_file()
 
 
 def test_the_report_can_be_drawn_again(study, tmp_path, capsys):
