@@ -214,6 +214,19 @@ def test_a_file_that_is_being_written_does_not_count(tmp_path):
     assert checkpoints.load()[0] == 1
 
 
+def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
+    checkpoints = FileCheckpoints(tmp_path, SETTINGS)
+    checkpoints.save(1, state(1.0))
+
+    def full(file, tensor):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("invdiff.volumes.checkpoint_file._write", full)
+    with pytest.raises(OSError, match="no space left"):
+        checkpoints.save(1, state(2.0))
+    assert_same(checkpoints.load()[1], state(1.0))
+
+
 def test_another_run_is_refused_by_name(tmp_path):
     FileCheckpoints(tmp_path, SETTINGS).save(1, state())
     other = FileCheckpoints(tmp_path, {"sampler": "RedDiff3D", "seed": "2"})

@@ -258,6 +258,9 @@ def test_a_prior_in_chunks_is_the_prior(levels, chunk, generator):
     assert max(inner.sizes) == min(chunk, SLICES)
     expected = SlicePrior(Shrinking(), SLICES)(x, sigma)
     torch.testing.assert_close(chunked, expected)
+    if len(levels) == 2:
+        assert torch.equal(chunked[:, ::3], x[:, ::3])
+        assert not torch.equal(chunked[:, 1], x[:, 1])
 
 
 def test_a_smaller_limit_makes_smaller_chunks(generator):
