@@ -20,10 +20,10 @@ def perpendicular_red_diff(
     spacing: tuple[float, float, float],
     *,
     num_steps: int = 14,
-    sigma_max: float = 0.14,
-    sigma_min: float = 0.02,
-    regularization: float = 2.0,
-    relaxation: float = 0.3,
+    sigma_max: float = 0.17,
+    sigma_min: float = 0.025,
+    regularization: float = 0.7,
+    relaxation: float = 0.35,
     zoom: float = 2.0,
 ) -> RedDiff3D:
     """Return RED-diff with axial, coronal and sagittal planes in turn, to refine a volume.
