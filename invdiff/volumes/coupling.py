@@ -157,8 +157,9 @@ class TotalVariationZ:
 
     The weight follows the precision w of the denoised image and its noise level, so that in every
     step differences below about :math:`\kappa \sigma` are noise. One ADMM iteration a step
-    :cite:p:`boyd2011`, its variables carried from step to step as by :cite:t:`chung2023mbir`; the dual
-    variable is kept unscaled, since the penalty :math:`\rho w` changes from step to step.
+    :cite:p:`boyd2011`, its variables carried from step to step as by
+    :cite:t:`chung2023mbir`; the dual variable is kept unscaled, since the penalty
+    :math:`\rho w` changes from step to step.
 
     Args:
         strength: :math:`\kappa`.
