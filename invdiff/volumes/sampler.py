@@ -276,7 +276,7 @@ class VolumeSampler(abc.ABC):
         num_samples: int,
         generator: torch.Generator,
         split: Split | None,
-        execution: Execution | None,
+        execution: Execution | None = None,
     ) -> Problem3D:
         half = check_problem(likelihood, denoiser)
         shape = likelihood.image_shape
