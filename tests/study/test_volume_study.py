@@ -19,12 +19,12 @@ from invdiff.data import (
 from invdiff.study.cli import main
 from invdiff.study.laboratory import volume_methods
 from invdiff.study.laboratory.volume import VolumeStudy
-from invdiff.study.laboratory.volume_checkpoints import StepFile
 from invdiff.study.laboratory.volume_scans import _prepared
 from invdiff.study.laboratory.volume_views import View
 from invdiff.study.stages import Stages
 from invdiff.volumes import (
     DDS3D,
+    FileCheckpoints,
     Independent,
     PerpendicularPrior,
     RedDiff3D,
@@ -280,8 +280,8 @@ def test_an_interrupted_method_goes_on_to_the_same_bits(values, tmp_path, monkey
         with pytest.raises(Stopped):
             study.compute(stages)
     kept = tmp_path / "parts" / "sts-044_views6_red-diff-3d-steps"
-    with np.load(kept / "state.npz") as stored:
-        assert int(stored["step"]) == 2
+    newest = sorted(path.name for path in kept.glob("*.safetensors"))[-1]
+    assert newest.endswith("step000002.safetensors")
     # what is finished is not done again, nor are the steps before the checkpoint
     monkeypatch.setattr(volume_methods, "total_variation", None)
     seen = []
@@ -303,15 +303,26 @@ def test_an_interrupted_method_goes_on_to_the_same_bits(values, tmp_path, monkey
 def test_checkpoints_are_kept_every_so_many_steps(values, tmp_path, monkeypatch):
     change = {"methods": {"red": METHODS["red-diff-3d"]}, "checkpoint_every": 2}
     seen = []
-    original = StepFile.save
+    original = FileCheckpoints.save
 
     def save(self, step, state):
         original(self, step, state)
-        seen.append(self._path.exists())
+        seen.append(any(self._folder.glob("*.safetensors")))
 
-    monkeypatch.setattr(StepFile, "save", save)
+    monkeypatch.setattr(FileCheckpoints, "save", save)
     VolumeStudy(**values | change).compute(Stages(tmp_path))
     assert seen == [False, False, True]
+
+
+def test_volumes_may_live_on_the_disk(values, tmp_path):
+    change = {"methods": {"red": METHODS["red-diff-3d"]}}
+    memory = {"memory": {"limit_mb": 4000, "storage": "disk", "chunk_size": 1}}
+    plain, mapped = (
+        VolumeStudy(**values | change | more).compute(Stages(tmp_path / str(k)))
+        for k, more in enumerate(({}, memory))
+    )
+    first, second = (o.images["sts-044_views6_red"].values for o in (plain, mapped))
+    np.testing.assert_allclose(first, second, atol=0.1)  # HU
 
 
 def test_scans_of_a_path_and_means_over_them(values, tmp_path):

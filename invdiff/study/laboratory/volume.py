@@ -13,6 +13,7 @@ from torch import Tensor
 
 from invdiff.data import list_samples
 from invdiff.priors import PretrainedPrior, load_prior
+from invdiff.study.base import Config
 from invdiff.study.config import PriorConfig
 from invdiff.study.laboratory import volume_figures as figures
 from invdiff.study.laboratory.volume_meter import Cost
@@ -24,6 +25,8 @@ from invdiff.study.laboratory.volume_views import View
 from invdiff.study.scripted import Arrays, Link, Metrics, Outcome, ScriptedStudy, Table
 from invdiff.study.stages import Stages
 from invdiff.study.viewer import write_viewer
+from invdiff.volumes import Execution
+from invdiff.volumes.storage import StorageKind
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,6 +35,29 @@ __all__ = ["VolumeStudy"]
 
 # they stand in the names of files and metrics, between underscores
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+
+
+class MemoryConfig(Config):
+    """What a run may take.
+
+    Args:
+        limit_mb: On the computing device, in MB (2^20 bytes); no limit by default.
+        storage: Where volumes live: on the device, in the host's memory or in mapped files.
+        chunk_size: Slices at a time; by default as many as the limit allows, by measurement, and
+            then a resumed run may differ in rounding.
+    """
+
+    limit_mb: PositiveInt | None = None
+    storage: StorageKind = "device"
+    chunk_size: PositiveInt | None = None
+
+    def build(self, folder: Path) -> Execution:
+        """Return the setting, with files in a folder."""
+        limit = None if self.limit_mb is None else self.limit_mb * 2**20
+        disk = self.storage == "disk"
+        if disk:
+            folder.mkdir(parents=True, exist_ok=True)
+        return Execution(limit, self.storage, folder if disk else None, chunk_size=self.chunk_size)
 
 
 class VolumeStudy(ScriptedStudy):
@@ -47,6 +73,7 @@ class VolumeStudy(ScriptedStudy):
         prior: The denoiser of slices.
         methods: By name; the order is that of the report.
         checkpoint_every: Steps of a sampler of volumes between two checkpoints.
+        memory: How samplers of volumes use the machine; all in one place if not given.
     """
 
     kind: Literal["volume"] = "volume"
@@ -59,6 +86,7 @@ class VolumeStudy(ScriptedStudy):
     prior: PriorConfig
     methods: dict[Name, MethodConfig] = Field(min_length=1)
     checkpoint_every: PositiveInt = 5
+    memory: MemoryConfig | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -82,7 +110,15 @@ class VolumeStudy(ScriptedStudy):
         """Reconstruct every scan from every measurement by every method, then compare."""
         # all scans are read before anything is computed: a bad file must not cost hours
         scans = find_scans(self.scans, self.fallback, self.slices, self.size, self.pixel_mm)
-        runner = Runner(stages, cache(self._load), self.seed, self.device, self.checkpoint_every)
+        execution = None if self.memory is None else self.memory.build(stages.folder)
+        runner = Runner(
+            stages,
+            cache(self._load),
+            self.seed,
+            self.device,
+            self.checkpoint_every,
+            execution,
+        )
         findings = Findings(View(scans[0]))
         for scan in scans:
             findings.add_truth(scan, list(self.tasks))

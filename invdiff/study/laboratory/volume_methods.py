@@ -20,7 +20,7 @@ from invdiff.study.laboratory.volume_meter import CountedPrior
 from invdiff.study.laboratory.volume_scans import VolumeProblem
 from invdiff.study.sampling import SamplerConfig
 from invdiff.study.volume_sampling import VOLUME_KINDS, Planes, VolumeSamplerBase
-from invdiff.volumes import SlicePrior
+from invdiff.volumes import Execution, SlicePrior
 from invdiff.volumes.sampler import Checkpoints
 
 __all__ = [
@@ -100,6 +100,7 @@ class Setting:
         callback: Of iterative samplers.
         checkpoints: Of samplers of volumes.
         start: What they go on from.
+        execution: How they use the machine.
     """
 
     problem: VolumeProblem
@@ -109,6 +110,7 @@ class Setting:
     callback: Callable[[Progress], None] | None = None
     checkpoints: Checkpoints | None = None
     start: Tensor | None = None
+    execution: Execution | None = None
 
     @property
     def planes(self) -> Planes:
@@ -188,6 +190,7 @@ def _sampled(method: VolumeSamplerBase, setting: Setting) -> Tensor:
         generator=setting.generator,
         callback=setting.callback,
         checkpoints=setting.checkpoints,
+        execution=setting.execution,
         start=None if setting.start is None else setting.start.to(likelihood.y.device)[None],
     )
     return samples.values[0]

@@ -15,7 +15,6 @@ from torch import Tensor
 from invdiff.data import Image
 from invdiff.priors import PretrainedPrior, rescale
 from invdiff.rng import derive_generator
-from invdiff.study.laboratory.volume_checkpoints import StepFile
 from invdiff.study.laboratory.volume_meter import Cost, CountedPrior, Meter, MeteredCheckpoints
 from invdiff.study.laboratory.volume_methods import CLASSICAL, Setting, num_steps_of, reconstruct
 from invdiff.study.laboratory.volume_scans import VolumeProblem, VolumeScan
@@ -24,6 +23,7 @@ from invdiff.study.laboratory.volume_views import View
 from invdiff.study.progress import Trace
 from invdiff.study.scripted import Arrays
 from invdiff.study.stages import Stages
+from invdiff.volumes import Execution, FileCheckpoints
 
 __all__ = ["Findings", "Run", "Runner"]
 
@@ -61,6 +61,7 @@ class Runner:
         seed: Of all random numbers.
         device: Where to compute.
         every: Steps between two checkpoints.
+        execution: How samplers of volumes use the machine.
     """
 
     stages: Stages
@@ -68,6 +69,7 @@ class Runner:
     seed: int
     device: str
     every: int
+    execution: Execution | None = None
 
     def volume(self, run: Run, problem: VolumeProblem) -> tuple[Tensor, float, Cost]:
         """Return the volume in units of the solver, its residual over noise, and its cost."""
@@ -95,9 +97,12 @@ class Runner:
             derive_generator(self.seed, "sampler", run.scan.name, run.task, run.name),
             trace,
             MeteredCheckpoints(
-                StepFile(steps_folder, self.every, self.device), meter, steps_folder / "cost.jsonl"
+                FileCheckpoints(steps_folder, self._fingerprint(run), every=self.every),
+                meter,
+                steps_folder / "cost.jsonl",
             ),
             start,
+            self.execution,
         )
         with meter.running():
             volume = reconstruct(run.method, setting)
@@ -110,6 +115,10 @@ class Runner:
             "misfit": np.asarray(float(problem.likelihood.residual_over_noise(volume))),
             "cost": np.asarray(cost),
         }
+
+    def _fingerprint(self, run: Run) -> dict[str, str]:
+        # that the measurement is the same, the folder's config.yaml has already said
+        return {"run": run.title, "method": run.method.model_dump_json(), "seed": str(self.seed)}
 
 
 @dataclass(eq=False)
