@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/quickstart.md", "docs/operators.md", "docs/samplers.md")
+PAGES = (
+    "README.md",
+    "docs/quickstart.md",
+    "docs/operators.md",
+    "docs/samplers.md",
+    "docs/volumes.md",
+)
 BLOCK = re.compile(r"```python\n(?P<code>.*?)```", re.DOTALL)
 PRINTED = re.compile(r"```text\n(?P<text>.*?)```", re.DOTALL)
 

@@ -66,7 +66,7 @@ class RankSplit:
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the one rank that prints and writes: rank 0."""
+        """Whether this is the one rank that prints and writes; rank 0."""
         return self.rank == 0
 
     @property

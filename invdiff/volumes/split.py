@@ -73,7 +73,7 @@ class Whole:
 
     @property
     def count(self) -> int:
-        """Slices held here: all."""
+        """Slices held here, all of them."""
         return self.total
 
     def all_sum(self, v: Tensor) -> Tensor:
@@ -96,5 +96,5 @@ class Whole:
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the one place that prints and writes: yes."""
+        """Whether this is the one place that prints and writes; it is."""
         return True
