@@ -12,7 +12,7 @@ from invdiff.linalg import inner
 from invdiff.volumes.coupling import Coupling, Independent, soft_threshold
 from invdiff.volumes.mbir_data import Backprojection, MeasuredVolume, descend
 from invdiff.volumes.mbir_ends import Ends, SliceDifferences
-from invdiff.volumes.mbir_moves import CorrectorLevel, Moved, predict_and_correct
+from invdiff.volumes.mbir_moves import CorrectorLevel, Moved, pinned, predict_and_correct
 from invdiff.volumes.sampler import Problem3D, VolumeSampler, VolumeState
 
 __all__ = ["DiffusionMBIR"]
@@ -141,7 +141,7 @@ class DiffusionMBIR(VolumeSampler):
         like = problem.likelihood.weighted_adjoint
         like = like.expand(problem.noise.num_samples, *like.shape)
         x = problem.noise.normal(0, like, label="start") * (self.sigma_max * problem.half)
-        return VolumeState(x, (torch.zeros_like(x), torch.zeros_like(x)))
+        return VolumeState(pinned(x, problem), (torch.zeros_like(x), torch.zeros_like(x)))
 
     def step(
         self, number: int, state: VolumeState, sigma: Tensor, sigma_next: Tensor, problem: Problem3D
@@ -163,6 +163,7 @@ class DiffusionMBIR(VolumeSampler):
         x = moved.x + shift
         if is_end and self.finish == "kaczmarz":
             x = self._data(problem).kaczmarz(x)
+        x = pinned(x, problem)
         return VolumeState(x, carried), x
 
     def _admm(
@@ -172,7 +173,9 @@ class DiffusionMBIR(VolumeSampler):
         (z, u), data = carried, self._data(problem)
         differences = SliceDifferences(problem.split, self.ends)
         rho = self.penalty * data.curvature()
-        first = moved.mean if self.data_on == "denoised" else moved.x
+        first = pinned(moved.mean if self.data_on == "denoised" else moved.x, problem)
+        # known slices don't take part in the descent
+        free = first.real.new_ones(()) if problem.known is None else problem.known.free(first)
         weight, fraction = self._balance(moved, problem.half)
         num_dims = 2 if self.step_size == "per-slice" else 3
 
@@ -181,8 +184,8 @@ class DiffusionMBIR(VolumeSampler):
             return own if num_dims == 2 else problem.split.all_sum(own)
 
         v = descend(
-            lambda x: data.normal(x) + weight * x + rho * differences.normal(x),
-            data.target + weight * first + rho * differences.adjoint(z - u),
+            lambda x: free * (data.normal(x) + weight * x + rho * differences.normal(x)),
+            free * (data.target + weight * first + rho * differences.adjoint(z - u)),
             first,
             product,
             num_steps=self.num_cg,

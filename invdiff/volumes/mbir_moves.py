@@ -64,7 +64,7 @@ def predict_and_correct(
     time = level**2 - target**2
     mean = denoised(problem.denoiser, x, level, clip=clip)
     noise = problem.noise.normal(number, x, label="predictor")
-    x = x + time * (mean - x) / level**2 + time.sqrt() * noise
+    x = pinned(x + time * (mean - x) / level**2 + time.sqrt() * noise, problem)
     if corrector_level == "next":
         if levels[1] == 0:
             return Moved(x, mean, level, time)
@@ -73,8 +73,13 @@ def predict_and_correct(
     score = (mean - x) / level**2
     noise = problem.noise.normal(number, x, label="corrector")
     step = 2 * (snr * _mean_norm(noise, problem) / _mean_norm(score, problem)) ** 2
-    x = x + step * score + (2 * step).sqrt() * noise
+    x = pinned(x + step * score + (2 * step).sqrt() * noise, problem)
     return Moved(x, mean, level, time + step)
+
+
+def pinned(x: Tensor, problem: Problem3D) -> Tensor:
+    """Return x with the slices that are known at their values."""
+    return x if problem.known is None else problem.known.pin(x)
 
 
 def _mean_norm(v: Tensor, problem: Problem3D) -> Tensor:

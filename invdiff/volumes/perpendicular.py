@@ -143,8 +143,11 @@ class PerpendicularPrior:
         denoiser = self.denoiser_of(size)
         square, back = _Resampling(cut.shape[-2:], size), _Resampling(size, cut.shape[-2:])
         correction, sigma = torch.zeros_like(cut), step.sigma.to(cut.dtype.to_real())
+        share = _share(cut.shape[1], step.split)
+        # with more parts than planes some have none
+        chunks = torch.split(share, _CHUNK) if len(share) else ()
         for k in range(cut.shape[0]):
-            for chunk in torch.split(_share(cut.shape[1], step.split), _CHUNK):
+            for chunk in chunks:
                 v = square(cut[k, chunk])
                 noisy = v + sigma * _plane_noise(plane.label, k, chunk, v, step)
                 mean = denoised(denoiser, noisy, sigma, clip=self.clip)

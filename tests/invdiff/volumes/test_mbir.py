@@ -10,7 +10,7 @@ from invdiff.volumes import DiffusionMBIR, SlicePrior
 from invdiff.volumes.coupling import soft_threshold
 from invdiff.volumes.sampler import VolumeState
 from operators import GaussianNoise, ImageGrid, Mask, ParallelBeam2D, ParallelGeometry, SliceStack
-from tests.invdiff.volumes.threaded_parts import in_parts
+from tests.invdiff.volumes.threaded_parts import run_in_parts
 
 SLICES, SIZE = 4, 5
 SPREAD, SIGMA = 0.7, 0.4
@@ -178,7 +178,7 @@ def test_split_does_not_matter(generator, sampler):
         y = likelihood.y[part.first : part.first + part.count]
         return run(sampler, Likelihood(operator, likelihood.noise, y), split=part)
 
-    found = torch.cat(in_parts((1, 3), own), dim=1)
+    found = torch.cat(run_in_parts((1, 3), own), dim=1)
     torch.testing.assert_close(found, run(sampler, likelihood))
 
 

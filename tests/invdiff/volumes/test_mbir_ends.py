@@ -3,7 +3,7 @@ import torch
 
 from invdiff.volumes import Whole
 from invdiff.volumes.mbir_ends import SliceDifferences
-from tests.invdiff.volumes.threaded_parts import in_parts
+from tests.invdiff.volumes.threaded_parts import run_in_parts
 
 SLICES = 5
 
@@ -47,6 +47,6 @@ def test_split_does_not_matter(x, ends, counts):
         return differences.forward(part_of_x), differences.normal(part_of_x)
 
     whole = SliceDifferences(Whole(SLICES), ends)
-    forward, normal = zip(*in_parts(counts, own), strict=True)
+    forward, normal = zip(*run_in_parts(counts, own), strict=True)
     assert torch.equal(torch.cat(forward, dim=1), whole.forward(x))
     assert torch.equal(torch.cat(normal, dim=1), whole.normal(x))

@@ -33,7 +33,7 @@ from operators import (
     PoissonNoise,
     SliceStack,
 )
-from tests.invdiff.volumes.volume_instances import run_in_parts
+from tests.invdiff.volumes.threaded_parts import run_in_parts
 
 SHAPE, SLICES, SIGMA_Y = (4, 3), 5, 0.1
 # the coarse image is a few conjugate gradient steps from what it would be

@@ -11,13 +11,13 @@ from invdiff.volumes import Execution, KnownSlices, SlicePrior, VolumeSampler, W
 from invdiff.volumes.coupling import Terms
 from invdiff.volumes.data_step import data_step
 from operators import FiniteDifferences, GaussianNoise, SliceStack
+from tests.invdiff.volumes.threaded_parts import run_in_parts
 from tests.invdiff.volumes.volume_instances import (
     SHAPE,
     SLICES,
     VOLUME_SAMPLERS,
     WHOLE_ONLY,
     problem,
-    run_in_parts,
     slice_prior,
 )
 

@@ -2,43 +2,71 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+import threading
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-TIMEOUT = 60.0
+import torch
+
+Found = TypeVar("Found")
 
 
 class Exchange:
-    def __init__(self, num_parts):
-        self.barrier, self.shared = Barrier(num_parts, timeout=TIMEOUT), [None] * num_parts
+    """Where the parts of a volume, each in its thread, hand each other tensors."""
 
-    def gather(self, number, value):
-        self.shared[number] = value
+    def __init__(self, num_parts: int) -> None:
+        self.slots: list[torch.Tensor | None] = [None] * num_parts
+        self.barrier = threading.Barrier(num_parts, timeout=60)
+
+    def gathered(self, rank: int, value: torch.Tensor) -> list[torch.Tensor]:
+        self.slots[rank] = value
         self.barrier.wait()
-        found = list(self.shared)
+        values = [v for v in self.slots if v is not None]
         self.barrier.wait()
-        return found
+        return values
 
 
 class Part:
-    def __init__(self, number, counts, exchange):
-        self.number, self.exchange = number, exchange
-        self.first, self.count, self.total = sum(counts[:number]), counts[number], sum(counts)
+    """A split of a volume whose parts are threads."""
 
-    def all_sum(self, v):
-        return sum(self.exchange.gather(self.number, v))
+    def __init__(self, exchange: Exchange, rank: int, first: int, count: int, total: int) -> None:
+        self.exchange, self.rank = exchange, rank
+        self.first, self.count, self.total = first, count, total
 
-    def after(self, x):
-        found = self.exchange.gather(self.number, x)
-        return None if self.number + 1 == len(found) else found[self.number + 1][..., :1, :, :]
+    def all_sum(self, v: torch.Tensor) -> torch.Tensor:
+        return torch.stack(self.exchange.gathered(self.rank, v)).sum(0)
 
-    def before(self, x):
-        found = self.exchange.gather(self.number, x)
-        return None if self.number == 0 else found[self.number - 1][..., -1:, :, :]
+    def gather(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat(self.exchange.gathered(self.rank, x), dim=-3)
+
+    def after(self, x: torch.Tensor) -> torch.Tensor | None:
+        firsts = self.exchange.gathered(self.rank, x.narrow(-3, 0, 1))
+        return firsts[self.rank + 1] if self.first + self.count < self.total else None
+
+    def before(self, x: torch.Tensor) -> torch.Tensor | None:
+        lasts = self.exchange.gathered(self.rank, x.narrow(-3, x.shape[-3] - 1, 1))
+        return lasts[self.rank - 1] if self.rank else None
 
 
-def in_parts(counts, job):
-    """Return what ``job(part)`` gives for every part, all of them at once."""
-    exchange = Exchange(len(counts))
-    with ThreadPoolExecutor(len(counts)) as pool:
-        return list(pool.map(job, [Part(k, counts, exchange) for k in range(len(counts))]))
+def run_in_parts(counts: Sequence[int], work: Callable[[Part], Found]) -> list[Found]:
+    """Run the work of every part in a thread of its own, and return what each has found."""
+    exchange, total = Exchange(len(counts)), sum(counts)
+    found: list[Found | None] = [None] * len(counts)
+    failures: list[BaseException] = []
+
+    def run(rank: int) -> None:
+        try:
+            found[rank] = work(Part(exchange, rank, sum(counts[:rank]), counts[rank], total))
+        except BaseException as failure:
+            failures.append(failure)
+            # or the others wait for this one
+            exchange.barrier.abort()
+
+    threads = [threading.Thread(target=run, args=(rank,)) for rank in range(len(counts))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+    return [value for value in found if value is not None]

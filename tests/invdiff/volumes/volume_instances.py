@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
-
 import torch
 
 from invdiff.likelihood import Likelihood
@@ -13,6 +10,8 @@ from invdiff.rng import derive_generator
 from invdiff.volumes import (
     DDS3D,
     DiffPIR3D,
+    DiffusionMBIR,
+    PerpendicularPrior,
     QuadraticZ,
     RedDiff3D,
     SlicePrior,
@@ -23,6 +22,19 @@ from invdiff.volumes import (
 from operators import FiniteDifferences, GaussianNoise, SliceStack
 
 SLICES, SHAPE = 6, (4, 3)
+
+
+class Shrinking:
+    """The prior of white planes of any size, of variance 1 about 0."""
+
+    data_range = (-3.0, 3.0)
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.image_shape = size
+
+    def __call__(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        return x / (1 + sigma**2)
+
 
 VOLUME_SAMPLERS: dict[str, VolumeSampler] = {
     "red-diff": RedDiff3D(num_steps=6),
@@ -39,6 +51,12 @@ VOLUME_SAMPLERS: dict[str, VolumeSampler] = {
     "dds-deterministic": DDS3D(num_steps=6, eta=0.0, coupling=QuadraticZ(0.1)),
     "diffpir": DiffPIR3D(num_steps=6),
     "diffpir-tv": DiffPIR3D(num_steps=6, coupling=TotalVariationZ(0.1)),
+    "mbir": DiffusionMBIR(num_steps=6, sigma_max=10.0),
+    "mbir-ring": DiffusionMBIR(num_steps=6, sigma_max=10.0, ends="periodic", data_on="noisy"),
+    "red-diff-perpendicular": RedDiff3D(
+        num_steps=6,
+        coupling=PerpendicularPrior(Shrinking, (1.0, 1.0, 1.0), planes="all", multiple=1),
+    ),
 }
 
 # methods that need all slices in one place
@@ -63,61 +81,3 @@ def problem(first: int = 0, count: int = SLICES) -> tuple[Likelihood, SlicePrior
     noise, operator = GaussianNoise(0.2), FiniteDifferences(SHAPE)
     y = noise.sample(operator(x), generator=generator)[first : first + count]
     return Likelihood(SliceStack(operator, count), noise, y), SlicePrior(prior, count)
-
-
-class Exchange:
-    """Where the parts of a volume, each in its thread, hand each other tensors."""
-
-    def __init__(self, num_parts: int) -> None:
-        self.slots: list[torch.Tensor | None] = [None] * num_parts
-        self.barrier = threading.Barrier(num_parts, timeout=60)
-
-    def gathered(self, rank: int, value: torch.Tensor) -> list[torch.Tensor]:
-        self.slots[rank] = value
-        self.barrier.wait()
-        values = [v for v in self.slots if v is not None]
-        self.barrier.wait()
-        return values
-
-
-class Part:
-    """A split of a volume whose parts are threads."""
-
-    def __init__(self, exchange: Exchange, rank: int, first: int, count: int, total: int) -> None:
-        self.exchange, self.rank = exchange, rank
-        self.first, self.count, self.total = first, count, total
-
-    def all_sum(self, v: torch.Tensor) -> torch.Tensor:
-        return torch.stack(self.exchange.gathered(self.rank, v)).sum(0)
-
-    def after(self, x: torch.Tensor) -> torch.Tensor | None:
-        firsts = self.exchange.gathered(self.rank, x.narrow(-3, 0, 1))
-        return firsts[self.rank + 1] if self.first + self.count < self.total else None
-
-    def before(self, x: torch.Tensor) -> torch.Tensor | None:
-        lasts = self.exchange.gathered(self.rank, x.narrow(-3, x.shape[-3] - 1, 1))
-        return lasts[self.rank - 1] if self.rank else None
-
-
-def run_in_parts(counts: Sequence[int], work: Callable[[Part], torch.Tensor]) -> list[torch.Tensor]:
-    """Run the work of every part in a thread of its own, and return what each has found."""
-    exchange, total = Exchange(len(counts)), sum(counts)
-    found: list[torch.Tensor | None] = [None] * len(counts)
-    failures: list[BaseException] = []
-
-    def run(rank: int) -> None:
-        try:
-            found[rank] = work(Part(exchange, rank, sum(counts[:rank]), counts[rank], total))
-        except BaseException as failure:
-            failures.append(failure)
-            # or the others wait for this one
-            exchange.barrier.abort()
-
-    threads = [threading.Thread(target=run, args=(rank,)) for rank in range(len(counts))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
-    return [value for value in found if value is not None]
