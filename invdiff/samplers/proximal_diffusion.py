@@ -19,7 +19,7 @@ from invdiff.samplers.base import (
 )
 from invdiff.samplers.descent import Descent
 
-__all__ = ["DDS", "DiffPIR", "DiffusionInfo", "DiffusionState"]
+__all__ = ["DDS", "DiffPIR", "DiffusionInfo", "DiffusionState", "ddim_noise", "renewed"]
 
 
 class DiffusionState(NamedTuple):
@@ -144,8 +144,7 @@ class DiffPIR(_ProximalDiffusion):
         self, x: Tensor, info: DiffusionInfo, fresh: Tensor, sigma: Tensor, sigma_next: Tensor
     ) -> Tensor:
         kept = (x - info.corrected) / sigma
-        zeta = self.noise_fraction
-        return sigma_next * ((1 - zeta) ** 0.5 * kept + zeta**0.5 * fresh)
+        return sigma_next * renewed(kept, fresh, self.noise_fraction)
 
 
 @dataclass(frozen=True)
@@ -199,6 +198,35 @@ class DDS(_ProximalDiffusion):
     def _noise(
         self, x: Tensor, info: DiffusionInfo, fresh: Tensor, sigma: Tensor, sigma_next: Tensor
     ) -> Tensor:
-        renewed = self.eta * sigma_next * (1 - (sigma_next / sigma) ** 2).sqrt()
-        kept = (sigma_next**2 - renewed**2).sqrt()
-        return kept * (x - info.denoised) / sigma + renewed * fresh
+        return ddim_noise(x - info.denoised, fresh, sigma, sigma_next, self.eta)
+
+
+def renewed(noise: Tensor, fresh: Tensor, fraction: float) -> Tensor:
+    r"""Return :math:`\sqrt{1 - \zeta}\, n + \sqrt{\zeta}\, n'`, noise with a share of new one.
+
+    Args:
+        noise: n, of variance 1.
+        fresh: n', standard normals of the same shape.
+        fraction: :math:`\zeta`, from 0 to 1.
+    """
+    return (1 - fraction) ** 0.5 * noise + fraction**0.5 * fresh
+
+
+def ddim_noise(
+    removed: Tensor, fresh: Tensor, sigma: Tensor, sigma_next: Tensor, eta: float
+) -> Tensor:
+    r"""Return the noise of the next level: a part of what was removed, and new one.
+
+    .. math:: \sqrt{\sigma'^2 - c^2}\, \frac{x - D}{\sigma} + c\, n, \qquad
+        c^2 = \eta^2 \sigma'^2 \Bigl(1 - \frac{\sigma'^2}{\sigma^2}\Bigr)
+
+    Args:
+        removed: x - D.
+        fresh: n, standard normals of the same shape.
+        sigma: Noise level of x.
+        sigma_next: The next one, lower.
+        eta: Share of fresh noise, from 0 (deterministic) to 1.
+    """
+    added = eta * sigma_next * (1 - (sigma_next / sigma) ** 2).sqrt()
+    kept = (sigma_next**2 - added**2).sqrt()
+    return kept * removed / sigma + added * fresh

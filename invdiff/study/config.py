@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import torch
 from pydantic import (
     NonNegativeInt,
     PositiveFloat,
@@ -14,6 +15,7 @@ from pydantic import (
 )
 
 from invdiff.data import list_samples
+from invdiff.priors import PretrainedPrior, load_prior
 from invdiff.study.base import Config
 from invdiff.study.forward import MRIConfig, OperatorConfig
 from invdiff.study.holdout import HoldoutConfig
@@ -116,6 +118,22 @@ class PriorConfig(Config):
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     compile: bool = False
     channels_last: bool = True
+
+    def load(self, device: str, size: tuple[int, int] | None = None) -> PretrainedPrior:
+        """Return the prior on a device, for images of a size if that isn't its own.
+
+        Raises:
+            ValueError: There is no such prior, or it is damaged.
+        """
+        return load_prior(
+            self.name,
+            device=device,
+            dtype=getattr(torch, self.dtype),
+            chunk_size=self.chunk_size,
+            channels_last=self.channels_last,
+            compile=self.compile,
+            size=size,
+        )
 
 
 class Experiment(Config):

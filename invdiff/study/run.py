@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from invdiff.priors import PretrainedPrior, load_prior
+from invdiff.priors import PretrainedPrior
 from invdiff.rng import derive_generator
 from invdiff.study.baselines import TITLES, check_baselines, reconstruct_classically
 from invdiff.study.config import Experiment
@@ -63,19 +63,11 @@ def run_experiment(
 
 
 def _load(experiment: Experiment) -> PretrainedPrior:
-    choices = experiment.prior
     try:
         torch.empty(0, device=experiment.device)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"device: {str(error).splitlines()[0]}") from None
-    return load_prior(
-        choices.name,
-        device=experiment.device,
-        dtype=getattr(torch, choices.dtype),
-        chunk_size=choices.chunk_size,
-        channels_last=choices.channels_last,
-        compile=choices.compile,
-    )
+    return experiment.prior.load(experiment.device)
 
 
 def _compute(

@@ -10,6 +10,7 @@ from torch import Tensor
 from invdiff.likelihood import Likelihood
 from invdiff.linalg import operator_norm
 from invdiff.rng import derive_generator
+from invdiff.samplers.proximal_diffusion import ddim_noise
 from invdiff.volumes.proximal_diffusion import ProximalDiffusion3D, StepImages
 from invdiff.volumes.sampler import Problem3D
 from operators import LinearOperator, SliceStack
@@ -70,16 +71,15 @@ class DDS3D(ProximalDiffusion3D):
 
     def prepared(self, problem: Problem3D) -> Problem3D:
         """Return the problem with L."""
-        return problem._replace(squared_norm=_squared_norm(problem))
+        return problem._replace(constants=_squared_norm(problem))
 
     def _weight(self, sigma: Tensor, problem: Problem3D) -> Tensor:
-        assert problem.squared_norm is not None
-        return problem.squared_norm / self.data_weight
+        weight: Tensor = problem.constants / self.data_weight
+        return weight
 
     def _noise(self, images: StepImages, sigma: Tensor, sigma_next: Tensor) -> Tensor:
-        renewed = self.eta * sigma_next * (1 - (sigma_next / sigma) ** 2).sqrt()
-        kept = (sigma_next**2 - renewed**2).sqrt()
-        return kept * (images.noisy - images.denoised) / sigma + renewed * images.fresh
+        removed = images.noisy - images.denoised
+        return ddim_noise(removed, images.fresh, sigma, sigma_next, self.eta)
 
 
 def _squared_norm(problem: Problem3D) -> Tensor:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from invdiff.samplers.proximal_diffusion import renewed
 from invdiff.volumes.proximal_diffusion import ProximalDiffusion3D, StepImages
 from invdiff.volumes.sampler import Problem3D
 
@@ -55,5 +56,4 @@ class DiffPIR3D(ProximalDiffusion3D):
 
     def _noise(self, images: StepImages, sigma: Tensor, sigma_next: Tensor) -> Tensor:
         kept = (images.noisy - images.corrected) / sigma
-        zeta = self.noise_fraction
-        return sigma_next * ((1 - zeta) ** 0.5 * kept + zeta**0.5 * images.fresh)
+        return sigma_next * renewed(kept, images.fresh, self.noise_fraction)

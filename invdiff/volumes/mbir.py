@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,6 +26,14 @@ _CHOICES = {
     "corrector_level": ("next", "same"),
     "finish": ("denoised", "kaczmarz"),
 }
+
+
+class _Constants(NamedTuple):
+    """The normal equations, their right-hand side and rho, the same in all steps."""
+
+    data: MeasuredVolume
+    target: Tensor
+    rho: Tensor
 
 
 @dataclass(frozen=True)
@@ -135,9 +143,16 @@ class DiffusionMBIR(VolumeSampler):
         levels = self.sigma_max * (self.sigma_min / self.sigma_max) ** ramp
         return torch.cat([levels, levels.new_zeros(1)])
 
+    def prepared(self, problem: Problem3D) -> Problem3D:
+        """Return the problem with its normal equations."""
+        data = MeasuredVolume(
+            problem.likelihood, problem.split, self.noise_aware, self.backprojection
+        )
+        constants = _Constants(data, data.target, self.penalty * data.curvature())
+        return problem._replace(constants=constants)
+
     def init(self, problem: Problem3D) -> VolumeState:
         """Return noise, and no differences."""
-        self._data(problem)
         like = problem.likelihood.weighted_adjoint
         like = like.expand(problem.noise.num_samples, *like.shape)
         x = problem.noise.normal(0, like, label="start") * (self.sigma_max * problem.half)
@@ -162,7 +177,7 @@ class DiffusionMBIR(VolumeSampler):
         shift, carried = self._admm(moved, state.coupling, problem)
         x = moved.x + shift
         if is_end and self.finish == "kaczmarz":
-            x = self._data(problem).kaczmarz(x)
+            x = problem.constants.data.kaczmarz(x)
         x = pinned(x, problem)
         return VolumeState(x, carried), x
 
@@ -170,9 +185,8 @@ class DiffusionMBIR(VolumeSampler):
         self, moved: Moved, carried: tuple[Tensor, ...], problem: Problem3D
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Return how x moves, and z and u."""
-        (z, u), data = carried, self._data(problem)
+        (z, u), (data, target, rho) = carried, problem.constants
         differences = SliceDifferences(problem.split, self.ends)
-        rho = self.penalty * data.curvature()
         first = pinned(moved.mean if self.data_on == "denoised" else moved.x, problem)
         # known slices don't take part in the descent
         free = first.real.new_ones(()) if problem.known is None else problem.known.free(first)
@@ -185,7 +199,7 @@ class DiffusionMBIR(VolumeSampler):
 
         v = descend(
             lambda x: free * (data.normal(x) + weight * x + rho * differences.normal(x)),
-            free * (data.target + weight * first + rho * differences.adjoint(z - u)),
+            free * (target + weight * first + rho * differences.adjoint(z - u)),
             first,
             product,
             num_steps=self.num_cg,
@@ -205,8 +219,3 @@ class DiffusionMBIR(VolumeSampler):
         slope = half**2 / (moved.level**2 + half**2)
         width = moved.level**2 + slope * moved.time
         return 1 / (slope * width), moved.time / width
-
-    def _data(self, problem: Problem3D) -> MeasuredVolume:
-        return MeasuredVolume(
-            problem.likelihood, problem.split, self.noise_aware, self.backprojection
-        )

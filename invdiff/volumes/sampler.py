@@ -54,7 +54,7 @@ class Problem3D(NamedTuple):
         half: Half the data range.
         memory: Where volumes live.
         known: Slices that are known, which the denoiser keeps; None if there are none.
-        squared_norm: Of :math:`W^{1/2} A` over the whole volume, where the method needs it.
+        constants: What ``prepared`` of the method has found out once for all steps.
     """
 
     likelihood: Likelihood
@@ -64,7 +64,7 @@ class Problem3D(NamedTuple):
     half: float
     memory: Memory = IN_CORE
     known: KnownSlices | None = None
-    squared_norm: Tensor | None = None
+    constants: Any = None
 
 
 class Checkpoints(Protocol):

@@ -6,11 +6,10 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from invdiff.classical import fbp
-from invdiff.priors import PretrainedPrior, load_prior
+from invdiff.priors import PretrainedPrior
 from invdiff.rng import derive_generator, draw_seeds
 from invdiff.study.config import Experiment, InputConfig, PriorConfig
 from invdiff.study.forward import OperatorConfig
@@ -175,16 +174,7 @@ class CTUncertainty(ScriptedStudy):
         )
 
     def _load(self) -> PretrainedPrior:
-        choices = self.prior
-        return load_prior(
-            choices.name,
-            device=self.device,
-            dtype=getattr(torch, choices.dtype),
-            chunk_size=choices.chunk_size,
-            channels_last=choices.channels_last,
-            compile=choices.compile,
-            size=(self.size, self.size),
-        )
+        return self.prior.load(self.device, (self.size, self.size))
 
     def _problem(self, name: str, source: InputConfig) -> Problem:
         """Simulate the scan of a slice."""

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import numpy as np
-import torch
 from pydantic import Field, PositiveFloat, PositiveInt, StringConstraints, model_validator
 from torch import Tensor
 
 from invdiff.data import list_samples
-from invdiff.priors import PretrainedPrior, load_prior
+from invdiff.priors import PretrainedPrior
 from invdiff.study.base import Config
 from invdiff.study.config import PriorConfig
 from invdiff.study.laboratory import volume_figures as figures
@@ -194,16 +193,7 @@ class VolumeStudy(ScriptedStudy):
         return " ".join(sentences)
 
     def _load(self) -> PretrainedPrior:
-        choices = self.prior
-        return load_prior(
-            choices.name,
-            device=self.device,
-            dtype=getattr(torch, choices.dtype),
-            chunk_size=choices.chunk_size,
-            channels_last=choices.channels_last,
-            compile=choices.compile,
-            size=(self.size, self.size),
-        )
+        return self.prior.load(self.device, (self.size, self.size))
 
 
 def _mean_psnr(metrics: Metrics, name: str, task: str) -> float:

@@ -236,7 +236,7 @@ def squared_norm(likelihood: Likelihood, split=None) -> torch.Tensor:
     problem = DDS3D()._problem(
         likelihood, SlicePrior(slice_prior(), split.count), 1, derive_generator(0), split, None
     )
-    return DDS3D().prepared(problem).squared_norm
+    return DDS3D().prepared(problem).constants
 
 
 def test_the_norm_is_the_largest_of_all_slices():
