@@ -68,7 +68,12 @@ def rescale(denoiser: Denoiser, low: float, high: float) -> Rescaled:
     return Rescaled(denoiser, low, high)
 
 
-def half_range(denoiser: Denoiser) -> float:
+class _Ranged(Protocol):
+    @property
+    def data_range(self) -> tuple[float, float]: ...
+
+
+def half_range(denoiser: _Ranged) -> float:
     """Half the width of the data range: samplers state noise levels in this unit."""
     low, high = denoiser.data_range
     if not torch.isfinite(torch.tensor([low, high])).all() or not low < high:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from importlib.resources import files
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from invdiff.priors.preconditioning import EDM, VariancePreserving, preconditioning_of
+from invdiff.priors.folder import find_prior, names_in, read_prior_folder
+from invdiff.priors.preconditioning import EDM, VariancePreserving
 
 __all__ = ["PretrainedPrior", "list_priors", "load_prior"]
 
@@ -98,7 +98,7 @@ class PretrainedPrior(nn.Module):
 
 def list_priors() -> list[str]:
     """Names of the priors that ship with the package."""
-    return sorted(folder.name for folder in _weights().iterdir() if folder.is_dir())
+    return names_in(_weights())
 
 
 def load_prior(
@@ -130,64 +130,18 @@ def load_prior(
         ValueError: No such prior or folder, a scheduler that isn't known, or weights that are
             missing or not safetensors.
     """
-    folder = _find(name_or_path)
-    scheduler = _json(folder / "scheduler" / "scheduler_config.json")
-    info = _json(folder / "prior.json") if (folder / "prior.json").exists() else {}
-    network: nn.Module = _load_network(folder / "unet", dtype).to(device)
-    if channels_last:
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if compile:
-        network.compile()
-    low, high = info.get("data_range", (-1.0, 1.0))
+    saved = read_prior_folder(
+        find_prior(name_or_path, _weights()),
+        device=device, dtype=dtype, channels_last=channels_last, compile=compile,
+    )  # fmt: skip
     return PretrainedPrior(
-        network,
-        preconditioning_of(scheduler),
-        data_range=(low, high),
+        saved.network,
+        saved.preconditioning,
+        data_range=saved.data_range,
         chunk_size=chunk_size,
-        info=info,
+        info=saved.info,
         size=size,
     )
-
-
-def _load_network(folder: Path, dtype: torch.dtype) -> nn.Module:
-    from diffusers import UNet2DModel
-
-    if not (folder / "config.json").is_file():
-        raise ValueError(f"{folder}: no config.json")
-    weights = sorted(folder.glob("*.safetensors"))
-    if not weights:
-        raise ValueError(f"{folder}: no weights as .safetensors (pickled ones are not loaded)")
-    try:
-        network: nn.Module = UNet2DModel.from_pretrained(
-            folder, torch_dtype=dtype, low_cpu_mem_usage=False, use_safetensors=True,
-            local_files_only=True,
-        )  # fmt: skip
-    # a damaged file fails in too many ways to list
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"{folder}: not a readable UNet2DModel ({reason})") from error
-    return network
-
-
-def _find(name_or_path: str | os.PathLike[str]) -> Path:
-    if str(name_or_path) in list_priors():
-        return _weights() / str(name_or_path)
-    folder = Path(name_or_path)
-    if not folder.is_dir():
-        raise ValueError(
-            f"prior: expected one of {', '.join(list_priors())} or a folder, got {name_or_path}"
-        )
-    return folder
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: not a readable JSON file ({error})") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: expected a JSON object")
-    return content
 
 
 def _weights() -> Path:

@@ -1,0 +1,97 @@
+"""A network's folder in the layout of diffusers, read without a network connection."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from invdiff.priors.preconditioning import EDM, VariancePreserving, preconditioning_of
+
+__all__ = ["SavedPrior", "find_prior", "names_in", "read_prior_folder"]
+
+
+class SavedPrior(NamedTuple):
+    """What a folder holds: the network, what its output means, and what is said about it."""
+
+    network: nn.Module
+    preconditioning: EDM | VariancePreserving
+    data_range: tuple[float, float]
+    info: dict[str, Any]
+
+
+def names_in(shipped: Path) -> list[str]:
+    """Return the names of the priors in a folder of folders."""
+    if not shipped.is_dir():
+        return []
+    return sorted(folder.name for folder in shipped.iterdir() if folder.is_dir())
+
+
+def find_prior(name_or_path: str | os.PathLike[str], shipped: Path) -> Path:
+    """Return the folder of a shipped prior of that name, or that folder.
+
+    Raises:
+        ValueError: Neither is there.
+    """
+    if str(name_or_path) in names_in(shipped):
+        return shipped / str(name_or_path)
+    folder = Path(name_or_path)
+    if not folder.is_dir():
+        raise ValueError(
+            f"prior: expected one of {', '.join(names_in(shipped))} or a folder, got {name_or_path}"
+        )
+    return folder
+
+
+def read_prior_folder(
+    folder: Path, *, device: torch.device | str, dtype: torch.dtype, channels_last: bool,
+    compile: bool,
+) -> SavedPrior:  # fmt: skip
+    """Read ``unet/``, ``scheduler/`` and, where it is there, ``prior.json``.
+
+    Raises:
+        ValueError: A file that is missing or damaged, or a scheduler that isn't known.
+    """
+    scheduler = _json(folder / "scheduler" / "scheduler_config.json")
+    info = _json(folder / "prior.json") if (folder / "prior.json").exists() else {}
+    network: nn.Module = _load_network(folder / "unet", dtype).to(device)
+    if channels_last:
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if compile:
+        network.compile()
+    low, high = info.get("data_range", (-1.0, 1.0))
+    return SavedPrior(network, preconditioning_of(scheduler), (float(low), float(high)), info)
+
+
+def _load_network(folder: Path, dtype: torch.dtype) -> nn.Module:
+    from diffusers import UNet2DModel
+
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"{folder}: no config.json")
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        raise ValueError(f"{folder}: no weights as .safetensors (pickled ones are not loaded)")
+    try:
+        network: nn.Module = UNet2DModel.from_pretrained(
+            folder, torch_dtype=dtype, low_cpu_mem_usage=False, use_safetensors=True,
+            local_files_only=True,
+        )  # fmt: skip
+    # a damaged file fails in too many ways to list
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{folder}: not a readable UNet2DModel ({reason})") from error
+    return network
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: not a readable JSON file ({error})") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: expected a JSON object")
+    return content

@@ -1,0 +1,128 @@
+"""How the shipped super-resolution priors are trained: from slices to a folder of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pixel_unshuffle
+
+from invdiff.priors.preconditioning import EDM
+from invdiff.rng import draw_seeds
+from invdiff.superres.network_prior import ConditionedNetwork, SuperResolutionPrior
+from invdiff.training import (
+    NoiseLevels,
+    Training,
+    TrainingStep,
+    edm_loss,
+    gamma_changed,
+    mirrored,
+    shifted,
+    train,
+)
+
+__all__ = ["SuperResolutionRecipe", "train_super_resolution"]
+
+
+@dataclass(frozen=True)
+class SuperResolutionRecipe:
+    """Network, noise and changes of the images of a super-resolution training.
+
+    Args:
+        factor: Fine pixels to a coarse one, along each axis.
+        patch: Side of the blocks that are the channels of the network.
+        channels: Of the network, one number for each resolution.
+        layers: Residual blocks at each resolution.
+        batch_size: Images per step.
+        sigma_data: Spread of what bicubic enlargement leaves, for images in [-1, 1].
+        levels: Distribution of the noise levels, about 0.6 sigma_data.
+        most_shift: Largest random shift, in pixels; it moves the grid of the coarse image.
+        gamma_spread: Of the random change of contrast.
+        training: The optimisation.
+    """
+
+    factor: int = 4
+    patch: int = 4
+    channels: tuple[int, ...] = (64, 96, 128)
+    layers: int = 2
+    batch_size: int = 64
+    sigma_data: float = 0.1
+    levels: NoiseLevels = field(default_factory=lambda: NoiseLevels(-2.8, 1.4))
+    most_shift: int = 24
+    gamma_spread: float = 0.15
+    training: Training = field(default_factory=Training)
+
+    def network(self) -> nn.Module:
+        """Return the untrained network, its weights drawn from torch's default generator."""
+        from diffusers import UNet2DModel
+
+        depth, pixels = len(self.channels), self.patch**2
+        unet: nn.Module = UNet2DModel(
+            in_channels=2 * pixels,
+            out_channels=pixels,
+            block_out_channels=self.channels,
+            layers_per_block=self.layers,
+            down_block_types=("DownBlock2D",) * (depth - 1) + ("AttnDownBlock2D",),
+            up_block_types=("AttnUpBlock2D",) + ("UpBlock2D",) * (depth - 1),
+            attention_head_dim=32,
+            norm_num_groups=16,
+            resnet_time_scale_shift="scale_shift",
+        )
+        return unet
+
+    def changed(self, slices: Tensor, generator: torch.Generator) -> Tensor:
+        """Return slices of [0, 1] under random symmetries, shifts and contrast."""
+        moved = shifted(mirrored(slices, generator), self.most_shift, generator)
+        return gamma_changed(moved, self.gamma_spread, generator)
+
+
+def train_super_resolution(
+    slices: Tensor,
+    recipe: SuperResolutionRecipe,
+    *,
+    generator: torch.Generator,
+    device: torch.device | str = "cpu",
+    compile: bool = False,
+    callback: Callable[[TrainingStep], None] | None = None,
+) -> SuperResolutionPrior:
+    """Train a super-resolution prior on slices and return it, with averaged weights.
+
+    Args:
+        slices: ``(slices, side, side)`` of [0, 1], or of 0 to 255 as uint8.
+        recipe: What is trained, and how.
+        generator: On the device; the only source of randomness.
+        device: Where to train.
+        compile: See ``train``.
+        callback: Called after each step.
+
+    Raises:
+        ValueError: Slices that the network can't halve, or a loss that diverged.
+    """
+    (seed,) = draw_seeds(generator, 1)
+    with torch.random.fork_rng(devices=[]):
+        # diffusers takes no generator for the weights
+        torch.default_generator.manual_seed(seed)
+        network: nn.Module = recipe.network().to(device)
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    preconditioning = EDM(recipe.sigma_data)
+    # owns the resampling of the pairs; its network is the one that is being trained
+    prior = SuperResolutionPrior(network, preconditioning, factor=recipe.factor, patch=recipe.patch)
+    network.requires_grad_(True)
+    slices = slices.to(device)
+
+    def loss(current: nn.Module, step: int) -> Tensor:
+        chosen = torch.randint(
+            len(slices), (recipe.batch_size,), generator=generator, device=slices.device
+        )
+        fine = slices[chosen].float() / (255 if slices.dtype == torch.uint8 else 1)
+        fine = 2 * recipe.changed(fine, generator) - 1
+        with torch.autocast(fine.device.type, enabled=False):
+            up = prior.center(prior.operator((fine.shape[-2], fine.shape[-1]))(fine)).unsqueeze(1)
+        conditioned = ConditionedNetwork(current, up, recipe.patch)
+        residual = pixel_unshuffle(fine.unsqueeze(1) - up, recipe.patch)
+        return edm_loss(conditioned, residual, preconditioning, recipe.levels, generator)
+
+    average = train(network, loss, recipe.training, compile=compile, callback=callback)
+    return SuperResolutionPrior(average, preconditioning, factor=recipe.factor, patch=recipe.patch)

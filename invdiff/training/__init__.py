@@ -1,0 +1,18 @@
+"""Training of priors: the loss, the loop, and the folder that a trained network becomes."""
+
+from invdiff.training.augmentation import gamma_changed, mirrored, shifted
+from invdiff.training.folder import save_prior
+from invdiff.training.loop import Training, TrainingStep, train
+from invdiff.training.objective import NoiseLevels, edm_loss
+
+__all__ = [
+    "NoiseLevels",
+    "Training",
+    "TrainingStep",
+    "edm_loss",
+    "gamma_changed",
+    "mirrored",
+    "save_prior",
+    "shifted",
+    "train",
+]

@@ -1,0 +1,44 @@
+"""A trained network as a folder that ``load_prior`` reads."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from invdiff.priors.preconditioning import EDM
+
+__all__ = ["save_prior"]
+
+
+def save_prior(
+    folder: str | os.PathLike[str],
+    network: Any,
+    preconditioning: EDM,
+    info: dict[str, Any],
+    *,
+    dtype: torch.dtype = torch.float16,
+) -> None:
+    """Write ``unet/``, ``scheduler/`` and ``prior.json``, in the layout of diffusers.
+
+    Args:
+        folder: Made if it isn't there.
+        network: A ``UNet2DModel``; it is left as it is.
+        preconditioning: What its output means.
+        info: Title, modality, data_range, value_range, licence, ...
+        dtype: Precision of the weights on the disk.
+    """
+    from diffusers import EDMEulerScheduler
+
+    path = Path(folder)
+    path.mkdir(parents=True, exist_ok=True)
+    copy.deepcopy(network).to("cpu", dtype).save_pretrained(path / "unet", safe_serialization=True)
+    scheduler = EDMEulerScheduler(
+        sigma_data=preconditioning.sigma_data, prediction_type=preconditioning.prediction
+    )
+    scheduler.save_pretrained(path / "scheduler")
+    (path / "prior.json").write_text(json.dumps(info, indent=2) + "\n")
