@@ -18,7 +18,14 @@ __all__ = ["Start", "SuperResolutionOde", "WideStart"]
 
 
 class Start(Protocol):
-    """From a boundary condition of unit variance to the state at the highest noise level."""
+    """From a boundary condition of unit variance to the state at the highest noise level.
+
+    Attributes:
+        num_calls: Network calls for each image that it takes itself.
+    """
+
+    @property
+    def num_calls(self) -> int: ...  # noqa: D102
 
     def __call__(
         self, denoiser: ConditionalDenoiser, sigma: Tensor, boundary: Tensor, y: Tensor
@@ -30,6 +37,11 @@ class Start(Protocol):
 @dataclass(frozen=True)
 class WideStart:
     r"""The usual start: :math:`x = c(y) + \sigma_{max}\, x_T`, far above the image's spread."""
+
+    @property
+    def num_calls(self) -> int:
+        """Return 0: it asks the denoiser for a rough image only."""
+        return 0
 
     def __call__(
         self, denoiser: ConditionalDenoiser, sigma: Tensor, boundary: Tensor, y: Tensor
@@ -49,7 +61,8 @@ class SuperResolutionOde:
     Args:
         denoiser: D.
         integrator: Name of the numerical method, see ``integrators``.
-        num_calls: Network calls for each image; how many steps they make depends on the method.
+        num_calls: Network calls for each image, those of the start among them; how many steps
+            they make depends on the method.
         grid: Name of the grid of noise levels, see ``grids``.
         sigma_max: Highest noise level, in half data ranges.
         sigma_min: Lowest noise level before 0, in half data ranges.
@@ -76,10 +89,14 @@ class SuperResolutionOde:
     ) -> None:
         self.denoiser, self.num_calls = denoiser, num_calls
         self.integrator: Integrator = integrator_named(integrator)
-        steps = self.integrator.steps_for(num_calls)
+        self.start: Start = WideStart() if start is None else start
+        if num_calls <= self.start.num_calls:
+            raise ValueError(
+                f"SuperResolutionOde: the start takes {self.start.num_calls} of {num_calls} calls"
+            )
+        steps = self.integrator.steps_for(num_calls - self.start.num_calls)
         levels = noise_grid(grid, steps, sigma_max, sigma_min)
         self.sigmas = half_range(denoiser) * torch.cat([levels, levels.new_zeros(1)])
-        self.start: Start = WideStart() if start is None else start
 
     def __call__(self, boundary: Tensor, y: Tensor) -> Tensor:
         """Return h(x_T, y).

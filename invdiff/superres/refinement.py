@@ -1,0 +1,183 @@
+"""Boundaries refined by gradients: Adam on x_T through the ODE."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from invdiff.superres.conditional import ConditionalDenoiser
+from invdiff.superres.ode import SuperResolutionOde
+from invdiff.superres.pairs import Metric, Pairs, losses_of
+from invdiff.superres.refinement_plan import Refinement
+
+__all__ = ["Refined", "refine_boundary"]
+
+
+class Refined(NamedTuple):
+    """A refined boundary.
+
+    Attributes:
+        boundary: x_T, ``(*image)``.
+        loss: Its mean loss on the references that gave the gradients.
+        validation_loss: Its mean loss on those kept apart; NaN without them. It chose the
+            boundary, so it is a little too low for others.
+        step: Number of steps after which it was found, 0: the start.
+        minibatch_losses: Mean loss of the minibatch before each step.
+        calls: Network calls for the steps and the looks, see ``Refinement.calls``.
+    """
+
+    boundary: Tensor
+    loss: float
+    validation_loss: float
+    step: int
+    minibatch_losses: list[float]
+    calls: int
+
+
+def refine_boundary(
+    ode: SuperResolutionOde,
+    references: Pairs,
+    start: Tensor,
+    metric: Metric,
+    refinement: Refinement,
+    *,
+    generator: torch.Generator,
+) -> Refined:
+    r"""Lower the loss of a boundary on references by Adam, with gradients through the ODE.
+
+    .. math:: \min_{x_T}\ \tfrac{1}{R} \sum_r \ell(h(x_T, y_r), z_r)
+
+    with the optimiser of :cite:t:`kingma2015`. For a Gaussian posterior of covariance S and the
+    squared error the minimum is at :math:`S^{-1/2} \bar e`, with :math:`\bar e` the mean error
+    of the posterior mean: tr S (1 + 1/R) on other pairs, where a random boundary has 2 tr S.
+
+    Args:
+        ode: h.
+        references: Pairs that stand for those that will be solved.
+        start: x_T, ``(*image)``, for instance the best of a search.
+        metric: Differentiable in the image.
+        refinement: How.
+        generator: Draws the references kept apart and the minibatches, on any device.
+
+    Raises:
+        ValueError: No references, or a loss that is not finite.
+    """
+    training, validation = _divided(references, refinement, generator)
+    graph_ode = _with_checkpoints(ode) if refinement.checkpointed else ode
+    boundary = start.detach().clone().requires_grad_()
+    optimizer = torch.optim.Adam([boundary], refinement.learning_rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, refinement.num_steps)
+    looks, losses = set(refinement.validation_steps()), []
+    best = _Candidate(_mean_loss(ode, boundary, validation, metric), 0, boundary.detach().clone())
+    for step in range(1, refinement.num_steps + 1):
+        optimizer.zero_grad()
+        batch = _minibatch(training, refinement.batch_size, generator)
+        losses.append(_add_gradient(graph_ode, boundary, batch, metric, refinement.chunk_size))
+        if refinement.shell == "sphere":
+            _make_tangential(boundary)
+        optimizer.step()
+        schedule.step()
+        if refinement.shell == "sphere":
+            _put_on_sphere(boundary)
+        if step in looks:
+            value = _mean_loss(ode, boundary, validation, metric)
+            # without validation every value is NaN, and the last boundary is kept
+            if not value >= best.loss:
+                best = _Candidate(value, step, boundary.detach().clone())
+    return Refined(
+        best.boundary,
+        _mean_loss(ode, best.boundary, training, metric),
+        best.loss,
+        best.step,
+        losses,
+        refinement.calls(len(references.truths), ode.num_calls),
+    )
+
+
+class _Candidate(NamedTuple):
+    loss: float
+    step: int
+    boundary: Tensor
+
+
+class _Checkpointed:
+    """A denoiser whose calls are repeated in the backward pass instead of remembered."""
+
+    def __init__(self, denoiser: ConditionalDenoiser) -> None:
+        self._denoiser, self.data_range = denoiser, denoiser.data_range
+
+    def __call__(self, x: Tensor, sigma: Tensor, y: Tensor) -> Tensor:
+        # a denoiser draws nothing, so there is no random state to restore
+        denoised: Tensor = checkpoint(
+            self._denoiser, x, sigma, y, use_reentrant=False, preserve_rng_state=False
+        )
+        return denoised
+
+    def center(self, y: Tensor) -> Tensor:
+        return self._denoiser.center(y)
+
+
+def _with_checkpoints(ode: SuperResolutionOde) -> SuperResolutionOde:
+    twin = copy.copy(ode)
+    twin.denoiser = _Checkpointed(ode.denoiser)
+    return twin
+
+
+def _divided(
+    references: Pairs, refinement: Refinement, generator: torch.Generator
+) -> tuple[Pairs, Pairs]:
+    count = len(references.truths)
+    kept = refinement.num_validation(count)
+    if count == 0:
+        raise ValueError("refine_boundary: expected at least one reference pair")
+    order = torch.randperm(count, generator=generator, device=generator.device)
+    return _chosen(references, order[kept:]), _chosen(references, order[:kept])
+
+
+def _minibatch(pairs: Pairs, size: int, generator: torch.Generator) -> Pairs:
+    count = len(pairs.truths)
+    order = torch.randperm(count, generator=generator, device=generator.device)
+    return _chosen(pairs, order[:size])
+
+
+def _chosen(pairs: Pairs, index: Tensor) -> Pairs:
+    return Pairs(*(part[index.to(part.device)] for part in pairs))
+
+
+def _add_gradient(
+    ode: SuperResolutionOde, boundary: Tensor, batch: Pairs, metric: Metric, chunk_size: int
+) -> float:
+    """Add the gradient of the mean loss to that of the boundary, and return the loss."""
+    total, count = 0.0, len(batch.truths)
+    for y, truths in zip(*(torch.split(part, chunk_size) for part in batch), strict=True):
+        share = metric(ode(boundary, y), truths).sum() / count
+        share.backward()  # type: ignore[no-untyped-call]
+        total += share.item()
+    if not math.isfinite(total):
+        raise ValueError("refine_boundary: the loss is not finite, try a lower learning_rate")
+    return total
+
+
+@torch.no_grad()
+def _make_tangential(boundary: Tensor) -> None:
+    # Adam scales each number on its own: of the whole gradient it would make steps that come to
+    # rest where the loss on the sphere is not stationary
+    gradient = boundary.grad
+    assert gradient is not None
+    gradient -= (gradient * boundary).sum() / (boundary**2).sum() * boundary
+
+
+@torch.no_grad()
+def _put_on_sphere(boundary: Tensor) -> None:
+    boundary *= math.sqrt(boundary.numel()) / torch.linalg.vector_norm(boundary)
+
+
+def _mean_loss(ode: SuperResolutionOde, boundary: Tensor, pairs: Pairs, metric: Metric) -> float:
+    if len(pairs.truths) == 0:
+        return math.nan
+    return losses_of(ode, boundary.unsqueeze(0), pairs, metric).mean().item()
