@@ -82,9 +82,10 @@ def test_exact_flow_has_the_covariance_of_the_posterior(denoiser, generator):
 
 def test_squared_error_leads_to_the_mean_error_of_the_posterior_mean(denoiser, generator):
     references, ode = pairs_of(denoiser, 30, generator), exact_ode(denoiser)
-    result = refine_boundary(
-        ode, references, start_of(generator), squared_error, FULL, generator=generator
-    )
+    start = start_of(generator)
+    result = refine_boundary(ode, references, start, squared_error, FULL, generator=generator)
+    first = losses_of(ode, start[None], references, squared_error).mean().item()
+    assert result.minibatch_losses[0] == pytest.approx(first)
     errors = references.truths - denoiser.posterior_mean(references.measurements)
     expected = errors.mean(0) / SPREADS.sqrt()
     torch.testing.assert_close(result.boundary, expected, atol=2e-3, rtol=0)
@@ -157,6 +158,7 @@ def test_gradient_is_the_same_in_chunks_and_with_checkpoints(denoiser, generator
             dataclasses.replace(plan, checkpointed=True),
         )
     ]  # fmt: skip
+    assert ode.denoiser is denoiser
     for result in results[1:]:
         torch.testing.assert_close(result.boundary, results[0].boundary)
         assert result.minibatch_losses == pytest.approx(results[0].minibatch_losses)
@@ -186,21 +188,22 @@ def test_checkpoints_hold_fewer_numbers(denoiser, generator):
 
 
 @pytest.mark.parametrize("checkpointed", [False, True])
-@pytest.mark.parametrize("share", [0, 0.25])
+@pytest.mark.parametrize(("share", "batch_size"), [(0, 5), (0.25, 5), (0.25, 50)])
 def test_calls_are_those_of_the_network_plus_two_for_each_backward_pass(
-    denoiser, generator, checkpointed, share
+    denoiser, generator, checkpointed, share, batch_size
 ):
     counting, count = Counting(denoiser), 11
     ode = SuperResolutionOde(counting, "ddim", num_calls=3)
     plan = Refinement(
-        7, batch_size=5, chunk_size=2, checkpointed=checkpointed, validation_share=share,
-        validation_interval=3,
+        7, batch_size=batch_size, chunk_size=2, checkpointed=checkpointed,
+        validation_share=share, validation_interval=3,
     )  # fmt: skip
     references = pairs_of(denoiser, count, generator)
     result = refine_boundary(
         ode, references, start_of(generator), squared_error, plan, generator=generator
     )
-    backward = 2 * plan.num_steps * plan.batch_size * ode.num_calls
+    used = min(batch_size, count - plan.num_validation(count))
+    backward = 2 * plan.num_steps * used * ode.num_calls
     assert result.calls == plan.calls(count, 3) == counting.count + backward
 
 
@@ -211,6 +214,7 @@ def test_steps_within_a_budget_use_it_up(checkpointed):
     steps = plan.steps_within(budget, 60, 5)
     used = [dataclasses.replace(plan, num_steps=n).calls(60, 5) for n in (steps, steps + 1)]
     assert used[0] <= budget < used[1]
+    assert plan.steps_within(used[0], 60, 5) == steps
 
 
 def test_validation_keeps_the_start_when_the_steps_only_make_it_worse(denoiser, generator):
