@@ -84,8 +84,8 @@ class Heun(_TwoCalls):
         + d(x + (\sigma' - \sigma)\, d(x, \sigma), \sigma')\bigr), \qquad d = (x - D) / \sigma
 
     Two calls a step, one for the step to 0: an odd number in all. For an even number the step
-    before that one is Euler's too, which with few calls is the better choice: a second-order step
-    much longer than its end is far from 0 overshoots.
+    before that one is Euler's too. With few calls that is the better choice: a second-order step
+    to a level many times lower overshoots.
     """
 
     def _mean_slope(

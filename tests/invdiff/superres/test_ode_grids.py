@@ -51,7 +51,7 @@ def test_times_are_those_of_a_thousand_discrete_betas():
     first, last = 199, 899
     sigmas = noise_grid("uniform", 8, discrete[last].item(), discrete[first].item())
     # the continuous time differs from the discrete one by half a step in a thousand
-    torch.testing.assert_close(sigmas.flip(0), discrete[first : last + 1 : 100], rtol=1e-2, atol=0)
+    torch.testing.assert_close(sigmas.flip(0), discrete[first : last + 1 : 100], rtol=5e-3, atol=0)
 
 
 def test_two_levels_are_the_ends():
