@@ -137,18 +137,22 @@ def test_bad_input_is_refused(generator: torch.Generator) -> None:
         searched(3, pairs, metric=lambda image, truth: (image - truth).square().mean())
 
 
-def test_loss_that_is_not_finite_is_refused_by_number(generator: torch.Generator) -> None:
+@pytest.mark.parametrize(("num_pairs", "candidate"), [(1, 6), (2, 3), (4, 1)])
+def test_loss_that_is_not_finite_is_refused_by_number(
+    num_pairs: int, candidate: int, generator: torch.Generator
+) -> None:
+    chunks: list[int] = []
+
     def metric(image: Tensor, truth: Tensor) -> Tensor:
         losses = image.sum(-1)
-        losses[2] = torch.nan
+        if chunks:
+            losses[2] = torch.nan
+        chunks.append(len(losses))
         return losses
 
-    # three pairs and four candidates at a time: image 2 of the first chunk is of candidate 0
-    with pytest.raises(ValueError, match="candidate 0 "):
-        searched(8, exact_pairs(3, generator), metric=metric, chunk_size=12)
-    # one pair: image 2 is candidate 2
-    with pytest.raises(ValueError, match="candidate 2 "):
-        searched(8, exact_pairs(1, generator), metric=metric, chunk_size=4)
+    # four images at a time: the third one of the second chunk
+    with pytest.raises(ValueError, match=f"candidate {candidate} "):
+        searched(8, exact_pairs(num_pairs, generator), metric=metric, chunk_size=4)
 
 
 @pytest.mark.parametrize(("num_candidates", "repetitions"), [(10, 100), (100, 20), (1000, 4)])
