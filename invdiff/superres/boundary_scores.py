@@ -50,7 +50,8 @@ class BoundaryScore(NamedTuple):
     def optimism(self) -> float:
         """Improvement over random on the references less that on the held-out pairs.
 
-        The selection bias, in units of the loss; how hard the two sets are cancels.
+        An estimate of the selection bias, in units of the loss: how hard the two sets are cancels
+        to first order, and a boundary that no one chose scatters around 0.
         """
         seen, unseen = self.reference, self.held_out
         return (seen.random_mean - seen.loss) - (unseen.random_mean - unseen.loss)
