@@ -75,7 +75,7 @@ def ms_ssim(image: Tensor, truth: Tensor, *, data_range: float) -> Tensor:
             return_contrast_sensitivity=True,
         )  # fmt: skip
         factor = similarity if scale == len(weights) else contrast
-        product = product * _power(torch.as_tensor(factor), weight / sum(weights))
+        product = product * torch.as_tensor(factor).relu() ** (weight / sum(weights))
         images, truths = avg_pool2d(images, 2), avg_pool2d(truths, 2)
     return product.reshape(batch)
 
@@ -100,12 +100,6 @@ def nrmse(image: Tensor, truth: Tensor) -> Tensor:
     return torch.linalg.vector_norm(image - truth, dim=axes) / torch.linalg.vector_norm(
         truth, dim=axes
     )
-
-
-def _power(factor: Tensor, exponent: float) -> Tensor:
-    # a power below 1 has an infinite slope at 0, which makes NaN of the gradient of max(c, 0)
-    positive = factor > 0
-    return torch.where(positive, torch.where(positive, factor, 1.0) ** exponent, 0.0)
 
 
 def _stacked(image: Tensor, truth: Tensor, data_range: float) -> tuple[Tensor, Tensor, torch.Size]:

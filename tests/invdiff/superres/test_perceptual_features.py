@@ -56,6 +56,12 @@ def test_zero_for_equal_images_with_a_slope_of_zero(distance, truth):
     assert slope.abs().max() == 0
 
 
+def test_a_flat_image_has_a_finite_slope(distance, truth):
+    flat = torch.full_like(truth, -1.0).requires_grad_()
+    (slope,) = torch.autograd.grad(distance(flat, truth), flat)
+    assert torch.isfinite(slope).all()
+
+
 def test_positive_for_a_single_pixel_symmetric_and_the_same_alone_as_in_a_batch(distance, truth):
     images = truth.expand(2, 3, 64, 64).clone()
     images[1, 2, 20, 30] += 0.2

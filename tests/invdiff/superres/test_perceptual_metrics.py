@@ -52,6 +52,13 @@ def test_equal_images_have_loss_zero_and_a_finite_slope(metric, truth):
     assert torch.isfinite(slope).all()
 
 
+def test_a_black_image_has_a_finite_slope(metric, truth):
+    black = torch.zeros_like(truth).requires_grad_()
+    for other in (truth, torch.zeros_like(truth)):
+        (slope,) = torch.autograd.grad(metric(black, other).sum(), black)
+        assert torch.isfinite(slope).all()
+
+
 def test_loss_grows_with_noise_and_with_blur(metric, truth, generator):
     noise = torch.randn(truth.shape, generator=generator)
     noisy = torch.stack([metric(truth + level * noise, truth) for level in (0.0, 0.02, 0.1, 0.3)])
