@@ -88,13 +88,10 @@ class SuperResolutionOde:
         start: Start | None = None,
     ) -> None:
         self.denoiser, self.num_calls = denoiser, num_calls
-        self.integrator: Integrator = integrator_named(integrator)
         self.start: Start = WideStart() if start is None else start
-        if num_calls <= self.start.num_calls:
-            raise ValueError(
-                f"SuperResolutionOde: the start takes {self.start.num_calls} of {num_calls} calls"
-            )
-        steps = self.integrator.steps_for(num_calls - self.start.num_calls)
+        left = num_calls - self.start.num_calls
+        self.integrator: Integrator = integrator_named(integrator).for_calls(left)
+        steps = self.integrator.steps_for(left)
         levels = noise_grid(grid, steps, sigma_max, sigma_min)
         self.sigmas = half_range(denoiser) * torch.cat([levels, levels.new_zeros(1)])
 

@@ -16,10 +16,10 @@ from invdiff.training import (
     NoiseLevels,
     Training,
     TrainingStep,
+    cropped,
     edm_loss,
     gamma_changed,
     mirrored,
-    shifted,
     train,
 )
 
@@ -36,9 +36,10 @@ class SuperResolutionRecipe:
         channels: Of the network, one number for each resolution.
         layers: Residual blocks at each resolution.
         batch_size: Images per step.
+        crop: Side of the part of a slice that is trained on, anywhere in it; None: whole slices.
         sigma_data: Spread of what bicubic enlargement leaves, for images in [-1, 1].
-        levels: Distribution of the noise levels, about 0.6 sigma_data.
-        most_shift: Largest random shift, in pixels; it moves the grid of the coarse image.
+        levels: Distribution of the noise levels, about sigma_data; the highest are where
+            the network has to draw on the measurement alone.
         gamma_spread: Of the random change of contrast.
         training: The optimisation.
     """
@@ -46,11 +47,11 @@ class SuperResolutionRecipe:
     factor: int = 4
     patch: int = 4
     channels: tuple[int, ...] = (64, 96, 128)
-    layers: int = 2
-    batch_size: int = 64
+    layers: int = 1
+    batch_size: int = 128
+    crop: int | None = 128
     sigma_data: float = 0.1
-    levels: NoiseLevels = field(default_factory=lambda: NoiseLevels(-2.8, 1.4))
-    most_shift: int = 24
+    levels: NoiseLevels = field(default_factory=lambda: NoiseLevels(-2.0, 1.5))
     gamma_spread: float = 0.15
     training: Training = field(default_factory=Training)
 
@@ -73,9 +74,10 @@ class SuperResolutionRecipe:
         return unet
 
     def changed(self, slices: Tensor, generator: torch.Generator) -> Tensor:
-        """Return slices of [0, 1] under random symmetries, shifts and contrast."""
-        moved = shifted(mirrored(slices, generator), self.most_shift, generator)
-        return gamma_changed(moved, self.gamma_spread, generator)
+        """Return parts of slices of [0, 1] under random symmetries and contrast."""
+        side = self.crop or slices.shape[-1]
+        parts = cropped(mirrored(slices, generator), side, generator)
+        return gamma_changed(parts, self.gamma_spread, generator)
 
 
 def train_super_resolution(
@@ -84,7 +86,7 @@ def train_super_resolution(
     *,
     generator: torch.Generator,
     device: torch.device | str = "cpu",
-    compile: bool = False,
+    graph: bool = False,
     callback: Callable[[TrainingStep], None] | None = None,
 ) -> SuperResolutionPrior:
     """Train a super-resolution prior on slices and return it, with averaged weights.
@@ -94,7 +96,7 @@ def train_super_resolution(
         recipe: What is trained, and how.
         generator: On the device; the only source of randomness.
         device: Where to train.
-        compile: See ``train``.
+        graph: Run the network as a CUDA graph, see ``train``.
         callback: Called after each step.
 
     Raises:
@@ -124,5 +126,10 @@ def train_super_resolution(
         residual = pixel_unshuffle(fine.unsqueeze(1) - up, recipe.patch)
         return edm_loss(conditioned, residual, preconditioning, recipe.levels, generator)
 
-    average = train(network, loss, recipe.training, compile=compile, callback=callback)
+    example = None
+    if graph:
+        side, pixels = recipe.crop or slices.shape[-1], recipe.patch
+        blocks = (recipe.batch_size, 2 * pixels**2, side // pixels, side // pixels)
+        example = slices.new_zeros(blocks, dtype=torch.float32), torch.zeros(blocks[0]).to(device)
+    average = train(network, loss, recipe.training, graph_example=example, callback=callback)
     return SuperResolutionPrior(average, preconditioning, factor=recipe.factor, patch=recipe.patch)

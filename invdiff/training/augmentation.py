@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["gamma_changed", "mirrored", "shifted"]
+__all__ = ["cropped", "gamma_changed", "mirrored"]
 
 
 def mirrored(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -25,22 +25,26 @@ def mirrored(images: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(_coin(images, generator), images.mT, images)
 
 
-def shifted(images: Tensor, most: int, generator: torch.Generator) -> Tensor:
-    """Return each image moved by whole pixels, edges repeated.
+def cropped(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
+    """Return a square part of each image, from anywhere in it.
 
     Args:
         images: ``(batch, height, width)``.
-        most: Largest shift along an axis, in pixels.
+        side: Rows and columns of the parts.
         generator: On the device of the images.
+
+    Raises:
+        ValueError: The images are smaller than that.
     """
+    if side < 1 or side > min(images.shape[-2:]):
+        raise ValueError(f"cropped: cannot cut {side} out of {tuple(images.shape[-2:])}")
     for axis in (-2, -1):
-        size = images.shape[axis]
-        shift = torch.randint(
-            -most, most + 1, (len(images), 1), generator=generator, device=images.device
-        )
-        source = (torch.arange(size, device=images.device) + shift).clamp(0, size - 1)
-        index = source.unsqueeze(2 if axis == -2 else 1).expand_as(images)
-        images = images.gather(axis, index)
+        room = images.shape[axis] - side + 1
+        first = torch.randint(room, (len(images), 1), generator=generator, device=images.device)
+        index = (first + torch.arange(side, device=images.device)).unsqueeze(2 if axis == -2 else 1)
+        shape = list(images.shape)
+        shape[axis] = side
+        images = images.gather(axis, index.expand(shape))
     return images
 
 

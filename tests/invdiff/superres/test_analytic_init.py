@@ -193,7 +193,7 @@ def test_calls_of_the_start_are_among_those_of_the_ode(level, generator):
     if level is not None:
         half = (denoiser.data_range[1] - denoiser.data_range[0]) / 2
         assert calls[0] == pytest.approx(level * half)
-        with pytest.raises(ValueError, match="takes 1 of 1 calls"):
+        with pytest.raises(ValueError, match="got 0"):
             SuperResolutionOde(denoiser, "ddim", num_calls=1, start=start)
 
 
