@@ -163,12 +163,33 @@ def test_result_agrees_with_itself_and_counts_network_calls(ode, references, gen
     torch.testing.assert_close(float(losses.mean()), found.loss)
 
 
-def test_a_single_trial_is_the_start(ode, references, generator):
+@pytest.mark.parametrize("num_trials", [1, 2, 9])
+def test_first_trial_is_the_start(num_trials, ode, references, generator):
     basis = RadialSpectrum(normal(*SHAPE, generator=generator), 2)
+    wanted = ode(basis(basis.start), references.measurements)
     found = search_spectral(
-        ode, references, basis, squared_error, num_trials=1, generator=generator
+        ode,
+        references,
+        basis,
+        # nothing is as near to what the start gives as the start
+        lambda image, _: squared_error(image, wanted),
+        num_trials=num_trials,
+        generator=generator,
     )
+    torch.testing.assert_close(found.history[0].item(), 0.0)
     torch.testing.assert_close(found.parameters, basis.start)
+    assert found.parameters.data_ptr() != basis.start.data_ptr()
+
+
+def test_last_trial_is_where_the_distribution_went(ode, references, generator):
+    basis = RadialSpectrum(normal(*SHAPE, generator=generator), 3)
+    found = search_spectral(
+        ode, references, basis, squared_error, num_trials=152, generator=generator
+    )
+    # of the last 30 trials about one in 30 would be the best by chance; the mean is nearest to
+    # the bottom of a parabola
+    assert found.history[-1] < found.history[-31:-1].median()
+    assert found.history[-31:-1].mean() < found.history[1:31].mean()
 
 
 def test_same_generator_gives_the_same_bits(ode, references, generator):
