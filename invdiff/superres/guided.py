@@ -98,12 +98,12 @@ class GuidedDenoiser:
         """Return the mean for x ``(*batch, *image)``, sigma 0-dimensional or ``batch``.
 
         Raises:
-            ValueError: Measurements that the operator doesn't make, or a prior that autograd
-                can't differentiate.
+            ValueError: Images or measurements that don't fit the operator, or a prior that
+                autograd can't differentiate.
         """
         image, data = self.operator.in_shape, self.operator.out_shape
         batch = torch.broadcast_shapes(  # type: ignore[no-untyped-call]
-            x.shape[: x.ndim - len(image)], y.shape[: y.ndim - len(data)]
+            _leading(x, image, "images"), _leading(y, data, "measurements")
         )
         xs, ys = x.expand(*batch, *image).reshape(-1, *image), y.expand(*batch, *data)
         levels = sigma.to(x.device, x.dtype.to_real()).expand(batch).reshape(-1)
@@ -174,3 +174,9 @@ def _check(denoiser: Denoiser, operator: LinearOperator, method: str) -> None:
             f"GuidedDenoiser: the prior has images of {denoiser.image_shape}, the operator takes "
             f"{operator.in_shape}"
         )
+
+
+def _leading(v: Tensor, trailing: tuple[int, ...], name: str) -> torch.Size:
+    if v.ndim < len(trailing) or v.shape[v.ndim - len(trailing) :] != trailing:
+        raise ValueError(f"GuidedDenoiser: expected {name} of {trailing}, got {tuple(v.shape)}")
+    return v.shape[: v.ndim - len(trailing)]
