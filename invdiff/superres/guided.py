@@ -20,7 +20,7 @@ from operators.resample import Resample
 
 __all__ = ["GuidedDenoiser", "Guiding"]
 
-Guiding = Literal["pigdm", "moment_matching", "proximal"]
+Guiding = Literal["proximal", "pigdm", "moment_matching"]
 
 
 class GuidedDenoiser:
@@ -30,15 +30,16 @@ class GuidedDenoiser:
 
     J is the Jacobian of D, and R the covariance of x0 given x that the method assumes:
 
-    * ``"pigdm"`` :cite:p:`song2023`: :math:`R = r^2 I` with :math:`r^2 = \sigma^2 v / (\sigma^2 +
-      v)`, so that the probability-flow ODE is that of PiGDM. Exact for a Gaussian prior of
-      covariance v I.
+    * ``"proximal"``: :math:`R = r^2 I` with :math:`r^2 = \sigma^2 v / (\sigma^2 + v)`, for
+      :math:`\sigma^2 J`, too: the compromise of D and the data :cite:p:`zhu2023`, without a
+      gradient through the network. Exact for a Gaussian prior of covariance v I; for noise that
+      tends to 0 it is :math:`D + A^+ (y - A D)` :cite:p:`wang2023`.
+    * ``"pigdm"`` :cite:p:`song2023`: the same R and the true J, so that the probability-flow ODE
+      is that of ``PiGDM``. Exact where ``"proximal"`` is. Elsewhere it goes too far where
+      :math:`\sigma^2 J > r^2`, as for coarse structures at :math:`\sigma^2 > v`: networks need
+      a large v.
     * ``"moment_matching"`` :cite:p:`boys2024`: :math:`R = \sigma^2 J`, exact for every Gaussian
       prior once the conjugate gradients have converged. Where J isn't positive, as ``"pigdm"``.
-    * ``"proximal"``: R as ``"pigdm"``, and :math:`\sigma^2 J` replaced by it, too: the compromise
-      of D and the data :cite:p:`zhu2023`, without a gradient through the network. Exact where
-      ``"pigdm"`` is; for noise that tends to 0 it is :math:`D + A^+ (y - A D)`
-      :cite:p:`wang2023`.
 
     Differentiable in x: where x asks for it, the graph of the gradient is recorded, too.
 
@@ -68,7 +69,7 @@ class GuidedDenoiser:
         denoiser: Denoiser,
         operator: LinearOperator,
         noise: NoiseModel,
-        method: Guiding = "pigdm",
+        method: Guiding = "proximal",
         *,
         prior_std: float = 1.0,
         num_cg: int = 8,

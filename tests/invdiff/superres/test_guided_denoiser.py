@@ -116,7 +116,7 @@ def test_pigdm_is_its_formula(name, mixture):
     pull = torch.linalg.solve(matrix, (y - operator(mixture(x, sigma))).flatten())
     expected = mixture(x, sigma) + s**2 * (jacobian.T @ a.T @ pull).reshape(SHAPE)
     std = in_half_ranges(mixture, v**0.5)
-    guided = GuidedDenoiser(mixture, operator, NOISE, prior_std=std, num_cg=NUM_CG)
+    guided = GuidedDenoiser(mixture, operator, NOISE, "pigdm", prior_std=std, num_cg=NUM_CG)
     torch.testing.assert_close(guided(x, sigma, y), expected)
 
 
@@ -126,7 +126,7 @@ def test_ode_is_the_deterministic_pigdm(mixture):
     sampler = PiGDM(7, sigma_max=5.0, sigma_min=0.02, eta=0.0, order=1, prior_std=0.2)
     start = sampler.init(likelihood, mixture, 1, generator=derive_generator(0)).x[0]
     sampled = sampler.sample(likelihood, mixture, 1, generator=derive_generator(0)).values[0]
-    guided = GuidedDenoiser(mixture, operator, NOISE, prior_std=0.2)
+    guided = GuidedDenoiser(mixture, operator, NOISE, "pigdm", prior_std=0.2)
     ode = SuperResolutionOde(guided, "ddim", num_calls=7, sigma_max=5.0, sigma_min=0.02)
     boundary = (start - guided.center(likelihood.y)) / ode.sigmas[0]
     torch.testing.assert_close(ode(boundary, likelihood.y), sampled)
@@ -169,7 +169,7 @@ def test_differentiable_in_x_only_where_asked(method, mixture):
 
 def test_gradient_through_a_network_with_attention():
     prior, operator = load_prior("brain-mr-256", size=(32, 32)), Downsample((32, 32), 4)
-    guided = GuidedDenoiser(prior, operator, GaussianNoise(0.1))
+    guided = GuidedDenoiser(prior, operator, GaussianNoise(0.1), "pigdm")
     truth, direction = normal(32, 32).float(), normal(32, 32, label="direction").float()
     y, sigma, h = operator(truth), torch.tensor(1.0), 0.02
     x = (2 * truth).requires_grad_()
@@ -233,7 +233,7 @@ def test_center_of_other_data_is_regularised_least_squares(name):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"method": "dps"}, "expected method pigdm"),
+        ({"method": "dps"}, "expected method proximal, pigdm"),
         ({"prior_std": 0.0}, "prior_std > 0"),
         ({"num_cg": 0}, "num_cg >= 1"),
         ({"chunk_size": 0}, "chunk_size >= 1"),
@@ -254,8 +254,8 @@ def test_refuses_a_prior_without_gradient_unless_none_is_needed():
     operator = OPERATORS["super-resolution"]
     x, sigma, y = normal(*SHAPE), torch.tensor(1.0), measured(operator)
     with pytest.raises(ValueError, match="cannot differentiate the denoiser Constant"):
-        GuidedDenoiser(Constant(), operator, NOISE)(x, sigma, y)
-    assert GuidedDenoiser(Constant(), operator, NOISE, "proximal")(x, sigma, y).abs().sum() > 0
+        GuidedDenoiser(Constant(), operator, NOISE, "pigdm")(x, sigma, y)
+    assert GuidedDenoiser(Constant(), operator, NOISE)(x, sigma, y).abs().sum() > 0
 
 
 def test_refuses_images_and_measurements_of_another_shape(mixture):
