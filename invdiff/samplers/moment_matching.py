@@ -13,7 +13,7 @@ from invdiff.linalg import conjugate_gradient, expand_right, inner
 from invdiff.samplers.guided import GuidedSampler, Pull, Scale, Vjp
 from invdiff.samplers.pigdm import isotropic_pull
 
-__all__ = ["MomentMatching"]
+__all__ = ["MomentMatching", "covariance_pull"]
 
 # of products with the Jacobian, relative to the noise
 _ROUNDING = 1e-3
@@ -74,40 +74,68 @@ class MomentMatching(GuidedSampler):
     def _pull(
         self, mean: Tensor, sigma: Tensor, likelihood: Likelihood, scale: Scale, vjp: Vjp
     ) -> Pull:
-        operator, root = likelihood.operator, likelihood.precision.sqrt()
-        num_dims = len(operator.out_shape)
-        r = root * likelihood.residual(mean)
+        return covariance_pull(
+            mean, sigma, likelihood, vjp,
+            prior_std=scale.half, num_cg=self.num_cg, covariance=self.covariance,
+        )  # fmt: skip
 
-        def spread(u: Tensor) -> Tensor:
-            return sigma**2 * root * operator(vjp(operator.adjoint(root * u)))
 
-        if self.covariance == "full":
-            u, sound = self._solved(r, spread, num_dims)
-        else:
-            # a sum of a row can be negative, a variance cannot
-            u = r / (1 + spread(torch.ones_like(r)).real.clamp(min=0))
-            sound = torch.ones_like(inner(r, u, num_dims), dtype=torch.bool)
-        sound = sound.reshape(mean.shape[: r.ndim - num_dims])
-        log_twist = -inner(r, u, num_dims).double().reshape(sound.shape) / 2
-        other = isotropic_pull(mean, sigma, likelihood, scale.half, self.num_cg)
-        vector = torch.where(
-            expand_right(sound, len(likelihood.image_shape)),
-            operator.adjoint(root * u),
-            other.vector,
-        )
-        return Pull(vector, torch.where(sound, log_twist, other.log_twist))
+def covariance_pull(
+    mean: Tensor,
+    sigma: Tensor,
+    likelihood: Likelihood,
+    vjp: Vjp,
+    *,
+    prior_std: float,
+    num_cg: int,
+    covariance: Literal["full", "row-sum"] = "full",
+) -> Pull:
+    r"""Return what the data say about D if x0 given x has the covariance :math:`\sigma^2 J`.
 
-    def _solved(self, r: Tensor, spread: Vjp, num_dims: int) -> tuple[Tensor, Tensor]:
-        """Solve (1 + spread) u = r, and say where the spread looked like a covariance."""
-        sound = torch.ones_like(inner(r, r, num_dims), dtype=torch.bool)
+    Args:
+        mean: D, ``(*batch, *image)``.
+        sigma: Noise level in units of the image, 0-dimensional or ``batch``.
+        likelihood: The problems.
+        vjp: Product with the transpose of J, which is J itself.
+        prior_std: Of the isotropic prior that stands in where J is no covariance.
+        num_cg: Conjugate gradient steps.
+        covariance: See ``MomentMatching``.
+    """
+    operator, root = likelihood.operator, likelihood.precision.sqrt()
+    num_dims = len(operator.out_shape)
+    r, variance = root * likelihood.residual(mean), expand_right(sigma**2, num_dims)
 
-        def matrix(p: Tensor) -> Tensor:
-            nonlocal sound
-            q = spread(p)
-            sound = sound & (inner(p, q, num_dims) >= -_ROUNDING * inner(p, p, num_dims))
-            return p + q
+    def spread(u: Tensor) -> Tensor:
+        return variance * root * operator(vjp(operator.adjoint(root * u)))
 
-        u = conjugate_gradient(matrix, r, num_dims=num_dims, num_steps=self.num_cg)
-        # between 0 and 1, as the inverse of 1 + a covariance is
-        share, whole = inner(r, u, num_dims), inner(r, r, num_dims)
-        return u, sound & (share >= 0) & (share <= (1 + _ROUNDING) * whole)
+    if covariance == "full":
+        u, sound = _solved(r, spread, num_dims, num_cg)
+    else:
+        # a sum of a row can be negative, a variance cannot
+        u = r / (1 + spread(torch.ones_like(r)).real.clamp(min=0))
+        sound = torch.ones_like(inner(r, u, num_dims), dtype=torch.bool)
+    sound = sound.reshape(mean.shape[: r.ndim - num_dims])
+    log_twist = -inner(r, u, num_dims).double().reshape(sound.shape) / 2
+    other = isotropic_pull(mean, sigma, likelihood, prior_std, num_cg)
+    vector = torch.where(
+        expand_right(sound, len(likelihood.image_shape)),
+        operator.adjoint(root * u),
+        other.vector,
+    )
+    return Pull(vector, torch.where(sound, log_twist, other.log_twist))
+
+
+def _solved(r: Tensor, spread: Vjp, num_dims: int, num_cg: int) -> tuple[Tensor, Tensor]:
+    """Solve (1 + spread) u = r, and say where the spread looked like a covariance."""
+    sound = torch.ones_like(inner(r, r, num_dims), dtype=torch.bool)
+
+    def matrix(p: Tensor) -> Tensor:
+        nonlocal sound
+        q = spread(p)
+        sound = sound & (inner(p, q, num_dims) >= -_ROUNDING * inner(p, p, num_dims))
+        return p + q
+
+    u = conjugate_gradient(matrix, r, num_dims=num_dims, num_steps=num_cg)
+    # between 0 and 1, as the inverse of 1 + a covariance is
+    share, whole = inner(r, u, num_dims), inner(r, r, num_dims)
+    return u, sound & (share >= 0) & (share <= (1 + _ROUNDING) * whole)

@@ -8,7 +8,7 @@ from typing import Literal
 from torch import Tensor
 
 from invdiff.likelihood import Likelihood
-from invdiff.linalg import inner
+from invdiff.linalg import expand_right, inner
 from invdiff.samplers.guided import GuidedSampler, Pull, Scale, Vjp
 
 __all__ = ["PiGDM", "isotropic_pull"]
@@ -67,7 +67,15 @@ class PiGDM(GuidedSampler):
 def isotropic_pull(
     mean: Tensor, sigma: Tensor, likelihood: Likelihood, prior_std: float, num_cg: int
 ) -> Pull:
-    """Return what the data say about D if x0 given x has the covariance r^2 I of a prior v I."""
+    """Return what the data say about D if x0 given x has the covariance r^2 I of a prior v I.
+
+    Args:
+        mean: D, ``(*batch, *image)``.
+        sigma: Noise level in units of the image, 0-dimensional or ``batch``.
+        likelihood: The problems.
+        prior_std: Square root of v, in units of the image.
+        num_cg: Conjugate gradient steps where there is no closed form.
+    """
     variance = sigma**2 * prior_std**2 / (sigma**2 + prior_std**2)
     near = likelihood.proximal(mean, variance, num_steps=num_cg, tolerance=0)
     # W (t - A z) = (r^2 A A^T + W^-1)^-1 (t - A D) at the proximal point z of D
@@ -75,4 +83,5 @@ def isotropic_pull(
     r, num_dims = likelihood.residual(mean), len(likelihood.operator.out_shape)
     squared = inner(r, solved, num_dims).double()
     log_twist = -squared.reshape(mean.shape[: r.ndim - num_dims]) / 2
-    return Pull((near - mean) / variance, log_twist)
+    wide = expand_right(variance, len(likelihood.image_shape))
+    return Pull((near - mean) / wide, log_twist)
