@@ -81,8 +81,9 @@ class ExactConditional:
         prior_means = self.prior.means.flatten(1)
         residual = y.reshape(*batch, 1, -1).to(prior_means) - prior_means @ self._matrix.mT
         means = prior_means + torch.einsum("kij,...kj->...ki", self._gain, residual)
-        white = torch.linalg.solve_triangular(
-            self._evidence, residual.unsqueeze(-1), upper=False
-        ).squeeze(-1)
+        # all measurements as columns: a batch of systems would copy the matrix for each of them
+        columns = residual.reshape(-1, *residual.shape[-2:]).permute(1, 2, 0)
+        white = torch.linalg.solve_triangular(self._evidence, columns, upper=False)
         log_det = torch.diagonal(self._evidence, dim1=1, dim2=2).log().sum(-1)
-        return means, self.prior.weights.log() - (white**2).sum(-1) / 2 - log_det
+        distance = (white**2).sum(1).mT.reshape(residual.shape[:-1])
+        return means, self.prior.weights.log() - distance / 2 - log_det

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from invdiff.study.laboratory.boundary_toy import BoundaryToy
 from invdiff.study.laboratory.ct_uncertainty import CTUncertainty
 from invdiff.study.laboratory.gaussian_calibration import GaussianCalibration
 from invdiff.study.laboratory.gmm_posterior import GMMPosterior
@@ -13,6 +14,7 @@ from invdiff.study.scripted import ScriptedStudy
 __all__ = ["STUDIES"]
 
 STUDIES: dict[str, type[ScriptedStudy]] = {
+    "boundary-toy": BoundaryToy,
     "ct-uncertainty": CTUncertainty,
     "gaussian-calibration": GaussianCalibration,
     "gmm-posterior": GMMPosterior,
