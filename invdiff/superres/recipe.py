@@ -16,6 +16,7 @@ from invdiff.training import (
     NoiseLevels,
     Training,
     TrainingStep,
+    cropped,
     edm_loss,
     gamma_changed,
     mirrored,
@@ -23,7 +24,7 @@ from invdiff.training import (
     train,
 )
 
-__all__ = ["SuperResolutionRecipe", "train_super_resolution"]
+__all__ = ["SuperResolutionRecipe", "drawn_loss", "train_super_resolution"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class SuperResolutionRecipe:
         most_shift: Largest random shift, in pixels; it moves the grid of the coarse image.
         gamma_spread: Of the random change of contrast.
         training: The optimisation.
+        crop: Side of the random parts of the slices that are learnt from; None takes them whole.
     """
 
     factor: int = 4
@@ -53,6 +55,7 @@ class SuperResolutionRecipe:
     most_shift: int = 24
     gamma_spread: float = 0.15
     training: Training = field(default_factory=Training)
+    crop: int | None = None
 
     def network(self) -> nn.Module:
         """Return the untrained network, its weights drawn from torch's default generator."""
@@ -73,7 +76,9 @@ class SuperResolutionRecipe:
         return unet
 
     def changed(self, slices: Tensor, generator: torch.Generator) -> Tensor:
-        """Return slices of [0, 1] under random symmetries, shifts and contrast."""
+        """Return slices of [0, 1], or parts of them, under random symmetries and contrast."""
+        if self.crop is not None:
+            slices = cropped(slices, self.crop, generator)
         moved = shifted(mirrored(slices, generator), self.most_shift, generator)
         return gamma_changed(moved, self.gamma_spread, generator)
 
@@ -90,7 +95,8 @@ def train_super_resolution(
     """Train a super-resolution prior on slices and return it, with averaged weights.
 
     Args:
-        slices: ``(slices, side, side)`` of [0, 1], or of 0 to 255 as uint8.
+        slices: ``(slices, side, side)`` of [0, 1], or of 0 to 255 as uint8; any height and width
+            where parts are cropped.
         recipe: What is trained, and how.
         generator: On the device; the only source of randomness.
         device: Where to train.
@@ -109,20 +115,40 @@ def train_super_resolution(
     preconditioning = EDM(recipe.sigma_data)
     # owns the resampling of the pairs; its network is the one that is being trained
     prior = SuperResolutionPrior(network, preconditioning, factor=recipe.factor, patch=recipe.patch)
+    prior.check_sides(slices.shape[-2:] if recipe.crop is None else (recipe.crop,))
     network.requires_grad_(True)
     slices = slices.to(device)
 
     def loss(current: nn.Module, step: int) -> Tensor:
-        chosen = torch.randint(
-            len(slices), (recipe.batch_size,), generator=generator, device=slices.device
-        )
-        fine = slices[chosen].float() / (255 if slices.dtype == torch.uint8 else 1)
-        fine = 2 * recipe.changed(fine, generator) - 1
-        with torch.autocast(fine.device.type, enabled=False):
-            up = prior.center(prior.operator((fine.shape[-2], fine.shape[-1]))(fine)).unsqueeze(1)
-        conditioned = ConditionedNetwork(current, up, recipe.patch)
-        residual = pixel_unshuffle(fine.unsqueeze(1) - up, recipe.patch)
-        return edm_loss(conditioned, residual, preconditioning, recipe.levels, generator)
+        return drawn_loss(current, prior, slices, recipe, generator)
 
     average = train(network, loss, recipe.training, compile=compile, callback=callback)
     return SuperResolutionPrior(average, preconditioning, factor=recipe.factor, patch=recipe.patch)
+
+
+def drawn_loss(
+    network: nn.Module,
+    prior: SuperResolutionPrior,
+    slices: Tensor,
+    recipe: SuperResolutionRecipe,
+    generator: torch.Generator,
+) -> Tensor:
+    """Return the loss of a network on a batch that is drawn from slices, a scalar.
+
+    Args:
+        network: Whose loss it is, maybe in the middle of its training.
+        prior: Whose resampling and preconditioning it has; its own network is not called.
+        slices: As for ``train_super_resolution``, on the device.
+        recipe: Size and changes of the batch, and the noise.
+        generator: On the device.
+    """
+    chosen = torch.randint(
+        len(slices), (recipe.batch_size,), generator=generator, device=slices.device
+    )
+    fine = slices[chosen].float() / (255 if slices.dtype == torch.uint8 else 1)
+    fine = 2 * recipe.changed(fine, generator) - 1
+    with torch.autocast(fine.device.type, enabled=False):
+        up = prior.center(prior.operator((fine.shape[-2], fine.shape[-1]))(fine)).unsqueeze(1)
+    conditioned = ConditionedNetwork(network, up, recipe.patch)
+    residual = pixel_unshuffle(fine.unsqueeze(1) - up, recipe.patch)
+    return edm_loss(conditioned, residual, prior.preconditioning, recipe.levels, generator)

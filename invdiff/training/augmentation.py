@@ -5,7 +5,27 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["gamma_changed", "mirrored", "shifted"]
+__all__ = ["cropped", "gamma_changed", "mirrored", "shifted"]
+
+
+def cropped(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
+    """Return a square part of each image, its place drawn at random.
+
+    Args:
+        images: ``(batch, height, width)``.
+        side: Of the parts, in pixels.
+        generator: On the device of the images.
+
+    Raises:
+        ValueError: A side longer than one of the images.
+    """
+    if not 1 <= side <= min(images.shape[-2:]):
+        raise ValueError(f"cropped: no {side} pixels in images of {tuple(images.shape[-2:])}")
+    for axis in (-2, -1):
+        most = images.shape[axis] - side + 1
+        first = torch.randint(most, (len(images), 1), generator=generator, device=images.device)
+        images = _taken(images, axis, first + torch.arange(side, device=images.device))
+    return images
 
 
 def mirrored(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -39,8 +59,7 @@ def shifted(images: Tensor, most: int, generator: torch.Generator) -> Tensor:
             -most, most + 1, (len(images), 1), generator=generator, device=images.device
         )
         source = (torch.arange(size, device=images.device) + shift).clamp(0, size - 1)
-        index = source.unsqueeze(2 if axis == -2 else 1).expand_as(images)
-        images = images.gather(axis, index)
+        images = _taken(images, axis, source)
     return images
 
 
@@ -48,6 +67,14 @@ def gamma_changed(images: Tensor, spread: float, generator: torch.Generator) -> 
     """Return each image in [0, 1] to a power whose logarithm is normal of that spread."""
     draw = torch.randn(len(images), 1, 1, generator=generator, device=images.device)
     return images ** (spread * draw).exp()
+
+
+def _taken(images: Tensor, axis: int, places: Tensor) -> Tensor:
+    """Return the rows or columns of each image at its own places, ``(batch, count)``."""
+    index = places.unsqueeze(2 if axis == -2 else 1)
+    other = images.shape[-1 if axis == -2 else -2]
+    shape = (len(images), -1, other) if axis == -2 else (len(images), other, -1)
+    return images.gather(axis, index.expand(shape))
 
 
 def _coin(images: Tensor, generator: torch.Generator) -> Tensor:
