@@ -64,11 +64,11 @@ def nufft(tolerance: float, size: int, coils: int, spokes: int, machine: Machine
     """Radial k-space of several coils, beside finufft, sigpy and torchkbnufft."""
     device = machine.device
     points = radial_trajectory(spokes, 2 * size).flatten(0, -2)
-    maps = birdcage_maps((size, size), coils).to(device)
+    maps = birdcage_maps((size, size), coils)
     x = random_images(size, size, device=device, dtype=torch.complex64)
     operator = NonCartesianMRI(points, (size, size), maps, tolerance=tolerance)
     operator = operator.to(torch.float32).to(device)
-    setup = SpokeSetup(points, maps, x, tolerance, machine.threads)
+    setup = SpokeSetup(points, maps.to(device), x, tolerance, machine.threads)
     coil_images = torch.zeros(coils, size, size, dtype=torch.complex64, device=device)
     return Case(
         f"NUFFT {coils} coils {size}^2, {spokes}x{2 * size} radial, {tolerance:g}",

@@ -20,7 +20,6 @@ from invdiff.training import (
     edm_loss,
     gamma_changed,
     mirrored,
-    shifted,
     train,
 )
 
@@ -37,25 +36,24 @@ class SuperResolutionRecipe:
         channels: Of the network, one number for each resolution.
         layers: Residual blocks at each resolution.
         batch_size: Images per step.
+        crop: Side of the part of a slice that is trained on, anywhere in it; None: whole slices.
         sigma_data: Spread of what bicubic enlargement leaves, for images in [-1, 1].
-        levels: Distribution of the noise levels, about 0.6 sigma_data.
-        most_shift: Largest random shift, in pixels; it moves the grid of the coarse image.
+        levels: Distribution of the noise levels, about sigma_data; the highest are where
+            the network has to draw on the measurement alone.
         gamma_spread: Of the random change of contrast.
         training: The optimisation.
-        crop: Side of the random parts of the slices that are learnt from; None takes them whole.
     """
 
     factor: int = 4
     patch: int = 4
     channels: tuple[int, ...] = (64, 96, 128)
-    layers: int = 2
-    batch_size: int = 64
+    layers: int = 1
+    batch_size: int = 128
+    crop: int | None = 128
     sigma_data: float = 0.1
-    levels: NoiseLevels = field(default_factory=lambda: NoiseLevels(-2.8, 1.4))
-    most_shift: int = 24
+    levels: NoiseLevels = field(default_factory=lambda: NoiseLevels(-2.0, 1.5))
     gamma_spread: float = 0.15
     training: Training = field(default_factory=Training)
-    crop: int | None = None
 
     def network(self) -> nn.Module:
         """Return the untrained network, its weights drawn from torch's default generator."""
@@ -76,11 +74,10 @@ class SuperResolutionRecipe:
         return unet
 
     def changed(self, slices: Tensor, generator: torch.Generator) -> Tensor:
-        """Return slices of [0, 1], or parts of them, under random symmetries and contrast."""
-        if self.crop is not None:
-            slices = cropped(slices, self.crop, generator)
-        moved = shifted(mirrored(slices, generator), self.most_shift, generator)
-        return gamma_changed(moved, self.gamma_spread, generator)
+        """Return parts of slices of [0, 1] under random symmetries and contrast."""
+        side = self.crop or slices.shape[-1]
+        parts = cropped(mirrored(slices, generator), side, generator)
+        return gamma_changed(parts, self.gamma_spread, generator)
 
 
 def train_super_resolution(
@@ -89,18 +86,17 @@ def train_super_resolution(
     *,
     generator: torch.Generator,
     device: torch.device | str = "cpu",
-    compile: bool = False,
+    graph: bool = False,
     callback: Callable[[TrainingStep], None] | None = None,
 ) -> SuperResolutionPrior:
     """Train a super-resolution prior on slices and return it, with averaged weights.
 
     Args:
-        slices: ``(slices, side, side)`` of [0, 1], or of 0 to 255 as uint8; any height and width
-            where parts are cropped.
+        slices: ``(slices, side, side)`` of [0, 1], or of 0 to 255 as uint8.
         recipe: What is trained, and how.
         generator: On the device; the only source of randomness.
         device: Where to train.
-        compile: See ``train``.
+        graph: Run the network as a CUDA graph, see ``train``.
         callback: Called after each step.
 
     Raises:
@@ -122,7 +118,12 @@ def train_super_resolution(
     def loss(current: nn.Module, step: int) -> Tensor:
         return drawn_loss(current, prior, slices, recipe, generator)
 
-    average = train(network, loss, recipe.training, compile=compile, callback=callback)
+    example = None
+    if graph:
+        side, pixels = recipe.crop or slices.shape[-1], recipe.patch
+        blocks = (recipe.batch_size, 2 * pixels**2, side // pixels, side // pixels)
+        example = slices.new_zeros(blocks, dtype=torch.float32), torch.zeros(blocks[0]).to(device)
+    average = train(network, loss, recipe.training, graph_example=example, callback=callback)
     return SuperResolutionPrior(average, preconditioning, factor=recipe.factor, patch=recipe.patch)
 
 

@@ -19,6 +19,7 @@ from invdiff.study.laboratory.sr_training_slices import (
 )
 from invdiff.study.load import load_study, parse_study
 from invdiff.superres.network_prior import load_super_resolution_prior
+from invdiff.training import NoiseLevels
 
 SIGMAS = [0.1, 1.0]
 
@@ -117,13 +118,13 @@ def test_the_seed_decides_the_numbers(finished, choices, tmp_path):
     assert other["loss_training"] != same["loss_training"]
 
 
-def test_whole_slices_are_learnt_from_under_shifts(choices):
-    study = parse_study(choices | {"network": choices["network"] | {"crop": None}})
-    recipe = study.network.build()
-    assert (recipe.crop, recipe.most_shift) == (None, 24)
-    parts = parse_study(choices).network.build()
-    assert (parts.crop, parts.most_shift) == (32, 0)
-    assert parts.training.num_steps == 6
+def test_the_network_is_trained_as_configured(choices):
+    changes = {"learning_rate": 1e-3, "log_mean": -1.0, "log_std": 0.5, "dtype": "bfloat16"}
+    recipe = parse_study(choices | {"network": choices["network"] | changes}).network.build()
+    assert (recipe.crop, recipe.channels, recipe.batch_size) == (32, (16, 32), 4)
+    assert recipe.levels == NoiseLevels(-1.0, 0.5)
+    assert (recipe.training.num_steps, recipe.training.learning_rate) == (6, 1e-3)
+    assert recipe.training.dtype == torch.bfloat16
 
 
 def test_the_shipped_study_says_what_it_needs():
@@ -216,6 +217,7 @@ def test_parts_are_where_something_is():
         ({"x": phantoms(2) / 255}, "float64"),
         ({"x": phantoms(2)[0]}, "shape"),
         ({"x": phantoms(2)[:0]}, "shape"),
+        ({"x": phantoms(2)[:, 1:]}, "shape"),
         ({"x": phantoms(2), "subject": np.arange(3)}, "2 slices, but subject"),
     ],
 )

@@ -160,7 +160,7 @@ class SRTraining(ScriptedStudy):
             self.network.build(),
             generator=self._generator("training"),
             device=self.device,
-            compile=self.network.compile,
+            graph=self.network.graph,
             callback=note,
         )
         weights = prior.network.state_dict().items()
@@ -194,8 +194,7 @@ class SRTraining(ScriptedStudy):
                 drawn_loss(prior.network, prior, kept, recipe, noise) for _ in range(_NUM_BATCHES)
             ]
         places = derive_generator(self.seed, "places")
-        side = self.network.crop or min(kept.shape[-2:])
-        fine = varied_parts(parts.heldout, side, self.num_heldout, places)
+        fine = varied_parts(parts.heldout, self.network.crop, self.num_heldout, places)
         fine = fine.to(self.device)
         errors = denoising_errors(prior, fine, self.sigmas, self._generator("noise"))
         ode = SuperResolutionOde(prior, self.integrator, num_calls=self.num_calls)

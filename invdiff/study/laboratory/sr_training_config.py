@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Literal, Self
 
 import torch
@@ -10,7 +9,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from invdiff.study.base import Config
 from invdiff.superres.recipe import SuperResolutionRecipe
-from invdiff.training import Training
+from invdiff.training import NoiseLevels, Training
 
 __all__ = ["NetworkConfig", "PriorText"]
 
@@ -19,8 +18,7 @@ class NetworkConfig(Config):
     """Network and optimisation, see ``SuperResolutionRecipe`` and ``Training``.
 
     Args:
-        crop: Side of the parts of the slices that are learnt from, judged and drawn; null takes
-            slices whole, under random shifts.
+        crop: Side of the parts of the slices that are learnt from, judged and drawn.
         factor: Fine pixels to a coarse one, along each axis.
         patch: Side of the blocks that are the channels of the network.
         channels: Multiples of 16, the last of 32.
@@ -31,12 +29,14 @@ class NetworkConfig(Config):
         learning_rate: Its highest value.
         ema_decay: Of the averaged weights.
         sigma_data: Spread of what bicubic enlargement leaves, of images in [-1, 1].
+        log_mean: Of the noise levels' normal logarithm.
+        log_std: Its standard deviation.
         gamma_spread: Of the random change of contrast.
         dtype: Precision of the arithmetic; bfloat16 for a GPU.
-        compile: Use ``torch.compile``.
+        graph: Launch the network as a CUDA graph, for a GPU.
     """
 
-    crop: PositiveInt | None = 64
+    crop: PositiveInt = 64
     factor: int = Field(default=4, ge=2)
     patch: PositiveInt = 4
     channels: tuple[PositiveInt, ...] = Field(default=(32, 64, 96), min_length=1)
@@ -47,14 +47,16 @@ class NetworkConfig(Config):
     learning_rate: PositiveFloat = 8e-4
     ema_decay: float = Field(default=0.995, ge=0, lt=1)
     sigma_data: PositiveFloat = 0.1
+    log_mean: float = -2.0
+    log_std: PositiveFloat = 1.5
     gamma_spread: float = Field(default=0.15, ge=0)
     dtype: Literal["float32", "bfloat16"] = "float32"
-    compile: bool = False
+    graph: bool = False
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         unit = self.patch * 2 ** (len(self.channels) - 1)
-        if self.crop is not None and (self.crop % unit or self.crop % self.factor):
+        if self.crop % unit or self.crop % self.factor:
             raise ValueError(
                 f"crop: expected a multiple of {unit} and of {self.factor}, got {self.crop}"
             )
@@ -65,7 +67,7 @@ class NetworkConfig(Config):
         return self
 
     def build(self) -> SuperResolutionRecipe:
-        """Return the recipe; a random part needs no further shift."""
+        """Return the recipe."""
         training = Training(
             num_steps=self.num_steps,
             learning_rate=self.learning_rate,
@@ -73,7 +75,7 @@ class NetworkConfig(Config):
             ema_decay=self.ema_decay,
             dtype=getattr(torch, self.dtype),
         )
-        whole = SuperResolutionRecipe(
+        return SuperResolutionRecipe(
             factor=self.factor,
             patch=self.patch,
             channels=self.channels,
@@ -81,9 +83,10 @@ class NetworkConfig(Config):
             batch_size=self.batch_size,
             sigma_data=self.sigma_data,
             gamma_spread=self.gamma_spread,
+            crop=self.crop,
+            levels=NoiseLevels(self.log_mean, self.log_std),
             training=training,
         )
-        return whole if self.crop is None else replace(whole, crop=self.crop, most_shift=0)
 
 
 class PriorText(Config):

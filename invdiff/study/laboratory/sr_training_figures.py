@@ -33,10 +33,12 @@ def loss(arrays: Arrays, heldout: float) -> Figure:
     axis.plot(np.arange(1, len(values) + 1), values, color=_GREY, linewidth=0.4, alpha=0.6)
     width = max(1, len(values) // 50)
     blocks = np.array_split(values, max(1, len(values) // width))
-    centres = np.cumsum([len(block) for block in blocks]) - width / 2
+    centres = np.cumsum([len(b) for b in blocks]) - [(len(b) - 1) / 2 for b in blocks]
     axis.plot(centres, [block.mean() for block in blocks], color=_ACCENT, label="training")
     axis.axhline(heldout, color=_BLUE, linestyle="--", label="held out, averaged weights")
-    axis.set(yscale="log", xlabel="step", ylabel="weighted denoising loss")
+    # single batches may be far off
+    top = 1.1 * max(heldout, *(block.mean() for block in blocks))
+    axis.set(xlabel="step", ylabel="weighted denoising loss", ylim=(0, top))
     _finish(axis)
     return figure
 

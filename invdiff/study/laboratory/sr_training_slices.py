@@ -32,7 +32,7 @@ class SliceArchive:
     """Slices, and who they are of.
 
     Args:
-        values: ``(slices, height, width)`` uint8, 0 to 255 for [0, 1].
+        values: ``(slices, side, side)`` uint8, 0 to 255 for [0, 1].
         subjects: A number for each slice; None where nobody knows.
     """
 
@@ -44,8 +44,8 @@ class SliceSource(Config):
     """An ``.npz`` of slices, or a folder with a file or a folder for each subject.
 
     Args:
-        path: An ``.npz`` with ``x`` uint8 ``(slices, height, width)`` and, if it is known,
-            ``subject`` with a name or number for each slice; or a NIfTI file, a DICOM series, or a
+        path: An ``.npz`` with ``x`` uint8 ``(slices, side, side)`` and, if it is known, ``subject``
+            with a name or number for each slice; or a NIfTI file, a DICOM series, or a
             folder of NIfTI files, DICOM series and folders of NIfTI files, each one subject.
         modality: What a NIfTI file holds, which doesn't say it.
         size: Rows and columns that scans are resampled to; an ``.npz`` is taken as it is.
@@ -102,7 +102,7 @@ class Holdout:
     """What is learnt from, and what is kept from it.
 
     Args:
-        training: ``(slices, height, width)`` uint8.
+        training: ``(slices, side, side)`` uint8.
         heldout: The same of other subjects, or of a block far from the rest.
         by_subject: Whether the archive says that nobody is in both.
     """
@@ -149,7 +149,7 @@ def varied_parts(slices: Tensor, side: int, count: int, generator: torch.Generat
     """Return square parts of slices spread over a stack, in [-1, 1], where they are not air.
 
     Args:
-        slices: ``(slices, height, width)`` uint8.
+        slices: ``(slices, side, side)`` uint8.
         side: Of the parts.
         count: Of parts, one a slice; all slices if they are fewer.
         generator: Draws eight places in each slice, of which the one of most contrast is taken.
@@ -170,15 +170,19 @@ def _read_npz(path: Path) -> SliceArchive:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"slices: {path}: not a readable archive ({reason})") from error
     values: Any = arrays.get("x")
-    if values is None or values.dtype != np.uint8 or values.ndim != 3 or values.size == 0:
+    if values is None or values.dtype != np.uint8 or not _is_square_stack(values.shape):
         found = "no x" if values is None else f"{values.dtype} of shape {values.shape}"
-        raise ValueError(f"slices: {path}: expected x uint8 (slices, height, width), got {found}")
+        raise ValueError(f"slices: {path}: expected x uint8 (slices, side, side), got {found}")
     if "subject" not in arrays:
         return SliceArchive(torch.from_numpy(values), None)
     names = arrays["subject"]
     if names.shape != (len(values),):
         raise ValueError(f"slices: {path}: {len(values)} slices, but subject is {names.shape}")
     return SliceArchive(torch.from_numpy(values), np.unique(names, return_inverse=True)[1])
+
+
+def _is_square_stack(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 3 and 0 not in shape and shape[1] == shape[2]
 
 
 def _scans_by_subject(path: Path) -> list[list[Path]]:

@@ -1,5 +1,6 @@
 """The optimisation against updates worked out by hand."""
 
+import copy
 import math
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from torch import nn
 
 from invdiff.rng import derive_generator
+from invdiff.superres.recipe import SuperResolutionRecipe
 from invdiff.training import Training, train
 
 
@@ -122,13 +124,24 @@ def test_the_arithmetic_has_the_precision_that_was_asked_for(dtype):
     assert average.weight.dtype == torch.float32
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-def test_compiles_only_if_asked_to(monkeypatch, compiled):
-    calls = []
-    monkeypatch.setattr(nn.Module, "compile", lambda self: calls.append(self))
-    network = Weights(1.0)
-    train(network, lambda n, _: n.values.sum(), settings(num_steps=2), compile=compiled)
-    assert calls == [network] * compiled
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_graph_trains_the_same_weights():
+    with torch.random.fork_rng():
+        torch.random.default_generator.manual_seed(0)
+        start = SuperResolutionRecipe(channels=(16, 32), layers=1).network().cuda()
+    batch = torch.randn(2, 32, 8, 8, generator=derive_generator(0)).cuda()
+    time = torch.zeros(2, device="cuda")
+    averages = []
+    for example in (None, (batch, time)):
+
+        def loss(network, step):
+            return network(batch, time, return_dict=False)[0].square().mean()
+
+        training = settings(num_steps=4, learning_rate=1e-3)
+        averages.append(train(copy.deepcopy(start), loss, training, graph_example=example))
+    plain, graphed = (torch.cat([p.flatten() for p in a.parameters()]) for a in averages)
+    torch.testing.assert_close(graphed, plain, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

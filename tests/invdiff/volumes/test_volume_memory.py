@@ -60,7 +60,7 @@ class Shrinking:
 
     def __call__(self, x, sigma):
         self.sizes.append(x.shape[-3])
-        return 0.5 + (x - 0.5) / (1 + sigma[..., None, None] ** 2)
+        return 0.5 + (x - 0.5) / (1 + sigma.to(x)[..., None, None] ** 2)
 
 
 @dataclass(frozen=True)
