@@ -1,47 +1,41 @@
-"""Numerical methods for the probability-flow ODE in the scaling x0 + sigma n."""
+"""The numerical methods for the probability-flow ODE by their names.
+
+``ddim`` is of first order, ``heun``, ``dpm_2`` and ``dpmpp_2m`` of second, ``unipc_2`` of third;
+``heun`` and ``dpm_2`` make two calls a step.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
-from typing import Protocol
 
-from torch import Tensor
+from invdiff.superres.integrators_base import Denoise, Integrator
+from invdiff.superres.integrators_multistep import DPMSolverPlusPlus2M, UniPC2
+from invdiff.superres.integrators_singlestep import DDIM, DPMSolver2, Heun
 
-__all__ = ["DDIM", "Denoise", "Integrator", "integrator_named"]
+__all__ = [
+    "DDIM",
+    "DPMSolver2",
+    "DPMSolverPlusPlus2M",
+    "Denoise",
+    "Heun",
+    "Integrator",
+    "UniPC2",
+    "integrator_named",
+    "list_integrators",
+]
 
-# D(x, sigma) with the measurement bound
-Denoise = Callable[[Tensor, Tensor], Tensor]
-
-
-class Integrator(Protocol):
-    """From the state at the first noise level to the image at the last, which is 0."""
-
-    def steps_for(self, num_calls: int) -> int:
-        """Return the number of noise levels above 0 for which it needs that many calls."""
-        ...
-
-    def __call__(self, denoise: Denoise, x: Tensor, sigmas: Tensor) -> Tensor:
-        """Return the state at ``sigmas[-1]``; differentiable in x."""
-        ...
-
-
-class DDIM:
-    """Euler's method in sigma: first order, one call a step."""
-
-    def steps_for(self, num_calls: int) -> int:
-        """Return the number of noise levels above 0 for which it needs that many calls."""
-        return num_calls
-
-    def __call__(self, denoise: Denoise, x: Tensor, sigmas: Tensor) -> Tensor:
-        """Return the state at ``sigmas[-1]``; differentiable in x."""
-        for sigma, following in pairwise(sigmas):
-            mean = denoise(x, sigma)
-            x = mean + (following / sigma).to(x) * (x - mean)
-        return x
+_INTEGRATORS: dict[str, Callable[[], Integrator]] = {
+    "ddim": DDIM,
+    "dpm_2": DPMSolver2,
+    "dpmpp_2m": DPMSolverPlusPlus2M,
+    "heun": Heun,
+    "unipc_2": UniPC2,
+}
 
 
-_INTEGRATORS: dict[str, Callable[[], Integrator]] = {"ddim": DDIM}
+def list_integrators() -> list[str]:
+    """Return the names of the methods, sorted."""
+    return sorted(_INTEGRATORS)
 
 
 def integrator_named(name: str) -> Integrator:
@@ -51,5 +45,7 @@ def integrator_named(name: str) -> Integrator:
         ValueError: No method has that name.
     """
     if name not in _INTEGRATORS:
-        raise ValueError(f"integrator: expected one of {', '.join(_INTEGRATORS)}, got {name!r}")
+        raise ValueError(
+            f"integrator: expected one of {', '.join(list_integrators())}, got {name!r}"
+        )
     return _INTEGRATORS[name]()

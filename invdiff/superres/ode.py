@@ -75,7 +75,7 @@ class SuperResolutionOde:
         start: Start | None = None,
     ) -> None:
         self.denoiser, self.num_calls = denoiser, num_calls
-        self.integrator: Integrator = integrator_named(integrator)
+        self.integrator: Integrator = integrator_named(integrator).for_calls(num_calls)
         steps = self.integrator.steps_for(num_calls)
         levels = noise_grid(grid, steps, sigma_max, sigma_min)
         self.sigmas = half_range(denoiser) * torch.cat([levels, levels.new_zeros(1)])

@@ -158,7 +158,7 @@ def test_steps_on_a_gpu_never_wait_for_it(sampler, likelihood, prior):
     generator = derive_generator(0, "sampler", device="cuda")
     if isinstance(sampler, samplers.ParticleSystem):
         # in chunks, the particles lie in the host's memory and travel at each step
-        sampler = dataclasses.replace(sampler, chunk_size=None)
+        sampler = dataclasses.replace(sampler, chunk_size=0)
     try:
         samples = run(sampler, on_device, prior, generator=generator, callback=watch)
     finally:
