@@ -232,6 +232,7 @@ class SRTraining(ScriptedStudy):
         network = self.network
         return self.prior.model_dump(mode="json") | {
             "data_range": [-1.0, 1.0],
+            "kernel": "bicubic",
             "factor": network.factor,
             "patch": network.patch,
             "training": network.model_dump(mode="json"),
