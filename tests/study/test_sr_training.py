@@ -19,6 +19,7 @@ from invdiff.study.laboratory.sr_training_slices import (
 )
 from invdiff.study.load import load_study, parse_study
 from invdiff.superres.network_prior import load_super_resolution_prior
+from invdiff.superres.recipe import train_super_resolution
 from invdiff.training import NoiseLevels
 
 SIGMAS = [0.1, 1.0]
@@ -105,6 +106,17 @@ def test_the_kept_prior_has_the_reported_numbers(finished):
         # its weights are rounded to half precision
         np.testing.assert_allclose(errors["denoised"], stored["denoised"], rtol=5e-3)
         assert not np.allclose(errors["denoised"], stored["shrunk"], rtol=5e-3)
+
+
+def test_the_kept_prior_is_what_the_recipe_trains(finished, choices):
+    recipe, generator = parse_study(choices).network.build(), derive_generator(0, "training")
+    trained = train_super_resolution(
+        torch.from_numpy(phantoms(12)[:9]), recipe, generator=generator
+    )
+    kept = load_super_resolution_prior(finished / "prior").network.state_dict()
+    for name, weight in trained.network.state_dict().items():
+        # half precision keeps eleven bits
+        torch.testing.assert_close(kept[name], weight, rtol=1e-3, atol=1e-6)
 
 
 def test_the_seed_decides_the_numbers(finished, choices, tmp_path):
