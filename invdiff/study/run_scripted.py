@@ -92,6 +92,8 @@ def _compute(study: ScriptedStudy, folder: Path) -> Metrics:
         (folder / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
     np.savez_compressed(folder / "arrays.npz", **outcome.arrays)  # type: ignore[arg-type]
     write_volumes(folder, outcome.images)
+    for name, fill in outcome.folders.items():
+        fill(folder / name)
     write_study_report(folder)
     return metrics
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,11 +32,13 @@ class Outcome:
         arrays: What the figures need beyond the metrics; written to ``arrays.npz``.
         images: Volumes in the patient, by name; written to ``volumes`` as NIfTI, and to ``dicom``
             as series where they came from DICOM.
+        folders: What else is kept, by the name of its folder: a function that fills it.
     """
 
     metrics: Metrics
     arrays: Arrays = field(default_factory=dict)
     images: dict[str, Image] = field(default_factory=dict)
+    folders: dict[str, Callable[[Path], None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

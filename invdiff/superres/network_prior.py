@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -92,6 +94,19 @@ class SuperResolutionPrior(nn.Module):
         """Return the operator that the measurements of the training came from."""
         return self._resampling(fine_shape)[0]
 
+    def check_sides(self, sides: Sequence[int]) -> None:
+        """Refuse images that the network can't halve at all its resolutions.
+
+        Raises:
+            ValueError: A side that isn't a multiple of what it needs.
+        """
+        config: Any = self.network.config
+        unit = math.lcm(self.factor, self.patch * 2 ** (len(config.block_out_channels) - 1))
+        if any(n % unit for n in sides):
+            raise ValueError(
+                f"SuperResolutionPrior: sides must be multiples of {unit}, got {tuple(sides)}"
+            )
+
     def _denoised(self, x: Tensor, sigma: Tensor, up: Tensor) -> Tensor:
         network = ConditionedNetwork(self.network, up, self.patch)
         residual = self.preconditioning.denoise(network, pixel_unshuffle(x - up, self.patch), sigma)
@@ -111,13 +126,7 @@ class SuperResolutionPrior(nn.Module):
                 f"SuperResolutionPrior: expected real images {self.factor} times as fine as "
                 f"{tuple(y.shape[-2:])}, got {tuple(x.shape[-2:])}"
             )
-        config: Any = self.network.config
-        unit = self.patch * 2 ** (len(config.block_out_channels) - 1)
-        if any(n % unit for n in x.shape[-2:]):
-            raise ValueError(
-                f"SuperResolutionPrior: sides must be multiples of {unit}, got "
-                f"{tuple(x.shape[-2:])}"
-            )
+        self.check_sides(x.shape[-2:])
 
 
 class ConditionedNetwork:

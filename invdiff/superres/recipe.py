@@ -23,7 +23,7 @@ from invdiff.training import (
     train,
 )
 
-__all__ = ["SuperResolutionRecipe", "train_super_resolution"]
+__all__ = ["SuperResolutionRecipe", "drawn_loss", "train_super_resolution"]
 
 
 @dataclass(frozen=True)
@@ -111,20 +111,12 @@ def train_super_resolution(
     preconditioning = EDM(recipe.sigma_data)
     # owns the resampling of the pairs; its network is the one that is being trained
     prior = SuperResolutionPrior(network, preconditioning, factor=recipe.factor, patch=recipe.patch)
+    prior.check_sides(slices.shape[-2:] if recipe.crop is None else (recipe.crop,))
     network.requires_grad_(True)
     slices = slices.to(device)
 
     def loss(current: nn.Module, step: int) -> Tensor:
-        chosen = torch.randint(
-            len(slices), (recipe.batch_size,), generator=generator, device=slices.device
-        )
-        fine = slices[chosen].float() / (255 if slices.dtype == torch.uint8 else 1)
-        fine = 2 * recipe.changed(fine, generator) - 1
-        with torch.autocast(fine.device.type, enabled=False):
-            up = prior.center(prior.operator((fine.shape[-2], fine.shape[-1]))(fine)).unsqueeze(1)
-        conditioned = ConditionedNetwork(current, up, recipe.patch)
-        residual = pixel_unshuffle(fine.unsqueeze(1) - up, recipe.patch)
-        return edm_loss(conditioned, residual, preconditioning, recipe.levels, generator)
+        return drawn_loss(current, prior, slices, recipe, generator)
 
     example = None
     if graph:
@@ -133,3 +125,31 @@ def train_super_resolution(
         example = slices.new_zeros(blocks, dtype=torch.float32), torch.zeros(blocks[0]).to(device)
     average = train(network, loss, recipe.training, graph_example=example, callback=callback)
     return SuperResolutionPrior(average, preconditioning, factor=recipe.factor, patch=recipe.patch)
+
+
+def drawn_loss(
+    network: nn.Module,
+    prior: SuperResolutionPrior,
+    slices: Tensor,
+    recipe: SuperResolutionRecipe,
+    generator: torch.Generator,
+) -> Tensor:
+    """Return the loss of a network on a batch that is drawn from slices, a scalar.
+
+    Args:
+        network: Whose loss it is, maybe in the middle of its training.
+        prior: Whose resampling and preconditioning it has; its own network is not called.
+        slices: As for ``train_super_resolution``, on the device.
+        recipe: Size and changes of the batch, and the noise.
+        generator: On the device.
+    """
+    chosen = torch.randint(
+        len(slices), (recipe.batch_size,), generator=generator, device=slices.device
+    )
+    fine = slices[chosen].float() / (255 if slices.dtype == torch.uint8 else 1)
+    fine = 2 * recipe.changed(fine, generator) - 1
+    with torch.autocast(fine.device.type, enabled=False):
+        up = prior.center(prior.operator((fine.shape[-2], fine.shape[-1]))(fine)).unsqueeze(1)
+    conditioned = ConditionedNetwork(network, up, recipe.patch)
+    residual = pixel_unshuffle(fine.unsqueeze(1) - up, recipe.patch)
+    return edm_loss(conditioned, residual, prior.preconditioning, recipe.levels, generator)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from invdiff.priors.preconditioning import EDM
 
@@ -36,7 +37,9 @@ def save_prior(
 
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
-    copy.deepcopy(network).to("cpu", dtype).save_pretrained(path / "unet", safe_serialization=True)
+    # the cast of diffusers itself warns whatever the network
+    cast: Any = nn.Module.to(copy.deepcopy(network), "cpu", dtype)
+    cast.save_pretrained(path / "unet", safe_serialization=True)
     scheduler = EDMEulerScheduler(
         sigma_data=preconditioning.sigma_data, prediction_type=preconditioning.prediction
     )

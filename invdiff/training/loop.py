@@ -56,6 +56,11 @@ class Training:
                 f"Training: expected num_steps >= 1, learning_rate > 0 and 0 <= ema_decay < 1, "
                 f"got {self.num_steps}, {self.learning_rate} and {self.ema_decay}"
             )
+        if self.num_warmup < 0 or self.weight_decay < 0 or not self.gradient_clip > 0:
+            raise ValueError(
+                f"Training: expected num_warmup >= 0, weight_decay >= 0 and gradient_clip > 0, "
+                f"got {self.num_warmup}, {self.weight_decay} and {self.gradient_clip}"
+            )
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step over its highest value."""
