@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +15,6 @@ from invdiff.superres.boundary_losses import Draw, Judge, check_pairs, judge_by,
 from invdiff.superres.boundary_scores import BoundaryComparison, BoundaryScore, SetScore
 from invdiff.superres.ode import SuperResolutionOde
 from invdiff.superres.pairs import Boundary, Metric, Pairs
-from operators.base import LinearOperator
 
 __all__ = ["compare_boundaries"]
 
@@ -29,7 +28,7 @@ def compare_boundaries(
     *,
     generator: torch.Generator,
     num_random: int = 20,
-    operator: LinearOperator | None = None,
+    operator: Callable[[Tensor], Tensor] | None = None,
     chunk_size: int | None = None,
 ) -> BoundaryComparison:
     r"""Return what boundaries gain over random ones, on references and on held-out pairs.
@@ -48,7 +47,7 @@ def compare_boundaries(
         metrics: By name.
         generator: Gives one seed, of the random boundaries.
         num_random: How many there are, at least 2.
-        operator: A, for the residuals.
+        operator: A, for the residuals; of both sets, which may differ in size.
         chunk_size: Images that are solved for together, see ``search_boundary``.
 
     Raises:
@@ -137,11 +136,11 @@ def _start(boundary: Boundary, pairs: Pairs) -> Draw:
     return lambda _, part: starts[None, part] if len(starts) > 1 else starts[None]
 
 
-def _square_residual(operator: LinearOperator) -> Judge:
+def _square_residual(operator: Callable[[Tensor], Tensor]) -> Judge:
     return lambda image, y, truth: (operator(image) - y).abs().square().flatten(1).mean(1)
 
 
-def _truth_residual(operator: LinearOperator, pairs: Pairs) -> float:
+def _truth_residual(operator: Callable[[Tensor], Tensor], pairs: Pairs) -> float:
     square_residual = _square_residual(operator)
     return _root_mean(square_residual(pairs.truths, pairs.measurements, pairs.truths))
 

@@ -8,6 +8,7 @@ from invdiff.study.laboratory.gaussian_calibration import GaussianCalibration
 from invdiff.study.laboratory.gmm_posterior import GMMPosterior
 from invdiff.study.laboratory.smc_images import SMCImages
 from invdiff.study.laboratory.smc_rate import SMCRate
+from invdiff.study.laboratory.sr_boundary import SRBoundary
 from invdiff.study.laboratory.sr_training import SRTraining
 from invdiff.study.laboratory.volume import VolumeStudy
 from invdiff.study.scripted import ScriptedStudy
@@ -21,6 +22,7 @@ STUDIES: dict[str, type[ScriptedStudy]] = {
     "gmm-posterior": GMMPosterior,
     "smc-images": SMCImages,
     "smc-rate": SMCRate,
+    "sr-boundary": SRBoundary,
     "sr-training": SRTraining,
     "volume": VolumeStudy,
 }
