@@ -13,6 +13,7 @@ PAGES = (
     "docs/quickstart.md",
     "docs/operators.md",
     "docs/samplers.md",
+    "docs/superres.md",
     "docs/volumes.md",
 )
 BLOCK = re.compile(r"```python\n(?P<code>.*?)```", re.DOTALL)

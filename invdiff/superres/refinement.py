@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from invdiff.superres.boundary import SharedBoundary
 from invdiff.superres.conditional import ConditionalDenoiser
 from invdiff.superres.ode import SuperResolutionOde
 from invdiff.superres.pairs import Metric, Pairs, losses_of
@@ -22,21 +23,25 @@ class Refined(NamedTuple):
     """A refined boundary.
 
     Attributes:
-        boundary: x_T, ``(*image)``.
+        x_T: The boundary, ``(*image)``.
         loss: Its mean loss on the references that gave the gradients.
         validation_loss: Its mean loss on those kept apart; NaN without them. It chose the
             boundary, so it is a little too low for others.
         step: Number of steps after which it was found, 0: the start.
         minibatch_losses: Mean loss of the minibatch before each step.
-        calls: Network calls for the steps and the looks, see ``Refinement.calls``.
+        num_calls: Network calls for the steps and the looks, see ``Refinement.calls``.
     """
 
-    boundary: Tensor
+    x_T: Tensor
     loss: float
     validation_loss: float
     step: int
     minibatch_losses: list[float]
-    calls: int
+    num_calls: int
+
+    def boundary(self, denoiser: ConditionalDenoiser) -> SharedBoundary:
+        """Return x_T as the boundary of all measurements, of any size."""
+        return SharedBoundary(self.x_T, denoiser, calls_spent=self.num_calls)
 
 
 def refine_boundary(

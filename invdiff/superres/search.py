@@ -40,22 +40,22 @@ class BoundarySearch:
         index: Its number.
         losses: Of every candidate on every reference pair, ``(candidates, pairs)``, float64.
             The mean of the best row is too good, for it was chosen: judge x_T on other pairs.
-        calls: Network calls spent, one per image.
+        num_calls: Network calls spent, one per image.
     """
 
     x_T: Tensor
     index: int
     losses: Tensor
-    calls: int
+    num_calls: int
 
     def boundary(self, denoiser: ConditionalDenoiser) -> SharedBoundary:
         """Return x_T as the boundary of all measurements, of any size."""
-        return SharedBoundary(self.x_T, denoiser, calls_spent=self.calls)
+        return SharedBoundary(self.x_T, denoiser, calls_spent=self.num_calls)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a safetensors file of the tensors ``x_T`` and ``losses``."""
         tensors = {"x_T": self.x_T.contiguous(), "losses": self.losses.contiguous()}
-        about = {"index": str(self.index), "calls": str(self.calls)}
+        about = {"index": str(self.index), "num_calls": str(self.num_calls)}
         save_file(tensors, path, metadata=about)
 
     @classmethod
@@ -71,7 +71,7 @@ class BoundarySearch:
             with safe_open(Path(path), framework="pt") as file:
                 about = file.metadata() or {}
                 x, losses = file.get_tensor("x_T").to(device), file.get_tensor("losses")
-            return cls(x, int(about["index"]), losses, int(about["calls"]))
+            return cls(x, int(about["index"]), losses, int(about["num_calls"]))
         except (SafetensorError, OSError, KeyError) as error:
             raise ValueError(f"{path}: not a boundary search ({error})") from error
 

@@ -6,10 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from cmaes import CMA, SepCMA  # type: ignore[import-untyped]
+from cmaes import CMA, SepCMA
 from torch import Tensor
 
 from invdiff.rng import draw_seeds
+from invdiff.superres.boundary import SharedBoundary
+from invdiff.superres.conditional import ConditionalDenoiser
 from invdiff.superres.ode import SuperResolutionOde
 from invdiff.superres.pairs import Metric, Pairs, losses_of
 from invdiff.superres.spectral_basis import SpectralBasis
@@ -21,18 +23,22 @@ class SpectralSearch(NamedTuple):
     """What a search found, and what it cost.
 
     Attributes:
-        boundary: The x_T of lowest loss, ``(*image)``.
+        x_T: The boundary of lowest loss, ``(*image)``.
         parameters: Its theta.
         loss: Its mean loss over the reference pairs, which the search has made optimistic.
         history: That loss of every trial in order, ``(trials,)``, float64.
         num_calls: Network calls: trials times pairs times those of the ODE.
     """
 
-    boundary: Tensor
+    x_T: Tensor
     parameters: Tensor
     loss: float
     history: Tensor
     num_calls: int
+
+    def boundary(self, denoiser: ConditionalDenoiser) -> SharedBoundary:
+        """Return x_T as the boundary of all measurements, of any size."""
+        return SharedBoundary(self.x_T, denoiser, calls_spent=self.num_calls)
 
 
 def search_spectral(

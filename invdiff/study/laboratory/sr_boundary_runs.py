@@ -126,20 +126,20 @@ class BoundaryRun:
         published = search_boundary(
             ode, references, self.num_candidates, metric, generator=self._stream("search")
         )
-        yield "searched", published.x_T, published.calls
+        yield "searched", published.x_T, published.num_calls
         noise = self._noise(references.truths[0])
         plan = Refinement(batch_size=32, chunk_size=32)
-        steps = plan.steps_within(published.calls, len(references.truths), self.num_calls)
+        steps = plan.steps_within(published.num_calls, len(references.truths), self.num_calls)
         refined = refine_boundary(
             ode, references, noise, metric, dataclasses.replace(plan, num_steps=steps),
             generator=self._stream("refinement"),
         )  # fmt: skip
-        yield "refined", refined.boundary, refined.calls
+        yield "refined", refined.x_T, refined.num_calls
         radial = search_spectral(
             ode, references, RadialSpectrum(noise, 4), metric, num_trials=self.num_candidates,
             generator=self._stream("spectral"),
         )  # fmt: skip
-        yield "radial", radial.boundary, radial.num_calls
+        yield "radial", radial.x_T, radial.num_calls
 
     def compared(self, shared: dict[str, tuple[Tensor, int]]) -> BoundaryComparison:
         """Return how boundaries do from the usual start, those given by name among them."""

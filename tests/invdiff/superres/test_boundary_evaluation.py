@@ -122,7 +122,7 @@ def test_search_on_few_references_is_optimistic() -> None:
         result = compared({"found": found.boundary(ode.denoiser)}, *sets, num_random=20)
         score = result.score("found", "mse")
         optimism.append(score.optimism)
-        assert score.calls_spent == found.calls == 100 * 5 * 3
+        assert score.calls_spent == found.num_calls == 100 * 5 * 3
     values = torch.tensor(optimism)
     assert float(values.mean()) > 3 * float(values.std()) / 40**0.5
 

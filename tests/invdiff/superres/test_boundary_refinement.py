@@ -88,7 +88,7 @@ def test_squared_error_leads_to_the_mean_error_of_the_posterior_mean(denoiser, g
     assert result.minibatch_losses[0] == pytest.approx(first)
     errors = references.truths - denoiser.posterior_mean(references.measurements)
     expected = errors.mean(0) / SPREADS.sqrt()
-    torch.testing.assert_close(result.boundary, expected, atol=2e-3, rtol=0)
+    torch.testing.assert_close(result.x_T, expected, atol=2e-3, rtol=0)
     # the mean of R errors has 1/R of their variance: so much is gained on the references
     minimum = (errors - errors.mean(0)).square().sum(-1).mean().item()
     assert result.loss == pytest.approx(minimum, rel=1e-4)
@@ -107,7 +107,7 @@ def test_gain_on_references_is_lost_on_other_pairs(denoiser, generator):
         result = refine_boundary(ode, references, zero, squared_error, plan, generator=generator)
         at_zero = losses_of(ode, zero[None], references, squared_error).mean().item()
         gains.append(at_zero - result.loss)
-        losses.append(losses_of(ode, result.boundary[None], others, squared_error).mean().item())
+        losses.append(losses_of(ode, result.x_T[None], others, squared_error).mean().item())
     trace = SPREADS.sum().item()
     excess = torch.tensor(losses) - losses_of(ode, zero[None], others, squared_error).mean()
     for change in (torch.tensor(gains), excess):
@@ -126,7 +126,7 @@ def test_few_steps_of_a_solver_are_refined_as_the_linear_map_they_are(denoiser, 
     offset = ode(torch.zeros(NUM, dtype=torch.float64), y)
     columns = torch.stack([(ode(e, y) - offset)[0] for e in torch.eye(NUM, dtype=torch.float64)], 1)
     expected = torch.linalg.solve(columns, (truths - offset).mean(0))
-    torch.testing.assert_close(result.boundary, expected, atol=5e-3, rtol=0)
+    torch.testing.assert_close(result.x_T, expected, atol=5e-3, rtol=0)
 
 
 def test_sphere_keeps_the_norm_and_finds_the_least_spread_direction(denoiser, generator):
@@ -139,8 +139,8 @@ def test_sphere_keeps_the_norm_and_finds_the_least_spread_direction(denoiser, ge
         exact_ode(denoiser), references, start_of(generator), squared_error, plan,
         generator=generator,
     )  # fmt: skip
-    assert result.boundary.norm().item() == pytest.approx(NUM**0.5)
-    assert result.boundary[-1].abs().item() == pytest.approx(NUM**0.5, rel=1e-3)
+    assert result.x_T.norm().item() == pytest.approx(NUM**0.5)
+    assert result.x_T[-1].abs().item() == pytest.approx(NUM**0.5, rel=1e-3)
 
 
 def test_gradient_is_the_same_in_chunks_and_with_checkpoints(denoiser, generator):
@@ -160,7 +160,7 @@ def test_gradient_is_the_same_in_chunks_and_with_checkpoints(denoiser, generator
     ]  # fmt: skip
     assert ode.denoiser is denoiser
     for result in results[1:]:
-        torch.testing.assert_close(result.boundary, results[0].boundary)
+        torch.testing.assert_close(result.x_T, results[0].x_T)
         assert result.minibatch_losses == pytest.approx(results[0].minibatch_losses)
 
 
@@ -204,7 +204,7 @@ def test_calls_are_those_of_the_network_plus_two_for_each_backward_pass(
     )
     used = min(batch_size, count - plan.num_validation(count))
     backward = 2 * plan.num_steps * used * ode.num_calls
-    assert result.calls == plan.calls(count, 3) == counting.count + backward
+    assert result.num_calls == plan.calls(count, 3) == counting.count + backward
 
 
 @pytest.mark.parametrize("checkpointed", [False, True])
@@ -221,12 +221,12 @@ def test_validation_keeps_the_start_when_the_steps_only_make_it_worse(denoiser, 
     references, ode = pairs_of(denoiser, 20, generator), exact_ode(denoiser)
     minimum = refine_boundary(
         ode, references, start_of(generator), squared_error, FULL, generator=generator
-    ).boundary
+    ).x_T
     # from the minimum, a step of 10 in each direction
     plan = Refinement(1, 10.0, batch_size=1, validation_share=0.5)
     result = refine_boundary(ode, references, minimum, squared_error, plan, generator=generator)
     assert result.step == 0
-    torch.testing.assert_close(result.boundary, minimum)
+    torch.testing.assert_close(result.x_T, minimum)
     mean = (10 * result.loss + 10 * result.validation_loss) / 20
     whole = losses_of(ode, minimum[None], references, squared_error).mean().item()
     assert mean == pytest.approx(whole)
@@ -241,7 +241,7 @@ def test_refined_boundary_and_its_start_share_nothing(denoiser, generator):
         exact_ode(denoiser), references, start, squared_error, plan, generator=generator
     )
     assert torch.equal(start, before)
-    assert not result.boundary.requires_grad
+    assert not result.x_T.requires_grad
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def test_several_candidates_share_a_batch(generator: torch.Generator) -> None:
 
 def test_calls_are_those_of_the_network(generator: torch.Generator) -> None:
     ode, pairs = exact_ode(), exact_pairs(5, generator)
-    assert searched(7, pairs, ode=ode).calls == sum(ode.batches) * ode.num_calls
+    assert searched(7, pairs, ode=ode).num_calls == sum(ode.batches) * ode.num_calls
 
 
 def test_callback_sees_the_best_so_far(generator: torch.Generator) -> None:
@@ -106,7 +106,7 @@ def test_saved_search_returns_bit_by_bit(tmp_path: Path, generator: torch.Genera
     assert torch.equal(loaded.x_T, found.x_T)
     assert loaded.x_T.dtype == torch.float32
     assert torch.equal(loaded.losses, found.losses)
-    assert (loaded.index, loaded.calls) == (found.index, found.calls)
+    assert (loaded.index, loaded.num_calls) == (found.index, found.num_calls)
 
 
 def test_load_refuses_other_files(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_found_boundary_carries_the_cost_of_its_search(generator: torch.Generato
     found = searched(7, pairs)
     boundary = found.boundary(ode.denoiser)
     assert torch.equal(boundary(pairs.measurements), found.x_T)
-    assert boundary.cost == (0, found.calls)
+    assert boundary.cost == (0, found.num_calls)
 
 
 def test_bad_input_is_refused(generator: torch.Generator) -> None:

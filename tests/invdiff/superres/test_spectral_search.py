@@ -158,8 +158,8 @@ def test_result_agrees_with_itself_and_counts_network_calls(ode, references, gen
     assert found.history.shape == (11,)
     assert found.num_calls == 11 * 20 * 5
     assert found.loss == found.history.min()
-    torch.testing.assert_close(found.boundary, basis(found.parameters))
-    losses = losses_of(ode, found.boundary.unsqueeze(0), references, squared_error)
+    torch.testing.assert_close(found.x_T, basis(found.parameters))
+    losses = losses_of(ode, found.x_T.unsqueeze(0), references, squared_error)
     torch.testing.assert_close(float(losses.mean()), found.loss)
 
 
