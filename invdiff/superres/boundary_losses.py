@@ -11,7 +11,7 @@ from invdiff.superres.boundary import drawn_boundary
 from invdiff.superres.ode import SuperResolutionOde
 from invdiff.superres.pairs import Metric, Pairs
 
-__all__ = ["Draw", "Judge", "check_pairs", "judge_by", "judged", "random_draw"]
+__all__ = ["Draw", "Judge", "check_pairs", "judge_by", "judged", "losses_of", "random_draw"]
 
 # (image, measurement, truth) -> one number for each image; all (batch, ...)
 Judge = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -95,6 +95,29 @@ def judged(
         rows = slice(i, min(i + together, num_boundaries))
         blocks = [_judged_block(ode, draw(rows, part), pairs, part, judges) for part in columns]
         yield torch.cat(blocks, dim=-1)
+
+
+def losses_of(
+    ode: SuperResolutionOde,
+    boundaries: Tensor,
+    pairs: Pairs,
+    metric: Metric,
+    chunk_size: int | None = None,
+) -> Tensor:
+    """Return the loss of every boundary on every pair, ``(boundaries, pairs)``, float64, CPU.
+
+    Args:
+        ode: h.
+        boundaries: x_T, ``(boundaries, *image)``.
+        pairs: Where they are judged.
+        metric: How.
+        chunk_size: See ``judged``.
+    """
+    judges = [judge_by(metric)]
+    blocks = judged(
+        ode, lambda rows, _: boundaries[rows, None], len(boundaries), pairs, judges, chunk_size
+    )
+    return torch.cat([block[0] for block in blocks])
 
 
 @torch.no_grad()

@@ -11,9 +11,10 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from invdiff.superres.boundary import SharedBoundary
+from invdiff.superres.boundary_losses import losses_of
 from invdiff.superres.conditional import ConditionalDenoiser
 from invdiff.superres.ode import SuperResolutionOde
-from invdiff.superres.pairs import Metric, Pairs, losses_of
+from invdiff.superres.pairs import Metric, Pairs
 from invdiff.superres.refinement_plan import Refinement
 
 __all__ = ["Refined", "refine_boundary"]

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from invdiff.rng import draw_seeds
 from invdiff.superres.boundary import SharedBoundary
+from invdiff.superres.boundary_losses import losses_of
 from invdiff.superres.conditional import ConditionalDenoiser
 from invdiff.superres.ode import SuperResolutionOde
-from invdiff.superres.pairs import Metric, Pairs, losses_of
+from invdiff.superres.pairs import Metric, Pairs
 from invdiff.superres.spectral_basis import SpectralBasis
 
 __all__ = ["SpectralSearch", "search_spectral"]
@@ -112,7 +113,7 @@ def search_spectral(
 def _mean_loss(
     ode: SuperResolutionOde, boundary: Tensor, references: Pairs, metric: Metric
 ) -> float:
-    loss = float(losses_of(ode, boundary.unsqueeze(0), references, metric).double().mean())
+    loss = float(losses_of(ode, boundary.unsqueeze(0), references, metric).mean())
     if not np.isfinite(loss):
         raise ValueError(f"search_spectral: a boundary has the loss {loss}")
     return loss

@@ -19,9 +19,9 @@ from invdiff.study.laboratory.boundary_toy_problem import AffineOde, GaussianToy
 from invdiff.study.laboratory.boundary_toy_runs import Searches, expected_gain
 from invdiff.study.load import load_study, parse_study
 from invdiff.study.stages import Stages
+from invdiff.superres.boundary_losses import losses_of
 from invdiff.superres.exact import ExactConditional
 from invdiff.superres.ode import SuperResolutionOde
-from invdiff.superres.pairs import losses_of
 from operators import Matrix
 
 CHOICES = {

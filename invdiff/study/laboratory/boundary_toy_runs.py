@@ -13,8 +13,9 @@ from torch import Tensor
 from invdiff.rng import derive_generator
 from invdiff.study.laboratory.boundary_toy_problem import AffineOde, GaussianToy
 from invdiff.study.scripted import Arrays
+from invdiff.superres.boundary_losses import losses_of
 from invdiff.superres.ode import SuperResolutionOde
-from invdiff.superres.pairs import Pairs, losses_of
+from invdiff.superres.pairs import Pairs
 from invdiff.superres.search import search_boundary
 
 __all__ = ["Searches", "expected_gain"]

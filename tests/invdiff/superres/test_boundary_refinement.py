@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from invdiff.priors import GaussianPrior
+from invdiff.superres.boundary_losses import losses_of
 from invdiff.superres.exact import ExactConditional
 from invdiff.superres.ode import SuperResolutionOde
-from invdiff.superres.pairs import Pairs, losses_of
+from invdiff.superres.pairs import Pairs
 from invdiff.superres.refinement import refine_boundary
 from invdiff.superres.refinement_plan import Refinement
 from operators import Matrix

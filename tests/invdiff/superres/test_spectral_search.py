@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from invdiff.priors import GaussianPrior
+from invdiff.superres.boundary_losses import losses_of
 from invdiff.superres.exact import ExactConditional
 from invdiff.superres.ode import SuperResolutionOde
-from invdiff.superres.pairs import Pairs, losses_of
+from invdiff.superres.pairs import Pairs
 from invdiff.superres.spectral_basis import CoefficientBasis, RadialSpectrum
 from invdiff.superres.spectral_search import search_spectral
 from invdiff.superres.spectral_transform import SpectralTransform
