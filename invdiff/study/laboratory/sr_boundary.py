@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import numpy as np
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt, StringConstraints, model_validator
+from pydantic import Field, PositiveInt, StringConstraints, model_validator
 
 from invdiff.data import list_samples
 from invdiff.study.laboratory import sr_boundary_figures as figures
@@ -59,15 +59,15 @@ class SRBoundary(ScriptedStudy):
     tasks: dict[Name, BoundaryTask] = Field(min_length=1)
     size: PositiveInt = 256
     part: PositiveInt = 32
-    num_parts: PositiveInt = 64
+    num_parts: PositiveInt = 96
     num_whole: PositiveInt = 12
     num_held_out: PositiveInt = 6
-    num_candidates: PositiveInt = 60
+    num_candidates: Annotated[int, Field(ge=6)] = 60
     num_selected: PositiveInt = 4
     num_random: Annotated[int, Field(ge=2)] = 20
     num_calls: tuple[Annotated[int, Field(ge=3)], ...] = Field((5, 10, 20), min_length=1)
     integrator: str = "dpmpp_2m"
-    analytic_sigma: PositiveFloat = 0.5
+    analytic_sigma: Annotated[float, Field(ge=0.01)] = 0.5
     dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
 
     @model_validator(mode="after")
@@ -157,7 +157,9 @@ class SRBoundary(ScriptedStudy):
         pairs = task_pairs(
             name, task, prior, size=self.size, part=self.part, counts=counts, seed=self.seed
         )
-        return prior, TaskPairs(*(type(p)(*(t.to(self.device) for t in p)) for p in pairs))
+        for side in (self.size, self.part):
+            prior.check_sides((side, side))
+        return prior, pairs
 
     def _run(self, prior: SuperResolutionPrior, pairs: TaskPairs, calls: int) -> BoundaryRun:
         return BoundaryRun(
@@ -173,6 +175,8 @@ class SRBoundary(ScriptedStudy):
         }
         numbers = numbers_of(run.compared(shared), "random")
         numbers |= numbers_of(run.compared_analytic(run.analytic_ode()), "analytic-random")
+        # one call for the mean of each slice that the start was fitted on
+        numbers["analytic-zero_calls_spent"] = len(run.pairs.whole.truths)
         numbers = with_gains(numbers)
         stored = {f"number/{key}": np.asarray(value) for key, value in numbers.items()}
         return stored | {f"boundary/{name}": x.cpu().numpy() for name, (x, _) in shared.items()}
@@ -180,7 +184,10 @@ class SRBoundary(ScriptedStudy):
     def _bicubic(self, name: str, prior: SuperResolutionPrior, pairs: TaskPairs) -> Metrics:
         y, truths = pairs.held_out
         enlarged = prior.center(y)
-        metrics: Metrics = {"num_held_out": len(truths)}
+        metrics: Metrics = {
+            f"{name}_num_held_out": len(truths),
+            f"{name}_by_subject": int(pairs.by_subject),
+        }
         for metric, loss in metrics_of(prior).items():
             metrics[f"{name}_bicubic_{metric}_held_out"] = float(loss(enlarged, truths).mean())
         metrics[f"{name}_bicubic_psnr"] = decibels(metrics[f"{name}_bicubic_mse_held_out"])

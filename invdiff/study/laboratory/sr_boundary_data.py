@@ -21,8 +21,8 @@ __all__ = ["BoundaryTask", "TaskPairs", "task_pairs"]
 
 _log = logging.getLogger(__name__)
 
-# places that are drawn in a slice for a reference, of which that of most contrast is taken
-_NUM_PLACES = 8
+# places that are drawn for a reference, and the spread of one that isn't flat (of [-1, 1])
+_NUM_PLACES, _LEAST_STD = 8, 0.02
 
 
 class BoundaryTask(Config):
@@ -49,12 +49,14 @@ class TaskPairs(NamedTuple):
     Args:
         parts: Small references, on which boundaries are searched.
         whole: The slices that they were cut from.
-        held_out: Whole slices of other subjects.
+        held_out: Whole slices.
+        by_subject: Whether they are of other subjects than the references.
     """
 
     parts: Pairs
     whole: Pairs
     held_out: Pairs
+    by_subject: bool
 
 
 def task_pairs(
@@ -81,28 +83,37 @@ def task_pairs(
     Raises:
         ValueError: One line: what is missing or cannot be used.
     """
-    seen, unseen = _slices(name, task, size, counts[1:])
+    seen, unseen, by_subject = _slices(name, task, size, counts[1:])
     generator = derive_generator(seed, name, "parts")
-    rows = torch.arange(counts[0]) % len(seen)
-    places = cropped(seen[rows].repeat(_NUM_PLACES, 1, 1), part, generator)
-    places = places.reshape(_NUM_PLACES, -1, part, part)
-    parts = places[places.flatten(2).std(2).argmax(0), torch.arange(counts[0])]
-    return TaskPairs(*(_measured(images, prior) for images in (parts, seen, unseen)))
+    parts = _detailed_parts(seen, part, counts[0], generator)
+    sets = [_measured(images, prior) for images in (parts, seen, unseen)]
+    return TaskPairs(*sets, by_subject)
+
+
+def _detailed_parts(slices: Tensor, part: int, count: int, generator: torch.Generator) -> Tensor:
+    """Return parts from anywhere but flat air, where every boundary is as good."""
+    rows = torch.arange(_NUM_PLACES * count) % len(slices)
+    places = cropped(slices[rows], part, generator)
+    detailed = places[places.flatten(1).std(1) > _LEAST_STD]
+    # slices of little else than air give what they have
+    return torch.cat([detailed, places])[:count]
 
 
 def _slices(
     name: str, task: BoundaryTask, size: int, counts: tuple[int, int]
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, bool]:
+    """Return slices of references and held-out scans, and whether these are other subjects."""
+
     def read(sources: Sequence[ScanSource], fallback: str | None) -> list[VolumeScan]:
         return find_scans(sources, fallback, "all", size, task.pixel_mm)
 
     found = read((*task.references, *task.held_out), task.fallback)
     if len(found) == len(task.references) + len(task.held_out):
         cut = len(task.references)
-        return _spread(found[:cut], counts[0]), _spread(found[cut:], counts[1])
+        return _spread(found[:cut], counts[0]), _spread(found[cut:], counts[1]), True
     _log.warning("%s: references and held-out slices are of one subject", name)
     slices = _scaled(found[0])
-    return slices[0::2][: counts[0]], slices[1::2][: counts[1]]
+    return slices[0::2][: counts[0]], slices[1::2][: counts[1]], False
 
 
 def _spread(scans: Sequence[VolumeScan], count: int) -> Tensor:
@@ -121,4 +132,5 @@ def _scaled(scan: VolumeScan) -> Tensor:
 
 
 def _measured(images: Tensor, prior: SuperResolutionPrior) -> Pairs:
+    images = images.to(next(prior.network.parameters()).device)
     return Pairs(prior.operator((images.shape[-2], images.shape[-1]))(images), images)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from invdiff.study.laboratory.sr_boundary_runs import METRICS, SEARCHED_BY
+from invdiff.study.laboratory.sr_boundary_runs import EXTENDED_BY, METRICS, SEARCHED_BY
 from invdiff.study.scripted import Metrics, Table
 from invdiff.superres.boundary_scores import BoundaryComparison
 
@@ -44,7 +44,7 @@ def decibels(mean_square: float) -> float:
 
 def boundary_names() -> list[str]:
     """Return the names of all boundaries in the order of the report."""
-    searched = [f"{kind}-{m}" for m in SEARCHED_BY for kind in ("searched", *EXTENSIONS)]
+    searched = [f"searched-{m}" for m in SEARCHED_BY] + [f"{e}-{EXTENDED_BY}" for e in EXTENSIONS]
     fixed = ["zero", "posterior-mean", "selected", "analytic-random", "analytic-zero"]
     return ["random", *searched, *fixed]
 
@@ -76,7 +76,6 @@ def numbers_of(comparison: BoundaryComparison, random: str) -> dict[str, float]:
         numbers[f"{key}_held_out"] = score.held_out.random_mean
         numbers[f"{key}_held_out_std"] = score.held_out.random_std
         numbers[f"{key}_reference"] = score.reference.random_mean
-        numbers[f"{key}_reference_std"] = score.reference.random_std
     numbers[f"{random}_residual"] = comparison.random_residual or 0.0
     for name in {score.boundary for score in comparison.scores} | {random}:
         numbers[f"{name}_psnr"] = decibels(numbers[f"{name}_mse_held_out"])
@@ -117,9 +116,14 @@ def summary_of(metrics: Metrics, tasks: Sequence[str], num_calls: Sequence[int])
             )
             sentences.append(
                 f"{task}, {calls} calls: the searched x_T beats random ones by {words} standard "
-                f"deviations on held-out slices; the highest PSNR is that of {title_of(best)}, "
-                f"{over:.1f} dB over bicubic."
+                f"deviations on held-out slices; the highest PSNR of those compared is that of "
+                f"{title_of(best)}, {over:.1f} dB over bicubic."
             )
+    sentences += [
+        f"{task}: references and held-out slices are of ONE subject."
+        for task in tasks
+        if not metrics[f"{task}_by_subject"]
+    ]
     return " ".join(sentences)
 
 
