@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,13 +59,13 @@ def read_prior_folder(
     """
     scheduler = _json(folder / "scheduler" / "scheduler_config.json")
     info = _json(folder / "prior.json") if (folder / "prior.json").exists() else {}
+    data_range = _data_range(folder, info)
     network: nn.Module = _load_network(folder / "unet", dtype).to(device)
     if channels_last:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if compile:
         network.compile()
-    low, high = info.get("data_range", (-1.0, 1.0))
-    return SavedPrior(network, preconditioning_of(scheduler), (float(low), float(high)), info)
+    return SavedPrior(network, preconditioning_of(scheduler), data_range, info)
 
 
 def _load_network(folder: Path, dtype: torch.dtype) -> nn.Module:
@@ -76,15 +77,29 @@ def _load_network(folder: Path, dtype: torch.dtype) -> nn.Module:
     if not weights:
         raise ValueError(f"{folder}: no weights as .safetensors (pickled ones are not loaded)")
     try:
-        network: nn.Module = UNet2DModel.from_pretrained(
+        network: nn.Module
+        network, found = UNet2DModel.from_pretrained(
             folder, torch_dtype=dtype, low_cpu_mem_usage=False, use_safetensors=True,
-            local_files_only=True,
+            local_files_only=True, output_loading_info=True,
         )  # fmt: skip
     # a damaged file fails in too many ways to list
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"{folder}: not a readable UNet2DModel ({reason})") from error
+    if missing := sorted(found["missing_keys"]):
+        # diffusers leaves such layers as they were drawn
+        raise ValueError(f"{folder}: the weights lack {len(missing)} tensors, such as {missing[0]}")
     return network
+
+
+def _data_range(folder: Path, info: dict[str, Any]) -> tuple[float, float]:
+    try:
+        low, high = (float(end) for end in info.get("data_range", (-1.0, 1.0)))
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not low < high or math.isinf(high - low):
+        raise ValueError(f"{folder}: expected data_range [low, high], got {info['data_range']}")
+    return low, high
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -94,7 +94,13 @@ def preconditioning_of(scheduler: dict[str, Any]) -> EDM | VariancePreserving:
     if name.startswith("EDM"):
         if prediction == "sample":
             raise ValueError("scheduler: an EDM network predicts epsilon or v_prediction")
-        return EDM(float(scheduler.get("sigma_data", 0.5)), prediction)
+        try:
+            sigma_data = float(scheduler.get("sigma_data", 0.5))
+        except (TypeError, ValueError):
+            sigma_data = math.nan
+        if not 0 < sigma_data < math.inf:
+            raise ValueError(f"scheduler: expected sigma_data > 0, got {scheduler['sigma_data']!r}")
+        return EDM(sigma_data, prediction)
     if not name.startswith(("DDPM", "DDIM", "PNDM", "DPMSolver", "Euler", "Heun", "UniPC", "LMS")):
         raise ValueError(f"scheduler: {name!r} is none of EDM*, DDPM* and its samplers")
     return VariancePreserving(_discrete_sigmas(scheduler), cast("Prediction", prediction))

@@ -134,6 +134,13 @@ def load_prior(
         find_prior(name_or_path, _weights()),
         device=device, dtype=dtype, channels_last=channels_last, compile=compile,
     )  # fmt: skip
+    config: Any = saved.network.config
+    # a network that also learns the variance gives it in as many further channels
+    if config.out_channels not in (config.in_channels, 2 * config.in_channels):
+        raise ValueError(
+            f"{name_or_path}: expected a network of as many channels out as in, got "
+            f"{config.out_channels} and {config.in_channels}: is it a conditional one?"
+        )
     return PretrainedPrior(
         saved.network,
         saved.preconditioning,

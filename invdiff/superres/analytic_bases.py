@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal, get_args
 
-import torch
 from torch import Tensor
 
+from invdiff.superres.spectral_transform import SpectralTransform
 from operators.fourier import fft, ifft
 
 __all__ = ["Family", "check_family", "from_basis", "to_basis"]
 
 # "scalar" is diagonal in all of them
-Family = Literal["dct", "fourier", "pixel", "scalar"]
+Family = Literal["cosine", "fourier", "pixel", "scalar"]
 
 
 def check_family(family: str) -> None:
@@ -33,7 +32,7 @@ def to_basis(x: Tensor, family: Family, num_axes: int) -> Tensor:
     axes = tuple(range(-num_axes, 0))
     if family == "fourier":
         return fft(x, axes)
-    return _cosine(x, axes, inverse=False) if family == "dct" else x
+    return SpectralTransform(x.shape[-num_axes:]).forward(x) if family == "cosine" else x
 
 
 def from_basis(coefficients: Tensor, family: Family, num_axes: int) -> Tensor:
@@ -42,21 +41,6 @@ def from_basis(coefficients: Tensor, family: Family, num_axes: int) -> Tensor:
     if family == "fourier":
         # a spectrum of real images is even, so that what it filters is real but for rounding
         return ifft(coefficients, axes).real
-    return _cosine(coefficients, axes, inverse=True) if family == "dct" else coefficients
-
-
-def _cosine(x: Tensor, axes: tuple[int, ...], *, inverse: bool) -> Tensor:
-    for axis in axes:
-        matrix = _cosine_matrix(x.shape[axis]).to(x)
-        x = (x.movedim(axis, -1) @ (matrix if inverse else matrix.mT)).movedim(-1, axis)
-    return x
-
-
-def _cosine_matrix(size: int) -> Tensor:
-    """Return the orthonormal type-II cosine transform, ``(frequency, pixel)``, float64."""
-    places = (torch.arange(size, dtype=torch.float64) + 0.5) * math.pi / size
-    waves = (torch.arange(size).unsqueeze(1) * places).cos() * math.sqrt(2 / size)
-    # the constant wave has twice the mean square of the others
-    scale = torch.ones(size, 1, dtype=torch.float64)
-    scale[0] = math.sqrt(0.5)
-    return scale * waves
+    if family == "cosine":
+        return SpectralTransform(coefficients.shape[-num_axes:]).inverse(coefficients)
+    return coefficients

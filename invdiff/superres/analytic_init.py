@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from invdiff.priors.denoiser import half_range
 from invdiff.superres.analytic_bases import Family, check_family, from_basis, to_basis
+from invdiff.superres.boundary_losses import check_pairs
 from invdiff.superres.conditional import ConditionalDenoiser
 from invdiff.superres.pairs import Pairs
 
@@ -32,7 +34,7 @@ class AnalyticStart:
     Args:
         variances: v of the image's pixels or frequencies, in squared units of the image;
             0-dimensional for the family ``"scalar"``.
-        family: ``"scalar"``, ``"pixel"`` (independent pixels), ``"fourier"`` or ``"dct"``
+        family: ``"scalar"``, ``"pixel"`` (independent pixels), ``"fourier"`` or ``"cosine"``
             (stationary, with periodic or mirrored edges).
         mean_sigma: Noise level in half data ranges at which one network call gives
             m(y) = D(c(y), mean_sigma, y); None: m(y) = c(y), without a call.
@@ -43,13 +45,13 @@ class AnalyticStart:
     """
 
     variances: Tensor
-    family: Family = "dct"
+    family: Family = "cosine"
     mean_sigma: float | None = 2.0
 
     def __post_init__(self) -> None:
         check_family(self.family)
         if (self.variances.ndim == 0) != (self.family == "scalar") or not (
-            self.variances >= 0
+            (self.variances >= 0) & self.variances.isfinite()
         ).all():
             raise ValueError(
                 f"AnalyticStart: expected variances >= 0, one for the family scalar and one for "
@@ -89,7 +91,7 @@ def fit_analytic_start(
     references: Pairs,
     sigma: float | None = 2.0,
     *,
-    family: Family = "dct",
+    family: Family = "cosine",
 ) -> AnalyticStart:
     r"""Fit the Gaussian start that minimises the mean divergence from the posterior.
 
@@ -112,29 +114,29 @@ def fit_analytic_start(
     """
     check_family(family)
     _check_level(sigma)
+    check_pairs("references", references)
     measurements, truths = references
-    if len(truths) == 0:
-        raise ValueError("fit_analytic_start: expected at least one reference pair")
     with torch.no_grad():
         residuals = truths - _mean(denoiser, measurements, sigma)
         moments = to_basis(residuals, family, truths.ndim - 1).abs() ** 2
     return AnalyticStart(moments.mean() if family == "scalar" else moments.mean(0), family, sigma)
 
 
-def load_analytic_start(path: str | os.PathLike[str]) -> AnalyticStart:
+def load_analytic_start(
+    path: str | os.PathLike[str], *, device: torch.device | str = "cpu"
+) -> AnalyticStart:
     """Read a start that ``AnalyticStart.save`` wrote.
 
     Raises:
         ValueError: The file is not one.
     """
-    with safe_open(path, "pt") as file:
-        about = file.metadata() or {}
-        if not {"family", "mean_sigma"} <= about.keys():
-            raise ValueError(f"{os.fspath(path)}: not an analytic start")
-        variances = file.get_tensor("variances")
-    level = about["mean_sigma"]
-    family = cast(Family, about["family"])
-    return AnalyticStart(variances, family, None if level == "None" else float(level))
+    try:
+        with safe_open(Path(path), "pt", device=str(device)) as file:
+            about, variances = file.metadata() or {}, file.get_tensor("variances")
+        level, family = about["mean_sigma"], cast(Family, about["family"])
+        return AnalyticStart(variances, family, None if level == "None" else float(level))
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise ValueError(f"{path}: not an analytic start ({error})") from error
 
 
 def _mean(denoiser: ConditionalDenoiser, y: Tensor, level: float | None) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from invdiff.rng import derive_generator, draw_seeds
-from invdiff.superres.conditional import ConditionalDenoiser
+from invdiff.superres.conditional import ConditionalDenoiser, calls_of
 from invdiff.superres.ode import SuperResolutionOde, WideStart
 from invdiff.superres.pairs import Boundary
 
@@ -137,14 +137,12 @@ class PosteriorMeanBoundary:
         ValueError: An ODE with another start.
     """
 
-    cost = BoundaryCost(per_image=1)
-
     def __init__(self, ode: SuperResolutionOde) -> None:
         if not isinstance(ode.start, WideStart):
             raise ValueError(
                 f"PosteriorMeanBoundary: expected an ODE with a WideStart, got {ode.start!r}"
             )
-        self.ode = ode
+        self.ode, self.cost = ode, BoundaryCost(per_image=calls_of(ode.denoiser))
 
     def __call__(self, y: Tensor) -> Tensor:
         """Return ``(*batch, *image)``; not of unit variance."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -11,7 +12,16 @@ from invdiff.superres.boundary import drawn_boundary
 from invdiff.superres.ode import SuperResolutionOde
 from invdiff.superres.pairs import Metric, Pairs
 
-__all__ = ["Draw", "Judge", "check_pairs", "judge_by", "judged", "losses_of", "random_draw"]
+__all__ = [
+    "Draw",
+    "Judge",
+    "check_pairs",
+    "judge_by",
+    "judged",
+    "losses_of",
+    "mean_loss",
+    "random_draw",
+]
 
 # (image, measurement, truth) -> one number for each image; all (batch, ...)
 Judge = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -102,7 +112,6 @@ def losses_of(
     boundaries: Tensor,
     pairs: Pairs,
     metric: Metric,
-    chunk_size: int | None = None,
 ) -> Tensor:
     """Return the loss of every boundary on every pair, ``(boundaries, pairs)``, float64, CPU.
 
@@ -111,13 +120,24 @@ def losses_of(
         boundaries: x_T, ``(boundaries, *image)``.
         pairs: Where they are judged.
         metric: How.
-        chunk_size: See ``judged``.
     """
     judges = [judge_by(metric)]
     blocks = judged(
-        ode, lambda rows, _: boundaries[rows, None], len(boundaries), pairs, judges, chunk_size
+        ode, lambda rows, _: boundaries[rows, None], len(boundaries), pairs, judges, None
     )
     return torch.cat([block[0] for block in blocks])
+
+
+def mean_loss(ode: SuperResolutionOde, boundary: Tensor, pairs: Pairs, metric: Metric) -> float:
+    """Return the mean loss of one boundary ``(*image)`` on pairs.
+
+    Raises:
+        ValueError: It is not finite.
+    """
+    loss = float(losses_of(ode, boundary.unsqueeze(0), pairs, metric).mean())
+    if not math.isfinite(loss):
+        raise ValueError(f"boundary: its mean loss is {loss}; are images and x_T finite?")
+    return loss
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-__all__ = ["ConditionalDenoiser"]
+__all__ = ["ConditionalDenoiser", "calls_of"]
 
 
 class ConditionalDenoiser(Protocol):
@@ -26,3 +26,9 @@ class ConditionalDenoiser(Protocol):
     def center(self, y: Tensor) -> Tensor:
         """Return a rough image of each measurement, in the shape and units of x."""
         ...
+
+
+def calls_of(denoiser: ConditionalDenoiser) -> int:
+    """Return the network calls of one evaluation for each image: ``calls_per_image``, or 1."""
+    calls: int = getattr(denoiser, "calls_per_image", 1)
+    return calls

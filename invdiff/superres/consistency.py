@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from invdiff.linalg import expand_right
-from invdiff.superres.conditional import ConditionalDenoiser
+from invdiff.superres.conditional import ConditionalDenoiser, calls_of
 from operators.base import SVDOperator, matched
 
 __all__ = ["ConsistentDenoiser"]
@@ -54,6 +54,11 @@ class ConsistentDenoiser:
         self.denoiser, self.operator = denoiser, operator
         self.noise_std, self.spread = noise_std, spread
         self.data_range = denoiser.data_range
+
+    @property
+    def calls_per_image(self) -> int:
+        """Network calls of one evaluation, those of D."""
+        return calls_of(self.denoiser)
 
     def __call__(self, x: Tensor, sigma: Tensor, y: Tensor) -> Tensor:
         """Return the mean for x ``(*batch, *image)``, sigma 0-dimensional or ``batch``."""

@@ -60,6 +60,9 @@ def compare_boundaries(
         judges.append(_square_residual(operator))
     run, sets = _Run(ode, judges, chunk_size), (references, held_out)
     (seed,) = draw_seeds(generator, 1)
+    for pairs in sets:
+        if not all(part.isfinite().all() for part in pairs):
+            raise ValueError("compare_boundaries: expected finite images and measurements")
     randoms = [run.random(num_random, seed, generator.device, pairs) for pairs in sets]
     scores: list[BoundaryScore] = []
     for name, boundary in boundaries.items():
@@ -71,7 +74,7 @@ def compare_boundaries(
                 metric=metric,
                 reference=_set_score(seen[m], randoms[0][m]),
                 held_out=_set_score(unseen[m], randoms[1][m]),
-                calls_per_image=ode.num_calls + cost.per_image,
+                calls_per_image=ode.network_calls + cost.per_image,
                 calls_spent=cost.once,
                 residual=None if operator is None else _root_mean(unseen[-1]),
             )
@@ -133,6 +136,11 @@ def _digest(image: Tensor) -> bytes:
 def _start(boundary: Boundary, pairs: Pairs) -> Draw:
     x, image_ndim = boundary(pairs.measurements), pairs.truths.ndim - 1
     starts = x if x.ndim > image_ndim else x.unsqueeze(0)
+    if len(starts) not in (1, len(pairs.truths)):
+        raise ValueError(
+            f"boundary: expected one x_T, or one for each of {len(pairs.truths)} measurements, "
+            f"got {len(starts)}"
+        )
     return lambda _, part: starts[None, part] if len(starts) > 1 else starts[None]
 
 

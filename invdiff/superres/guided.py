@@ -123,7 +123,9 @@ class GuidedDenoiser:
         The latter is what data and a Gaussian of half the data range about its middle give.
         """
         if self._enlarge is not None:
-            return self._enlarge(y)
+            # beside the data, wherever the operator has gone meanwhile
+            enlarged: Tensor = self._enlarge.to(y.device)(y)
+            return enlarged
         return start_image(Likelihood(self.operator, self.noise, y), self.denoiser, 1)[0]
 
     def _proximal(self, x: Tensor, sigma: Tensor, likelihood: Likelihood) -> Tensor:

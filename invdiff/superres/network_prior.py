@@ -46,6 +46,9 @@ class SuperResolutionPrior(nn.Module):
 
     Attributes:
         num_calls: Network evaluations so far, one per image.
+
+    Raises:
+        ValueError: A number below 1, or a network of other channels.
     """
 
     def __init__(
@@ -60,6 +63,17 @@ class SuperResolutionPrior(nn.Module):
         info: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        config: Any = network.config
+        if min(factor, patch) < 1 or (chunk_size is not None and chunk_size < 1):
+            raise ValueError(
+                "SuperResolutionPrior: expected factor, patch and chunk_size >= 1, got "
+                f"{factor}, {patch} and {chunk_size}"
+            )
+        if (config.in_channels, config.out_channels) != (2 * patch**2, patch**2):
+            raise ValueError(
+                f"SuperResolutionPrior: patch {patch} needs {2 * patch**2} channels in and "
+                f"{patch**2} out, got {config.in_channels} and {config.out_channels}"
+            )
         self.network = network.eval().requires_grad_(False)
         self.preconditioning, self.factor, self.patch = preconditioning, factor, patch
         self.data_range, self.chunk_size = data_range, chunk_size
@@ -121,6 +135,11 @@ class SuperResolutionPrior(nn.Module):
         return down.to(device), up.to(device)
 
     def _check(self, x: Tensor, y: Tensor) -> None:
+        if x.ndim < 2 or y.ndim < 2 or not x.numel():
+            raise ValueError(
+                f"SuperResolutionPrior: expected images and measurements, got {tuple(x.shape)} and "
+                f"{tuple(y.shape)}"
+            )
         if x.is_complex() or x.shape[-2:] != torch.Size([n * self.factor for n in y.shape[-2:]]):
             raise ValueError(
                 f"SuperResolutionPrior: expected real images {self.factor} times as fine as "
@@ -180,7 +199,8 @@ def load_super_resolution_prior(
         folder, device=device, dtype=dtype, channels_last=True, compile=compile
     )
     kind = [saved.info.get(key) for key in ("factor", "patch")]
-    if not isinstance(saved.preconditioning, EDM) or not all(isinstance(k, int) for k in kind):
+    # a bool is an int
+    if not isinstance(saved.preconditioning, EDM) or any(type(k) is not int for k in kind):
         raise ValueError(f"{folder}: not a super-resolution prior (no factor and patch)")
     return SuperResolutionPrior(
         saved.network,

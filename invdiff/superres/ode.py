@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from invdiff.priors.denoiser import half_range
-from invdiff.superres.conditional import ConditionalDenoiser
+from invdiff.superres.conditional import ConditionalDenoiser, calls_of
 from invdiff.superres.grids import Grid, noise_grid
 from invdiff.superres.integrators import Integrator, integrator_named
 
@@ -21,7 +21,7 @@ class Start(Protocol):
     """From a boundary condition of unit variance to the state at the highest noise level.
 
     Attributes:
-        num_calls: Network calls for each image that it takes itself.
+        num_calls: Evaluations of D for each image that it takes itself.
     """
 
     @property
@@ -61,8 +61,8 @@ class SuperResolutionOde:
     Args:
         denoiser: D.
         integrator: Name of the numerical method, see ``integrators``.
-        num_calls: Network calls for each image, those of the start among them; how many steps
-            they make depends on the method.
+        num_calls: Evaluations of D for each image, those of the start among them; how many
+            steps they make depends on the method.
         grid: Name of the grid of noise levels, see ``grids``.
         sigma_max: Highest noise level, in half data ranges.
         sigma_min: Lowest noise level before 0, in half data ranges.
@@ -90,10 +90,18 @@ class SuperResolutionOde:
         self.denoiser, self.num_calls = denoiser, num_calls
         self.start: Start = WideStart() if start is None else start
         left = num_calls - self.start.num_calls
+        if left < 2:
+            least = 2 + self.start.num_calls
+            raise ValueError(f"num_calls: expected at least {least}, got {num_calls}")
         self.integrator: Integrator = integrator_named(integrator).for_calls(left)
         steps = self.integrator.steps_for(left)
         levels = noise_grid(grid, steps, sigma_max, sigma_min)
         self.sigmas = half_range(denoiser) * torch.cat([levels, levels.new_zeros(1)])
+
+    @property
+    def network_calls(self) -> int:
+        """Network calls for each image: an evaluation of D may take several."""
+        return self.num_calls * calls_of(self.denoiser)
 
     def __call__(self, boundary: Tensor, y: Tensor) -> Tensor:
         """Return h(x_T, y).

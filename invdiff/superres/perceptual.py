@@ -21,6 +21,8 @@ __all__ = [
     "squared_error_db",
 ]
 
+# pixels along a side of what SSIM compares
+_SSIM_WINDOW = 11
 # of gradient similarity, for images of range 1: 170 for 8 bits in the paper
 _GRADIENT_CONSTANT = 170 / 255**2
 # gradients far below the noise of any image: keeps the magnitude of a flat one differentiable
@@ -81,8 +83,13 @@ def one_minus_ssim(image: Tensor, truth: Tensor, *, data_range: float) -> Tensor
         data_range: In the units of the images.
 
     Raises:
-        ValueError: A data range that is not positive.
+        ValueError: Smaller images, or a data range that is not positive.
     """
+    if min(image.shape[-2:]) < _SSIM_WINDOW:
+        raise ValueError(
+            f"one_minus_ssim: expected sides of at least {_SSIM_WINDOW}, got "
+            f"{tuple(image.shape[-2:])}"
+        )
     return (1 - ssim(image, truth, data_range=data_range)).to(image.dtype)
 
 

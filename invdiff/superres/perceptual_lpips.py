@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 __all__ = ["LPIPS", "Backbone", "lpips_if_present"]
 
@@ -44,6 +44,8 @@ class LPIPS:
         """Return the distance of each pair of ``(*batch, height, width)``, which broadcast."""
         common = torch.broadcast_shapes(image.shape, truth.shape)  # type: ignore[no-untyped-call]
         images, truths = (self._colour(v.expand(common)) for v in (image, truth))
+        if isinstance(self.network, nn.Module):
+            self.network.to(images.device)
         return self.network(images, truths).reshape(common[:-2]).to(image.dtype)
 
     def _colour(self, image: Tensor) -> Tensor:

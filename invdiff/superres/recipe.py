@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -42,6 +43,9 @@ class SuperResolutionRecipe:
             the network has to draw on the measurement alone.
         gamma_spread: Of the random change of contrast.
         training: The optimisation.
+
+    Raises:
+        ValueError: A number out of its range.
     """
 
     factor: int = 4
@@ -54,6 +58,16 @@ class SuperResolutionRecipe:
     levels: NoiseLevels = field(default_factory=lambda: NoiseLevels(-2.0, 1.5))
     gamma_spread: float = 0.15
     training: Training = field(default_factory=Training)
+
+    def __post_init__(self) -> None:
+        counts = (self.factor, self.patch, self.layers, self.batch_size, *self.channels)
+        if min(counts) < 1 or (self.crop is not None and self.crop < 1):
+            raise ValueError(f"SuperResolutionRecipe: a number is out of its range in {self}")
+        if not 0 < self.sigma_data < math.inf or not self.gamma_spread >= 0:
+            raise ValueError(
+                "SuperResolutionRecipe: expected sigma_data > 0 and gamma_spread >= 0, got "
+                f"{self.sigma_data} and {self.gamma_spread}"
+            )
 
     def network(self) -> nn.Module:
         """Return the untrained network, its weights drawn from torch's default generator."""
@@ -100,8 +114,12 @@ def train_super_resolution(
         callback: Called after each step.
 
     Raises:
-        ValueError: Slices that the network can't halve, or a loss that diverged.
+        ValueError: Slices that the network can't halve, of other values or none, a number out of
+            its range, a graph without a GPU, or a loss that diverged.
     """
+    _check_slices(slices)
+    if graph and torch.device(device).type != "cuda":
+        raise ValueError(f"graph: needs a CUDA device, got {device}")
     (seed,) = draw_seeds(generator, 1)
     with torch.random.fork_rng(devices=[]):
         # diffusers takes no generator for the weights
@@ -125,6 +143,16 @@ def train_super_resolution(
         example = slices.new_zeros(blocks, dtype=torch.float32), torch.zeros(blocks[0]).to(device)
     average = train(network, loss, recipe.training, graph_example=example, callback=callback)
     return SuperResolutionPrior(average, preconditioning, factor=recipe.factor, patch=recipe.patch)
+
+
+def _check_slices(slices: Tensor) -> None:
+    if slices.ndim != 3 or not slices.numel():
+        raise ValueError(f"slices: expected (slices, side, side), got {tuple(slices.shape)}")
+    if slices.dtype == torch.uint8:
+        return
+    # NaN is in no range
+    if not slices.is_floating_point() or not ((slices >= 0) & (slices <= 1)).all():
+        raise ValueError("slices: expected uint8, or floating point from 0 to 1")
 
 
 def drawn_loss(

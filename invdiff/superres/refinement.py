@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from invdiff.superres.boundary import SharedBoundary
-from invdiff.superres.boundary_losses import losses_of
+from invdiff.superres.boundary_losses import check_pairs, mean_loss
 from invdiff.superres.conditional import ConditionalDenoiser
 from invdiff.superres.ode import SuperResolutionOde
 from invdiff.superres.pairs import Metric, Pairs
@@ -73,13 +73,16 @@ def refine_boundary(
     Raises:
         ValueError: No references, or a loss that is not finite.
     """
+    check_pairs("references", references)
+    if refinement.shell == "sphere" and not start.any():
+        raise ValueError("refine_boundary: x_T = 0 is on no sphere, start elsewhere")
     training, validation = _divided(references, refinement, generator)
     graph_ode = _with_checkpoints(ode) if refinement.checkpointed else ode
     boundary = start.detach().clone().requires_grad_()
     optimizer = torch.optim.Adam([boundary], refinement.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, refinement.num_steps)
     looks, losses = set(refinement.validation_steps()), []
-    best = _Candidate(_mean_loss(ode, boundary, validation, metric), 0, boundary.detach().clone())
+    best = _Candidate(_validated(ode, boundary, validation, metric), 0, boundary.detach().clone())
     for step in range(1, refinement.num_steps + 1):
         optimizer.zero_grad()
         batch = _minibatch(training, refinement.batch_size, generator)
@@ -91,17 +94,17 @@ def refine_boundary(
         if refinement.shell == "sphere":
             _put_on_sphere(boundary)
         if step in looks:
-            value = _mean_loss(ode, boundary, validation, metric)
-            # without validation every value is NaN, and the last boundary is kept
-            if not value >= best.loss:
+            value = _validated(ode, boundary, validation, metric)
+            # without validation the last boundary is kept
+            if value < best.loss or not len(validation.truths):
                 best = _Candidate(value, step, boundary.detach().clone())
     return Refined(
         best.boundary,
-        _mean_loss(ode, best.boundary, training, metric),
+        mean_loss(ode, best.boundary, training, metric),
         best.loss,
         best.step,
         losses,
-        refinement.calls(len(references.truths), ode.num_calls),
+        refinement.calls(len(references.truths), ode.network_calls),
     )
 
 
@@ -139,8 +142,6 @@ def _divided(
 ) -> tuple[Pairs, Pairs]:
     count = len(references.truths)
     kept = refinement.num_validation(count)
-    if count == 0:
-        raise ValueError("refine_boundary: expected at least one reference pair")
     order = torch.randperm(count, generator=generator, device=generator.device)
     return _chosen(references, order[kept:]), _chosen(references, order[:kept])
 
@@ -183,7 +184,5 @@ def _put_on_sphere(boundary: Tensor) -> None:
     boundary *= math.sqrt(boundary.numel()) / torch.linalg.vector_norm(boundary)
 
 
-def _mean_loss(ode: SuperResolutionOde, boundary: Tensor, pairs: Pairs, metric: Metric) -> float:
-    if len(pairs.truths) == 0:
-        return math.nan
-    return losses_of(ode, boundary.unsqueeze(0), pairs, metric).mean().item()
+def _validated(ode: SuperResolutionOde, boundary: Tensor, pairs: Pairs, metric: Metric) -> float:
+    return mean_loss(ode, boundary, pairs, metric) if len(pairs.truths) else math.nan

@@ -46,7 +46,11 @@ class Refinement:
 
     def __post_init__(self) -> None:
         counts = (self.num_steps, self.batch_size, self.chunk_size, self.validation_interval)
-        if min(counts) < 1 or not self.learning_rate > 0 or not 0 <= self.validation_share < 1:
+        if (
+            min(counts) < 1
+            or not 0 < self.learning_rate < math.inf
+            or not 0 <= self.validation_share < 1
+        ):
             raise ValueError(f"Refinement: a number is out of its range in {self}")
         if self.shell not in ("free", "sphere"):
             raise ValueError(f"Refinement: expected shell free or sphere, got {self.shell!r}")
@@ -56,7 +60,7 @@ class Refinement:
 
         Args:
             num_pairs: References, those for validation among them.
-            num_calls: Of the ODE, for each image.
+            num_calls: Network calls of the ODE, for each image.
         """
         kept = self.num_validation(num_pairs)
         looks = len(self.validation_steps()) if kept else 0
@@ -69,7 +73,7 @@ class Refinement:
         Args:
             budget: Network calls.
             num_pairs: References, those for validation among them.
-            num_calls: Of the ODE, for each image.
+            num_calls: Network calls of the ODE, for each image.
 
         Raises:
             ValueError: It allows none.

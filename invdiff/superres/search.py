@@ -72,7 +72,7 @@ class BoundarySearch:
                 about = file.metadata() or {}
                 x, losses = file.get_tensor("x_T").to(device), file.get_tensor("losses")
             return cls(x, int(about["index"]), losses, int(about["num_calls"]))
-        except (SafetensorError, OSError, KeyError) as error:
+        except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise ValueError(f"{path}: not a boundary search ({error})") from error
 
 
@@ -120,7 +120,7 @@ def search_boundary(
     index = _step(done).best
     # drawn once more: the candidates are never all in memory
     best = draw(slice(index, index + 1), slice(None))[0, 0]
-    return BoundarySearch(best, index, done, done.numel() * ode.num_calls)
+    return BoundarySearch(best, index, done, done.numel() * ode.network_calls)
 
 
 def _step(losses: Tensor) -> SearchStep:

@@ -75,10 +75,10 @@ def select_by_consistency(
     boundaries = streams.normal(likelihood.image_shape, like=likelihood.y.real)
     num_calls = 0
     for screen in screens:
-        num_calls += len(boundaries) * screen.num_calls
+        num_calls += len(boundaries) * screen.network_calls
         _, misfits = _judged(screen, boundaries, likelihood)
         boundaries = _best(boundaries, misfits, (len(boundaries) + 1) // 2)
-    num_calls += len(boundaries) * ode.num_calls
+    num_calls += len(boundaries) * ode.network_calls
     images, misfits = _judged(ode, boundaries, likelihood)
     chosen = _best(images, misfits, num_averaged).mean(0)
     return Selection(chosen, _best(boundaries, misfits, 1)[0], misfits.sort(0).values, num_calls)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from invdiff.rng import draw_seeds
 from invdiff.superres.boundary import SharedBoundary
-from invdiff.superres.boundary_losses import losses_of
+from invdiff.superres.boundary_losses import check_pairs, mean_loss
 from invdiff.superres.conditional import ConditionalDenoiser
 from invdiff.superres.ode import SuperResolutionOde
 from invdiff.superres.pairs import Metric, Pairs
@@ -90,7 +90,7 @@ def search_spectral(
 
     def judged(point: np.ndarray) -> tuple[np.ndarray, float]:
         boundary = basis(torch.from_numpy(point))
-        return point, _mean_loss(ode, boundary, references, metric)
+        return point, mean_loss(ode, boundary, references, metric)
 
     trials = [judged(basis.start.numpy().copy())]
     while len(trials) < num_trials - 1:
@@ -106,17 +106,8 @@ def search_spectral(
     point, loss = min(trials, key=lambda trial: trial[1])
     parameters = torch.from_numpy(point)
     history = torch.tensor([loss for _, loss in trials], dtype=torch.float64)
-    num_calls = num_trials * len(references.truths) * ode.num_calls
+    num_calls = num_trials * len(references.truths) * ode.network_calls
     return SpectralSearch(basis(parameters), parameters, loss, history, num_calls)
-
-
-def _mean_loss(
-    ode: SuperResolutionOde, boundary: Tensor, references: Pairs, metric: Metric
-) -> float:
-    loss = float(losses_of(ode, boundary.unsqueeze(0), references, metric).mean())
-    if not np.isfinite(loss):
-        raise ValueError(f"search_spectral: a boundary has the loss {loss}")
-    return loss
 
 
 def _check(
@@ -126,11 +117,9 @@ def _check(
     population: int | None,
     separable: bool,
 ) -> None:
-    if num_trials < 1 or len(references.truths) < 1:
-        raise ValueError(
-            f"search_spectral: expected trials and pairs, got {num_trials} and "
-            f"{len(references.truths)}"
-        )
+    check_pairs("references", references)
+    if num_trials < 1:
+        raise ValueError(f"num_trials: expected at least 1, got {num_trials}")
     if population is not None and population < 2:
         raise ValueError(f"population: expected at least 2, got {population}")
     if separable and len(basis.start) < 2:

@@ -1,4 +1,4 @@
-"""A trained network as a folder that ``load_prior`` reads."""
+"""A trained network as a folder, which the loader of its kind of prior reads."""
 
 from __future__ import annotations
 

@@ -51,7 +51,11 @@ class Training:
     dtype: torch.dtype = torch.bfloat16
 
     def __post_init__(self) -> None:
-        if self.num_steps < 1 or not self.learning_rate > 0 or not 0 <= self.ema_decay < 1:
+        if (
+            self.num_steps < 1
+            or not 0 < self.learning_rate < math.inf
+            or not 0 <= self.ema_decay < 1
+        ):
             raise ValueError(
                 f"Training: expected num_steps >= 1, learning_rate > 0 and 0 <= ema_decay < 1, "
                 f"got {self.num_steps}, {self.learning_rate} and {self.ema_decay}"

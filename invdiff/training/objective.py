@@ -29,7 +29,7 @@ class NoiseLevels:
     log_std: float = 1.2
 
     def __post_init__(self) -> None:
-        if not self.log_std > 0 or not math.isfinite(self.log_mean):
+        if not 0 < self.log_std < math.inf or not math.isfinite(self.log_mean):
             raise ValueError(f"NoiseLevels: expected log_std > 0, got {self.log_std}")
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:

@@ -6,7 +6,8 @@ import torch
 
 from invdiff.priors import EDM
 from invdiff.study.laboratory.sr_boundary_data import BoundaryTask, task_pairs
-from invdiff.study.laboratory.sr_boundary_tables import boundary_names, decibels
+from invdiff.study.laboratory.sr_boundary_tables import boundary_names
+from invdiff.study.laboratory.sr_training_scores import decibels
 from invdiff.study.load import load_study, parse_study
 from invdiff.study.stages import Stages
 from invdiff.superres import SuperResolutionRecipe, load_super_resolution_prior

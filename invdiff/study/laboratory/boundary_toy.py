@@ -27,6 +27,7 @@ from invdiff.study.laboratory.boundary_toy_scores import loss_metrics, loss_tabl
 from invdiff.study.scripted import Arrays, Metrics, Outcome, ScriptedStudy, Table
 from invdiff.study.stages import Stages
 from invdiff.superres.grids import Grid
+from invdiff.superres.integrators import integrator_named
 from invdiff.superres.ode import SuperResolutionOde
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class BoundaryToy(ScriptedStudy):
     candidates: tuple[PositiveInt, ...] = Field((10, 100, 1000), min_length=1)
     repetitions: int = Field(100, ge=2)
     integrator: str = "unipc_2"
-    num_calls: PositiveInt = 30
+    num_calls: int = Field(30, ge=2)
     grid: Grid = "log_snr"
     sigma_max: PositiveFloat = 5.0
     sigma_min: PositiveFloat = 0.001
@@ -89,11 +90,18 @@ class BoundaryToy(ScriptedStudy):
     order_sigma_min: PositiveFloat = 1e-5
 
     @model_validator(mode="after")
-    def _check_increasing(self) -> Self:
+    def _check(self) -> Self:
         for name in ("candidates", "reference_counts", "calls"):
             values = getattr(self, name)
             if list(values) != sorted(set(values)):
                 raise ValueError(f"{name}: expected increasing numbers, got {values}")
+        if self.calls[0] < 2:
+            raise ValueError(f"calls: expected at least 2, got {self.calls[0]}")
+        for method in (self.integrator, *self.methods):
+            integrator_named(method)
+        for low, high in ("sigma_min", "sigma_max"), ("order_sigma_min", "order_sigma_max"):
+            if not getattr(self, low) < getattr(self, high):
+                raise ValueError(f"{low}: expected less than {high}")
         return self
 
     def compute(self, stages: Stages) -> Outcome:

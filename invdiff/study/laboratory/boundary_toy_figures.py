@@ -86,7 +86,9 @@ def component_figure(arrays: Arrays) -> Figure:
     numbers = np.arange(1, squares.shape[1] + 1)
     axis.axhline(1, color=_GREY, linestyle="--", linewidth=1, label="random")
     for j, count in enumerate(arrays["counts"].tolist()):
-        axis.plot(numbers, squares[j], ".-", color=_COLORS[j], label=f"best of {count}")
+        axis.plot(
+            numbers, squares[j], ".-", color=_COLORS[j % len(_COLORS)], label=f"best of {count}"
+        )
     axis.set(xscale="log", ylim=(0, None), xlabel="component, by decreasing posterior variance")
     axis.set(ylabel="mean square of $x_T$")
     axis.legend(fontsize=8)

@@ -17,12 +17,12 @@ from invdiff.study.laboratory.sr_boundary_runs import (
     metrics_of,
 )
 from invdiff.study.laboratory.sr_boundary_tables import (
-    decibels,
     numbers_of,
     summary_of,
     tables_of,
     with_gains,
 )
+from invdiff.study.laboratory.sr_training_scores import decibels
 from invdiff.study.scripted import Arrays, Metrics, Outcome, ScriptedStudy, Table
 from invdiff.study.stages import Stages
 from invdiff.superres.integrators import integrator_named

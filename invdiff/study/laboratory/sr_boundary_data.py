@@ -86,8 +86,8 @@ def task_pairs(
     seen, unseen, by_subject = _slices(name, task, size, counts[1:])
     generator = derive_generator(seed, name, "parts")
     parts = _detailed_parts(seen, part, counts[0], generator)
-    sets = [_measured(images, prior) for images in (parts, seen, unseen)]
-    return TaskPairs(*sets, by_subject)
+    on_parts, whole, held_out = (_measured(images, prior) for images in (parts, seen, unseen))
+    return TaskPairs(on_parts, whole, held_out, by_subject)
 
 
 def _detailed_parts(slices: Tensor, part: int, count: int, generator: torch.Generator) -> Tensor:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from invdiff.study.laboratory.sr_boundary_runs import EXTENDED_BY, METRICS, SEARCHED_BY
+from invdiff.study.laboratory.sr_training_scores import decibels
 from invdiff.study.scripted import Metrics, Table
 from invdiff.superres.boundary_scores import BoundaryComparison
 
@@ -13,7 +13,6 @@ __all__ = [
     "EXTENSIONS",
     "ON_WHOLE",
     "boundary_names",
-    "decibels",
     "numbers_of",
     "summary_of",
     "tables_of",
@@ -35,11 +34,6 @@ _WORDS = {
     "refined": "refined by gradients",
     "radial": "radial spectrum, CMA-ES",
 }
-
-
-def decibels(mean_square: float) -> float:
-    """Return the PSNR of a mean squared error of images in [-1, 1]."""
-    return 10 * math.log10(4 / mean_square)
 
 
 def boundary_names() -> list[str]:

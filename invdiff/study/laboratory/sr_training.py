@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
@@ -67,7 +67,7 @@ class SRTraining(ScriptedStudy):
     num_heldout: PositiveInt = 64
     num_samples: PositiveInt = 8
     integrator: str = "ddim"
-    num_calls: PositiveInt = 20
+    num_calls: Annotated[int, Field(ge=2)] = 20
     prior: PriorText
 
     @field_validator("fallback")
@@ -79,7 +79,9 @@ class SRTraining(ScriptedStudy):
 
     @model_validator(mode="after")
     def _check_integrator(self) -> Self:
-        integrator_named(self.integrator).steps_for(self.num_calls)
+        integrator_named(self.integrator).for_calls(self.num_calls)
+        if self.network.graph and self.device == "cpu":
+            raise ValueError("network.graph: needs a CUDA device")
         return self
 
     def compute(self, stages: Stages) -> Outcome:

@@ -267,7 +267,7 @@ def test_refinement_rejects_what_it_cannot_work_with(denoiser, generator):
         Refinement().steps_within(10, 60, 5)
     references, ode = pairs_of(denoiser, 5, generator), exact_ode(denoiser)
     empty = Pairs(*(part[:0] for part in references))
-    with pytest.raises(ValueError, match="at least one reference"):
+    with pytest.raises(ValueError, match="at least one pair"):
         refine_boundary(ode, empty, start_of(generator), squared_error, FULL, generator=generator)
     with pytest.raises(ValueError, match="not finite"):
         refine_boundary(

@@ -264,5 +264,5 @@ def test_refuses_unknown_methods_and_impossible_numbers_of_calls():
         for method in (integrator_named(name).steps_for, integrator_named(name).for_calls):
             with pytest.raises(ValueError, match="expected at least 1, got 0"):
                 method(0)
-        with pytest.raises(ValueError, match="at least 2 noise levels"):
+        with pytest.raises(ValueError, match="num_calls: expected at least 2"):
             SuperResolutionOde(PointMass(), name, num_calls=1)

@@ -234,7 +234,7 @@ def test_basis_is_not_changed_by_a_search(ode, references, generator):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_trials": 0}, "expected trials and pairs"),
+        ({"num_trials": 0}, "num_trials: expected at least 1"),
         ({"num_trials": 5, "population": 1}, "population"),
     ],
 )

@@ -153,8 +153,28 @@ def test_refuses_slices_that_do_not_fit(shape, crop, message):
         trained(discs(3, 0, shape), recipe(crop=crop))
 
 
-def test_refuses_a_training_that_diverged():
+@pytest.mark.parametrize("value", [torch.nan, -0.1, 255.0])
+def test_refuses_slices_of_other_values(value):
     slices = discs(3, 0)
-    slices[:, 0, 0] = torch.nan
-    with pytest.raises(ValueError, match="not finite"):
+    slices[:, 0, 0] = value
+    with pytest.raises(ValueError, match="floating point from 0 to 1"):
         trained(slices)
+
+
+def test_refuses_integers_that_are_not_bytes_no_slices_and_a_graph_without_a_gpu():
+    with pytest.raises(ValueError, match="expected uint8"):
+        trained(discs(3, 0).long())
+    with pytest.raises(ValueError, match="slices, side, side"):
+        trained(discs(3, 0)[:0])
+    with pytest.raises(ValueError, match="needs a CUDA device"):
+        train_super_resolution(
+            discs(3, 0), recipe(), generator=torch.Generator().manual_seed(0), graph=True
+        )
+
+
+@pytest.mark.parametrize(
+    "change", [{"batch_size": 0}, {"factor": 0}, {"crop": 0}, {"sigma_data": float("inf")}]
+)
+def test_refuses_a_recipe_out_of_range(change):
+    with pytest.raises(ValueError, match="SuperResolutionRecipe"):
+        SuperResolutionRecipe(**change)
