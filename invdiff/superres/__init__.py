@@ -28,6 +28,7 @@ from invdiff.superres.perceptual import (
     one_minus_ms_ssim,
     one_minus_ssim,
     squared_error,
+    squared_error_db,
 )
 from invdiff.superres.perceptual_features import FeatureDistance
 from invdiff.superres.perceptual_lpips import LPIPS, lpips_if_present
@@ -88,5 +89,6 @@ __all__ = [
     "search_spectral",
     "select_by_consistency",
     "squared_error",
+    "squared_error_db",
     "train_super_resolution",
 ]

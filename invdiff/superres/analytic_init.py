@@ -61,7 +61,7 @@ class AnalyticStart:
 
     @property
     def num_calls(self) -> int:
-        """Return how many network calls the mean takes, 0 or 1."""
+        """Evaluations of D that the mean takes, 0 or 1."""
         return 0 if self.mean_sigma is None else 1
 
     def __call__(

@@ -40,7 +40,7 @@ class WideStart:
 
     @property
     def num_calls(self) -> int:
-        """Return 0: it asks the denoiser for a rough image only."""
+        """Evaluations of D that it takes, none."""
         return 0
 
     def __call__(
@@ -100,7 +100,7 @@ class SuperResolutionOde:
 
     @property
     def network_calls(self) -> int:
-        """Network calls for each image: an evaluation of D may take several."""
+        """Network calls for each image, of which an evaluation of D may take several."""
         return self.num_calls * calls_of(self.denoiser)
 
     def __call__(self, boundary: Tensor, y: Tensor) -> Tensor:

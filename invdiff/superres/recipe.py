@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,8 @@ from invdiff.training import (
 )
 
 __all__ = ["SuperResolutionRecipe", "drawn_loss", "train_super_resolution"]
+
+_LEVELS, _TRAINING = NoiseLevels(-2.0, 1.5), Training()
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,9 @@ class SuperResolutionRecipe:
     batch_size: int = 128
     crop: int | None = 128
     sigma_data: float = 0.1
-    levels: NoiseLevels = field(default_factory=lambda: NoiseLevels(-2.0, 1.5))
+    levels: NoiseLevels = _LEVELS
     gamma_spread: float = 0.15
-    training: Training = field(default_factory=Training)
+    training: Training = _TRAINING
 
     def __post_init__(self) -> None:
         counts = (self.factor, self.patch, self.layers, self.batch_size, *self.channels)
