@@ -145,7 +145,7 @@ def _losses_by_references(axis: Axes, arrays: Arrays) -> None:
     most = arrays["counts"][-1]
     for name, color, label in (
         ("best", _BEST, f"best of {most}"),
-        ("optimum", _OPTIMUM, r"optimum $H^{-1}\bar e$"),
+        ("optimum", _OPTIMUM, "optimum of the references"),
     ):
         for where, (style, filled, suffix) in _WHERE.items():
             losses = arrays[f"by_references_{name}_{where}"]
