@@ -118,7 +118,7 @@ def _ratios(axis: Any, metrics: Metrics, prefix: str, metric: str, names: Sequen
     axis.plot(held, rows, "o", color=_ACCENT, markersize=5)
     if max(*held, *seen) > 2:
         axis.set_xscale("log")
-    axis.tick_params(labelsize=7)
+    axis.tick_params(which="both", labelsize=7)
     axis.spines[["top", "right"]].set_visible(False)
 
 
