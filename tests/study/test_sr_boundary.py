@@ -65,6 +65,11 @@ def test_gains_are_in_standard_deviations_of_random_boundaries(outcome):
         assert psnr == pytest.approx(decibels(numbers[f"{key}_held_out"]))
 
 
+def test_numbers_can_be_stored(outcome):
+    assert all(type(value) in (int, float) for value in outcome.metrics.values())
+    assert all(np.isfinite(value) for value in outcome.metrics.values())
+
+
 def test_searches_get_equal_network_calls(outcome):
     numbers = outcome.metrics
     spent = 6 * 4 * CALLS

@@ -190,5 +190,5 @@ class SRBoundary(ScriptedStudy):
         }
         for metric, loss in metrics_of(prior).items():
             metrics[f"{name}_bicubic_{metric}_held_out"] = float(loss(enlarged, truths).mean())
-        metrics[f"{name}_bicubic_psnr"] = decibels(metrics[f"{name}_bicubic_mse_held_out"])
+        metrics[f"{name}_bicubic_psnr"] = float(decibels(metrics[f"{name}_bicubic_mse_held_out"]))
         return metrics

@@ -72,7 +72,7 @@ def numbers_of(comparison: BoundaryComparison, random: str) -> dict[str, float]:
         numbers[f"{key}_reference"] = score.reference.random_mean
     numbers[f"{random}_residual"] = comparison.random_residual or 0.0
     for name in {score.boundary for score in comparison.scores} | {random}:
-        numbers[f"{name}_psnr"] = decibels(numbers[f"{name}_mse_held_out"])
+        numbers[f"{name}_psnr"] = float(decibels(numbers[f"{name}_mse_held_out"]))
     return numbers
 
 
