@@ -1,3 +1,4 @@
+import inspect
 import json
 import os
 import subprocess
