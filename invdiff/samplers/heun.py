@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,7 +22,9 @@ from invdiff.samplers.base import (
 __all__ = ["HeunSampler", "heun_step"]
 
 
-def heun_step(denoiser: Denoiser, x: Tensor, sigma: Tensor, sigma_next: Tensor) -> Tensor:
+def heun_step(
+    denoiser: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigma: Tensor, sigma_next: Tensor
+) -> Tensor:
     r"""Take one Heun step of :math:`dx/d\sigma = (x - D(x, \sigma)) / \sigma`.
 
     Algorithm 1 of :cite:t:`karras2022`. A step to ``sigma_next`` = 0 is an Euler step, since the

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from invdiff.data import MU_WATER, Image, hu_to_mu, mu_to_hu
+from invdiff.data import MU_WATER, Image, fill, hu_to_mu, mu_to_hu, orient, to_spacing
 from invdiff.study.config import Experiment
 
-__all__ = ["Units", "ct_units", "relative_units", "units_of"]
+__all__ = ["Units", "ct_units", "placed_slices", "relative_units", "units_of"]
 
 # the robust maximum of a magnitude image, as the shipped MR prior was trained
 _PERCENTILE = 99.7
@@ -62,6 +62,11 @@ class Units:
             return hu_to_mu(values).astype(np.float32)
         return ((values - self.offset) / self.scale).astype(np.float32)
 
+    def relative(self, values: NDArray[Any]) -> NDArray[np.float32]:
+        """Return values as shares of the highest that the prior knows, clipped to [0, 1]."""
+        shares: NDArray[np.float32] = (self.solver(values) / self.high).clip(0, 1)
+        return shares
+
     def describe(self) -> dict[str, Any]:
         """Return all numbers, for the provenance."""
         return asdict(self)
@@ -84,6 +89,26 @@ def relative_units(magnitude: NDArray[Any], name: str) -> Units:
     if scale <= 0:
         raise ValueError(f"{name}: more than 99.7 % of the values are 0, nothing to scale by")
     return Units("input units", 0.0, 1.0, scale, 0.0, (0.0, scale))
+
+
+def placed_slices(
+    image: Image, size: int, pixel_mm: float | None, name: str
+) -> tuple[Image, Units]:
+    """Turn axial slices to the radiological view and put them on a square grid.
+
+    Args:
+        image: As it was read.
+        size: Rows and columns.
+        pixel_mm: Edge of the pixels about the centre; None fills the grid with the field of view.
+        name: Of the image, for errors.
+
+    Raises:
+        ValueError: Nothing to scale by.
+    """
+    turned = orient(image)
+    placed = fill(turned, size) if pixel_mm is None else to_spacing(turned, size, pixel_mm)
+    units = ct_units() if placed.unit == "HU" else relative_units(placed.values, name)
+    return placed, units
 
 
 def units_of(image: Image, experiment: Experiment) -> Units:

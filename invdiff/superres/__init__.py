@@ -3,6 +3,7 @@
 from invdiff.superres.analytic_init import AnalyticStart, fit_analytic_start, load_analytic_start
 from invdiff.superres.boundary import (
     BoundaryCost,
+    FoundBoundary,
     PosteriorMeanBoundary,
     RandomBoundary,
     SharedBoundary,
@@ -53,6 +54,7 @@ __all__ = [
     "ConsistentDenoiser",
     "ExactConditional",
     "FeatureDistance",
+    "FoundBoundary",
     "Grid",
     "GuidedDenoiser",
     "Integrator",

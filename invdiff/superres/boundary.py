@@ -16,6 +16,7 @@ from invdiff.superres.pairs import Boundary
 
 __all__ = [
     "BoundaryCost",
+    "FoundBoundary",
     "PosteriorMeanBoundary",
     "RandomBoundary",
     "SharedBoundary",
@@ -191,3 +192,20 @@ class SharedBoundary:
                 f"{tuple(center.shape)}"
             )
         return tiled(self.x_T.to(center), center.shape[center.ndim - self.x_T.ndim :])
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundBoundary:
+    """One x_T that was found on references, and what that cost.
+
+    Args:
+        x_T: ``(*image)``.
+        num_calls: Network calls spent, one per image; a backward pass as two.
+    """
+
+    x_T: Tensor
+    num_calls: int
+
+    def boundary(self, denoiser: ConditionalDenoiser) -> SharedBoundary:
+        """Return x_T as the boundary of all measurements, of any size."""
+        return SharedBoundary(self.x_T, denoiser, calls_spent=self.num_calls)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, Self
 
 from torch import Tensor
 
-__all__ = ["Denoise", "Integrator", "check_calls"]
+__all__ = ["Denoise", "Integrator", "OneCallAStep", "check_calls"]
 
 # D(x, sigma) with the measurement bound
 Denoise = Callable[[Tensor, Tensor], Tensor]
@@ -62,3 +62,16 @@ def check_calls(num_calls: int) -> int:
     if num_calls < 1:
         raise ValueError(f"num_calls: expected at least 1, got {num_calls}")
     return num_calls
+
+
+class OneCallAStep:
+    """What all methods of one call a step say of calls and steps."""
+
+    def steps_for(self, num_calls: int) -> int:
+        """Return the number of noise levels above 0 for which it makes that many calls."""
+        return check_calls(num_calls)
+
+    def for_calls(self, num_calls: int) -> Self:
+        """Return itself: any number will do."""
+        check_calls(num_calls)
+        return self

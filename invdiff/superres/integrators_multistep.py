@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from invdiff.superres.integrators_base import Denoise, check_calls
+from invdiff.superres.integrators_base import Denoise, OneCallAStep
 
 __all__ = ["DPMSolverPlusPlus2M", "UniPC2"]
 
@@ -27,7 +27,7 @@ class _Step(NamedTuple):
 
 
 @dataclass(frozen=True)
-class DPMSolverPlusPlus2M:
+class DPMSolverPlusPlus2M(OneCallAStep):
     r"""DPM-Solver++(2M) :cite:p:`lu2022plusplus`: second order, one call a step.
 
     D is held at the value that the line through its last two values has in the middle of the step:
@@ -37,15 +37,6 @@ class DPMSolverPlusPlus2M:
 
     The first step, which has no past, and the last, to 0, are DDIM's.
     """
-
-    def steps_for(self, num_calls: int) -> int:
-        """Return the number of noise levels above 0 for which it makes that many calls."""
-        return check_calls(num_calls)
-
-    def for_calls(self, num_calls: int) -> Self:
-        """Return itself: it makes one call a step."""
-        check_calls(num_calls)
-        return self
 
     def __call__(self, denoise: Denoise, x: Tensor, sigmas: Tensor) -> Tensor:
         """Return the state at ``sigmas[-1]``; differentiable in x."""

@@ -9,13 +9,14 @@ from typing import Self
 
 from torch import Tensor
 
-from invdiff.superres.integrators_base import Denoise, check_calls
+from invdiff.samplers.heun import heun_step
+from invdiff.superres.integrators_base import Denoise, OneCallAStep, check_calls
 
 __all__ = ["DDIM", "DPMSolver2", "Heun"]
 
 
 @dataclass(frozen=True)
-class DDIM:
+class DDIM(OneCallAStep):
     r"""Hold D over the step :cite:p:`song2021ddim`: first order, one call a step.
 
     .. math:: x' = D + \frac{\sigma'}{\sigma} (x - D)
@@ -23,21 +24,16 @@ class DDIM:
     which is also Euler's method in sigma.
     """
 
-    def steps_for(self, num_calls: int) -> int:
-        """Return the number of noise levels above 0 for which it makes that many calls."""
-        return check_calls(num_calls)
-
-    def for_calls(self, num_calls: int) -> Self:
-        """Return itself: it makes one call a step."""
-        check_calls(num_calls)
-        return self
-
     def __call__(self, denoise: Denoise, x: Tensor, sigmas: Tensor) -> Tensor:
         """Return the state at ``sigmas[-1]``; differentiable in x."""
         for sigma, following in pairwise(sigmas):
-            mean = denoise(x, sigma)
-            x = mean + (following / sigma).to(x) * (x - mean)
+            x = _euler_step(denoise, x, sigma, following)
         return x
+
+
+def _euler_step(denoise: Denoise, x: Tensor, sigma: Tensor, following: Tensor) -> Tensor:
+    mean = denoise(x, sigma)
+    return mean + (following / sigma).to(x) * (x - mean)
 
 
 @dataclass(frozen=True)
@@ -63,18 +59,14 @@ class _TwoCalls(abc.ABC):
     def __call__(self, denoise: Denoise, x: Tensor, sigmas: Tensor) -> Tensor:
         """Return the state at ``sigmas[-1]``; differentiable in x."""
         first_euler = int((sigmas > 0).sum()) - 1 - self.num_euler
-        for step, (sigma, following) in enumerate(pairwise(sigmas)):
-            slope = (x - denoise(x, sigma)) / sigma.to(x)
-            if step < first_euler:
-                slope = self._mean_slope(denoise, x, slope, sigma, following)
-            x = x + (following - sigma).to(x) * slope
+        for number, (sigma, following) in enumerate(pairwise(sigmas)):
+            step = self._step if number < first_euler else _euler_step
+            x = step(denoise, x, sigma, following)
         return x
 
     @abc.abstractmethod
-    def _mean_slope(
-        self, denoise: Denoise, x: Tensor, slope: Tensor, sigma: Tensor, following: Tensor
-    ) -> Tensor:
-        """Return the mean of dx/dsigma over a step, given its value at the start."""
+    def _step(self, denoise: Denoise, x: Tensor, sigma: Tensor, following: Tensor) -> Tensor:
+        """Return the state after one step of second order."""
 
 
 class Heun(_TwoCalls):
@@ -88,11 +80,8 @@ class Heun(_TwoCalls):
     to a level many times lower overshoots.
     """
 
-    def _mean_slope(
-        self, denoise: Denoise, x: Tensor, slope: Tensor, sigma: Tensor, following: Tensor
-    ) -> Tensor:
-        euler = x + (following - sigma).to(x) * slope
-        return (slope + (euler - denoise(euler, following)) / following.to(x)) / 2
+    def _step(self, denoise: Denoise, x: Tensor, sigma: Tensor, following: Tensor) -> Tensor:
+        return heun_step(denoise, x, sigma, following)
 
 
 class DPMSolver2(_TwoCalls):
@@ -107,9 +96,8 @@ class DPMSolver2(_TwoCalls):
     Calls as in ``Heun``.
     """
 
-    def _mean_slope(
-        self, denoise: Denoise, x: Tensor, slope: Tensor, sigma: Tensor, following: Tensor
-    ) -> Tensor:
+    def _step(self, denoise: Denoise, x: Tensor, sigma: Tensor, following: Tensor) -> Tensor:
         middle = (sigma * following).sqrt()
-        halfway = x + (middle - sigma).to(x) * slope
-        return (halfway - denoise(halfway, middle)) / middle.to(x)
+        halfway = _euler_step(denoise, x, sigma, middle)
+        slope = (halfway - denoise(halfway, middle)) / middle.to(x)
+        return x + (following - sigma).to(x) * slope

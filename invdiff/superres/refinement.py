@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from invdiff.superres.boundary import SharedBoundary
+from invdiff.superres.boundary import FoundBoundary
 from invdiff.superres.boundary_losses import check_pairs, mean_loss
 from invdiff.superres.conditional import ConditionalDenoiser
 from invdiff.superres.ode import SuperResolutionOde
@@ -20,29 +21,22 @@ from invdiff.superres.refinement_plan import Refinement
 __all__ = ["Refined", "refine_boundary"]
 
 
-class Refined(NamedTuple):
-    """A refined boundary.
+@dataclass(frozen=True, kw_only=True)
+class Refined(FoundBoundary):
+    """A refined boundary; its calls are those of ``Refinement.calls``.
 
-    Attributes:
-        x_T: The boundary, ``(*image)``.
+    Args:
         loss: Its mean loss on the references that gave the gradients.
         validation_loss: Its mean loss on those kept apart; NaN without them. It chose the
             boundary, so it is a little too low for others.
         step: Number of steps after which it was found, 0: the start.
         minibatch_losses: Mean loss of the minibatch before each step.
-        num_calls: Network calls for the steps and the looks, see ``Refinement.calls``.
     """
 
-    x_T: Tensor
     loss: float
     validation_loss: float
     step: int
     minibatch_losses: list[float]
-    num_calls: int
-
-    def boundary(self, denoiser: ConditionalDenoiser) -> SharedBoundary:
-        """Return x_T as the boundary of all measurements, of any size."""
-        return SharedBoundary(self.x_T, denoiser, calls_spent=self.num_calls)
 
 
 def refine_boundary(
@@ -99,12 +93,12 @@ def refine_boundary(
             if value < best.loss or not len(validation.truths):
                 best = _Candidate(value, step, boundary.detach().clone())
     return Refined(
-        best.boundary,
-        mean_loss(ode, best.boundary, training, metric),
-        best.loss,
-        best.step,
-        losses,
-        refinement.calls(len(references.truths), ode.network_calls),
+        x_T=best.boundary,
+        loss=mean_loss(ode, best.boundary, training, metric),
+        validation_loss=best.loss,
+        step=best.step,
+        minibatch_losses=losses,
+        num_calls=refinement.calls(len(references.truths), ode.network_calls),
     )
 
 

@@ -14,9 +14,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from invdiff.rng import draw_seeds
-from invdiff.superres.boundary import SharedBoundary
+from invdiff.superres.boundary import FoundBoundary
 from invdiff.superres.boundary_losses import check_pairs, judge_by, judged, random_draw
-from invdiff.superres.conditional import ConditionalDenoiser
 from invdiff.superres.ode import SuperResolutionOde
 from invdiff.superres.pairs import Metric, Pairs
 
@@ -31,26 +30,18 @@ class SearchStep(NamedTuple):
     loss: float
 
 
-@dataclass(frozen=True)
-class BoundarySearch:
+@dataclass(frozen=True, kw_only=True)
+class BoundarySearch(FoundBoundary):
     """What a search found.
 
     Args:
-        x_T: The best candidate, ``(*image)``.
         index: Its number.
         losses: Of every candidate on every reference pair, ``(candidates, pairs)``, float64.
             The mean of the best row is too good, for it was chosen: judge x_T on other pairs.
-        num_calls: Network calls spent, one per image.
     """
 
-    x_T: Tensor
     index: int
     losses: Tensor
-    num_calls: int
-
-    def boundary(self, denoiser: ConditionalDenoiser) -> SharedBoundary:
-        """Return x_T as the boundary of all measurements, of any size."""
-        return SharedBoundary(self.x_T, denoiser, calls_spent=self.num_calls)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a safetensors file of the tensors ``x_T`` and ``losses``."""
@@ -71,7 +62,8 @@ class BoundarySearch:
             with safe_open(Path(path), framework="pt") as file:
                 about = file.metadata() or {}
                 x, losses = file.get_tensor("x_T").to(device), file.get_tensor("losses")
-            return cls(x, int(about["index"]), losses, int(about["num_calls"]))
+            numbers = {name: int(about[name]) for name in ("index", "num_calls")}
+            return cls(x_T=x, losses=losses, **numbers)
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise ValueError(f"{path}: not a boundary search ({error})") from error
 
@@ -120,7 +112,9 @@ def search_boundary(
     index = _step(done).best
     # drawn once more: the candidates are never all in memory
     best = draw(slice(index, index + 1), slice(None))[0, 0]
-    return BoundarySearch(best, index, done, done.numel() * ode.network_calls)
+    return BoundarySearch(
+        x_T=best, index=index, losses=done, num_calls=done.numel() * ode.network_calls
+    )
 
 
 def _step(losses: Tensor) -> SearchStep:

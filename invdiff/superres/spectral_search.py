@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,9 +10,8 @@ from cmaes import CMA, SepCMA
 from torch import Tensor
 
 from invdiff.rng import draw_seeds
-from invdiff.superres.boundary import SharedBoundary
+from invdiff.superres.boundary import FoundBoundary
 from invdiff.superres.boundary_losses import check_pairs, mean_loss
-from invdiff.superres.conditional import ConditionalDenoiser
 from invdiff.superres.ode import SuperResolutionOde
 from invdiff.superres.pairs import Metric, Pairs
 from invdiff.superres.spectral_basis import SpectralBasis
@@ -20,26 +19,19 @@ from invdiff.superres.spectral_basis import SpectralBasis
 __all__ = ["SpectralSearch", "search_spectral"]
 
 
-class SpectralSearch(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class SpectralSearch(FoundBoundary):
     """What a search found, and what it cost.
 
-    Attributes:
-        x_T: The boundary of lowest loss, ``(*image)``.
-        parameters: Its theta.
+    Args:
+        parameters: Theta of the x_T of lowest loss.
         loss: Its mean loss over the reference pairs, which the search has made optimistic.
         history: That loss of every trial in order, ``(trials,)``, float64.
-        num_calls: Network calls: trials times pairs times those of the ODE.
     """
 
-    x_T: Tensor
     parameters: Tensor
     loss: float
     history: Tensor
-    num_calls: int
-
-    def boundary(self, denoiser: ConditionalDenoiser) -> SharedBoundary:
-        """Return x_T as the boundary of all measurements, of any size."""
-        return SharedBoundary(self.x_T, denoiser, calls_spent=self.num_calls)
 
 
 def search_spectral(
@@ -107,7 +99,13 @@ def search_spectral(
     parameters = torch.from_numpy(point)
     history = torch.tensor([loss for _, loss in trials], dtype=torch.float64)
     num_calls = num_trials * len(references.truths) * ode.network_calls
-    return SpectralSearch(basis(parameters), parameters, loss, history, num_calls)
+    return SpectralSearch(
+        x_T=basis(parameters),
+        parameters=parameters,
+        loss=loss,
+        history=history,
+        num_calls=num_calls,
+    )
 
 
 def _check(

@@ -9,10 +9,10 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from invdiff.data import Image, fill, orient, read_scan, sample_path, to_spacing
+from invdiff.data import Image, read_scan, sample_path
 from invdiff.likelihood import Likelihood
 from invdiff.rng import derive_generator
-from invdiff.study.units import ct_units, relative_units
+from invdiff.study.units import placed_slices
 from operators import (
     Blur,
     Downsample,
@@ -60,15 +60,11 @@ def small_slices(sample: str, size: int) -> Tensor:
     image = read_scan(sample_path(sample))
     if not isinstance(image, Image):
         raise ValueError(f"sample: expected a series of slices, {sample} holds none")
-    image = orient(image)
-    if image.unit == "HU":
-        image, units = fill(image, SLICE_SIZE), ct_units()
-    else:
-        image = to_spacing(image, SLICE_SIZE, _MR_PIXEL_MM)
-        units = relative_units(image.values, sample)
-    x = torch.from_numpy(units.solver(image.values)) / units.high
+    pixel_mm = None if image.unit == "HU" else _MR_PIXEL_MM
+    image, units = placed_slices(image, SLICE_SIZE, pixel_mm, sample)
+    x = torch.from_numpy(units.relative(image.values))
     factor = SLICE_SIZE // size
-    blocks = x.clamp(0, 1).reshape(-1, size, factor, size, factor)
+    blocks = x.reshape(-1, size, factor, size, factor)
     return blocks.mean((-3, -1))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import numpy as np
@@ -94,7 +95,7 @@ class SRBoundary(ScriptedStudy):
             metrics |= self._bicubic(name, prior, pairs)
             for calls in self.num_calls:
                 run = self._run(prior, pairs, calls)
-                stored = stages.run(f"{name}_{calls}", lambda run=run: self._stage(run))  # type: ignore[misc]
+                stored = stages.run(f"{name}_{calls}", partial(self._stage, run))
                 prefix = f"{name}_{calls}_"
                 metrics |= {
                     prefix + key.removeprefix("number/"): float(value)
@@ -105,7 +106,7 @@ class SRBoundary(ScriptedStudy):
                 if calls == self._drawn_calls:
                     pictures = stages.run(
                         f"{name}_pictures",
-                        lambda run=run, stored=stored: figures.pictures_of(run, stored),  # type: ignore[misc]
+                        partial(figures.pictures_of, run, stored),
                     )
                     arrays |= {f"{name}/{key}": value for key, value in pictures.items()}
         return Outcome(metrics, arrays)

@@ -128,7 +128,7 @@ def _spread(scans: Sequence[VolumeScan], count: int) -> Tensor:
 
 
 def _scaled(scan: VolumeScan) -> Tensor:
-    return 2 * (scan.truth / scan.units.high).clamp(0, 1).float() - 1
+    return 2 * torch.from_numpy(scan.units.relative(scan.placed.values)) - 1
 
 
 def _measured(images: Tensor, prior: SuperResolutionPrior) -> Pairs:

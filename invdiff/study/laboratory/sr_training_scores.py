@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from invdiff.metrics import psnr
@@ -19,10 +20,9 @@ __all__ = ["decibels", "denoising_errors", "drawn_samples"]
 _RANGE = 2.0
 
 
-def decibels(mean_square: Any) -> Any:
-    """Return the PSNR of a mean square error of images in [-1, 1]; array or tensor in and out."""
-    scaled = _RANGE**2 / mean_square
-    return 10 * (scaled.log10() if isinstance(scaled, Tensor) else torch.as_tensor(scaled).log10())
+def decibels(mean_square: ArrayLike) -> NDArray[np.float64]:
+    """Return the PSNR of mean square errors of images in [-1, 1]."""
+    return 10 * np.log10(_RANGE**2 / np.asarray(mean_square, dtype=np.float64))
 
 
 @torch.no_grad()

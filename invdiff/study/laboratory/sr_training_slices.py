@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from invdiff.data import Image, fill, orient, read_scan, sample_path, to_spacing
+from invdiff.data import Image, read_scan, sample_path
 from invdiff.study.base import Config
-from invdiff.study.units import ct_units, relative_units
+from invdiff.study.units import placed_slices
 from invdiff.training import cropped
 
 __all__ = ["Holdout", "HoldoutConfig", "SliceArchive", "SliceSource", "varied_parts"]
@@ -87,14 +87,8 @@ class SliceSource(Config):
         scan = read_scan(path, modality=modality)
         if not isinstance(scan, Image):
             raise ValueError(f"slices: {path}: expected images of a subject")
-        turned = orient(scan)
-        if self.pixel_mm is None:
-            image = fill(turned, self.size)
-        else:
-            image = to_spacing(turned, self.size, self.pixel_mm)
-        units = ct_units() if image.unit == "HU" else relative_units(image.values, str(path))
-        relative = (units.solver(image.values) / units.high).clip(0, 1)
-        return np.round(255 * relative).astype(np.uint8)
+        image, units = placed_slices(scan, self.size, self.pixel_mm, str(path))
+        return np.round(255 * units.relative(image.values)).astype(np.uint8)
 
 
 @dataclass(frozen=True, eq=False)

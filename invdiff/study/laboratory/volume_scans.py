@@ -15,13 +15,13 @@ import torch
 from pydantic import PositiveFloat, PositiveInt, field_validator
 from torch import Tensor
 
-from invdiff.data import Image, fill, list_samples, orient, read_scan, sample_path, to_spacing
+from invdiff.data import Image, list_samples, read_scan, sample_path
 from invdiff.likelihood import Likelihood
 from invdiff.rng import derive_generator
 from invdiff.study.base import Config
 from invdiff.study.holdout import on_device
 from invdiff.study.noise import GaussianConfig, NoiseConfig
-from invdiff.study.units import Units, ct_units, relative_units
+from invdiff.study.units import Units, placed_slices
 from invdiff.study.volume_operators import VolumeOperatorConfig
 from operators import SliceStack, VolumeGrid
 
@@ -176,9 +176,7 @@ def _prepared(
         raise ValueError(f"scans: {name}: expected an image, whose scan is simulated")
     _check_axial(name, scan)
     original = scan if slices == "all" else _middle(scan, min(slices, scan.num_slices))
-    turned = orient(original)
-    placed = fill(turned, size) if pixel_mm is None else to_spacing(turned, size, pixel_mm)
-    units = ct_units() if placed.unit == "HU" else relative_units(placed.values, name)
+    placed, units = placed_slices(original, size, pixel_mm, name)
     return VolumeScan(name, original, placed, units)
 
 
