@@ -157,7 +157,8 @@ def varied_parts(slices: Tensor, side: int, count: int, generator: torch.Generat
 
 def _read_npz(path: Path) -> SliceArchive:
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # a damaged archive would leave the file open
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in ("x", "subject") if name in stored}
     # a damaged archive fails in too many ways to list
     except Exception as error:
