@@ -1,0 +1,61 @@
+"""Learning a field of an interpolant, in the training loop of the priors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from invdiff.interpolants.couplings import Coupling
+from invdiff.interpolants.interpolant import Interpolant
+from invdiff.interpolants.losses import Objective, interpolant_loss, uniform_times
+from invdiff.interpolants.networks import told
+from invdiff.training import Training, TrainingStep, train
+
+__all__ = ["train_field"]
+
+
+def train_field(
+    network: nn.Module,
+    objective: Objective,
+    interpolant: Interpolant,
+    coupling: Coupling,
+    training: Training,
+    *,
+    batch_size: int,
+    generator: torch.Generator,
+    antithetic: bool = True,
+    callback: Callable[[TrainingStep], None] | None = None,
+) -> nn.Module:
+    """Train a network in place and return the average of its weights.
+
+    Args:
+        network: ``(x, t, condition) -> (batch, *shape)``, see ``FieldMLP``.
+        objective: Which field it becomes: b, v, s or eta.
+        interpolant: The process.
+        coupling: Draws the ends.
+        training: The optimisation.
+        batch_size: Pairs of each step.
+        generator: On the device of the network; the only source of randomness.
+        antithetic: Each pair with z and -z, see ``interpolant_loss``.
+        callback: Called after each step.
+
+    Raises:
+        ValueError: A loss that diverged, or a batch below 1.
+    """
+    if batch_size < 1:
+        raise ValueError(f"train_field: expected batch_size >= 1, got {batch_size}")
+
+    def loss(current: nn.Module, step: int) -> Tensor:
+        device = generator.device
+        # pairs may be simulated by physics that knows no half precision
+        with torch.autocast(device.type, enabled=False), torch.no_grad():
+            draw = coupling.draw(batch_size, generator)
+            t = uniform_times(batch_size, generator)
+            z = torch.randn(draw.x1.shape, generator=generator, device=device, dtype=draw.x1.dtype)
+        field = told(current, draw.condition)
+        losses = interpolant_loss(field, objective, interpolant, draw, t, z, antithetic=antithetic)
+        return losses.mean() / draw.x1[0].numel()
+
+    return train(network, loss, training, callback=callback)
