@@ -83,7 +83,8 @@ class ClosedFormProcess:
                 f"{type(self).__name__}: expected x (*batch, *{self.shape}), got {tuple(x.shape)}"
             )
         batch = x.shape[: x.ndim - len(self.shape)]
-        return x.reshape(*batch, -1).to(self._components.mean1)
+        mean = self._components.mean1
+        return x.reshape(*batch, mean.shape[-1]).to(mean)
 
     def _whitened(self, x: Tensor, c: Coefficients) -> tuple[Tensor, Tensor]:
         whitened, log_prob = self._components.whitened(self._flat(x), c)
