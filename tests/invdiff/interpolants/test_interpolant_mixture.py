@@ -4,7 +4,6 @@ from torch import Tensor
 
 from invdiff.interpolants.components import CommutingComponents, DenseComponents
 from invdiff.interpolants.gammas import (
-    BrownianGamma,
     NoGamma,
     QuadraticGamma,
     SigmoidGamma,
@@ -248,7 +247,9 @@ def test_a_singular_law_is_refused(commute):
         process, t = MixtureProcess(TwoSided(), _mixture(1, 2, 1), point), torch.tensor(0.0)
     else:
         flat = GaussianPrior(torch.zeros(2).double(), torch.ones(2, 2).double())
-        other = GaussianPrior(torch.zeros(2).double(), torch.diag(torch.tensor([1.0, 3.0])).double())
+        other = GaussianPrior(
+            torch.zeros(2).double(), torch.diag(torch.tensor([1.0, 3.0])).double()
+        )
         process, t = MixtureProcess(TwoSided(), flat, other), torch.tensor(1.0)
     x = torch.ones(2).double()
     assert process.velocity(x, torch.tensor(0.5)).isfinite().all()
