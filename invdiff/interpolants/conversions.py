@@ -38,7 +38,7 @@ def noise_from_score(interpolant: Interpolant, s: Tensor, t: Tensor) -> Tensor:
 
 
 def velocity_from_noise(interpolant: Interpolant, v: Tensor, eta: Tensor, t: Tensor) -> Tensor:
-    """Return b from v and eta."""
+    """Return b from v and eta; not where gamma' is infinite, ``velocity_from_score`` can."""
     return v + interpolant.at(t).expanded(v).gamma_dot * eta
 
 

@@ -240,6 +240,16 @@ def test_both_fields_at_once():
     assert torch.equal(s, process.score(x, t))
 
 
+@pytest.mark.parametrize("interpolant", [TwoSided(), OneSided()], ids=repr)
+def test_fields_can_be_mapped_and_differentiated_in_x(interpolant):
+    process, x, t = _process(interpolant), _normal(4, 3), torch.tensor(0.4).double()
+    jacobians = torch.func.vmap(torch.func.jacrev(lambda y: process.score(y, t)))(x)
+    torch.testing.assert_close(jacobians, jacobians.mT)  # a Hessian
+    v = x.clone().requires_grad_()
+    rows = torch.autograd.grad(process.score(v, t)[:, 0].sum(), v)[0]
+    torch.testing.assert_close(jacobians[:, 0], rows)
+
+
 def test_covariances_of_many_scales():
     scales = torch.tensor([1e-6, 1.0, 1e4], dtype=torch.float64)
     target = GaussianPrior(torch.zeros(3).double(), torch.diag(scales))
