@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from invdiff.interpolants.closed_form import ClosedFormProcess
-from invdiff.interpolants.components import DenseComponents, commuting, variance_terms
+from invdiff.interpolants.commuting_components import commuting
+from invdiff.interpolants.components import DenseComponents, variance_terms
 from invdiff.interpolants.interpolant import Interpolant
 from invdiff.priors.gaussian import GaussianMixturePrior
 

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from invdiff.interpolants.components import CommutingComponents, DenseComponents
+from invdiff.interpolants.commuting_components import CommutingComponents
+from invdiff.interpolants.components import DenseComponents
 from invdiff.interpolants.gammas import (
     NoGamma,
     QuadraticGamma,
