@@ -73,11 +73,14 @@ class PairedCoupling:
     condition: Tensor | None = None
 
     def __post_init__(self) -> None:
-        lengths = {len(part) for part in (self.x0, self.x1, self.condition) if part is not None}
-        if self.x0.shape != self.x1.shape or len(lengths) > 1 or not self.x1.numel():
+        if self.x0.shape != self.x1.shape or not self.x1.numel():
             raise ValueError(
                 f"PairedCoupling: expected as many x0 and x1 of one shape, got "
                 f"{tuple(self.x0.shape)} and {tuple(self.x1.shape)}"
+            )
+        if self.condition is not None and len(self.condition) != len(self.x1):
+            raise ValueError(
+                f"PairedCoupling: expected {len(self.x1)} conditions, got {len(self.condition)}"
             )
 
     def draw(self, count: int, generator: torch.Generator) -> Draw:
