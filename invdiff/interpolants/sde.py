@@ -43,7 +43,9 @@ def integrate_sde(
             where the score may be infinite.
         epsilon: Amount of noise; where it is 0 the score is not asked for.
         noise: Standard normals of the shape of x at each call, see ``SampleNoise``.
-        method: Euler-Maruyama, or Heun's method with the noise added first; both of weak order 1.
+        method: Euler-Maruyama, of weak order 1 (one call a step), or Heun's method, where both
+            slopes share one increment of the noise: of weak order 2, as the noise does not depend
+            on x (two calls).
         last_noise: False keeps the noise out of the last step, which ends in the mean instead; for
             images, where it would be seen.
         callback: Called with the number of each step, its end time and the values there.
@@ -56,11 +58,12 @@ def integrate_sde(
     last = len(times) - 2
     for i in range(len(times) - 1):
         t, end = times[i], times[i + 1]
-        h = (end - t).to(x)
+        h, slope = (end - t).to(x), drift(x, t)
+        # for Heun's order also where epsilon changes; Euler's takes its value with the drift's
+        amount = epsilon(t if method == "euler" else (t + end) / 2)
         scattered = x
         if last_noise or i < last:
-            scattered = x + (2 * epsilon(t) * (end - t).abs()).sqrt().to(x) * noise()
-        slope = drift(x if method == "euler" else scattered, t)
+            scattered = x + (2 * amount * (end - t).abs()).sqrt().to(x) * noise()
         if method == "heun":
             slope = (slope + drift(scattered + h * slope, end)) / 2
         x = scattered + h * slope

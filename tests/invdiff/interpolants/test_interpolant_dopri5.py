@@ -97,7 +97,9 @@ def test_a_polynomial_of_degree_five_is_exact() -> None:
         return (5 * t**4).unsqueeze(-1).expand(x.shape)
 
     # so loose that it takes a single step after the guess
-    found = integrate_dopri5(slope, torch.zeros(1, 1, dtype=torch.float64), 0.0, 1.0, rtol=10, atol=10)
+    found = integrate_dopri5(
+        slope, torch.zeros(1, 1, dtype=torch.float64), 0.0, 1.0, rtol=10, atol=10
+    )
     torch.testing.assert_close(found.x, torch.ones(1, 1, dtype=torch.float64))
 
 

@@ -90,7 +90,10 @@ def test_callback_sees_every_step_and_precision_is_kept() -> None:
     seen: list[tuple[int, float]] = []
     times = time_grid(4, 0, 1)
     found = integrate_ode(
-        lambda x, t: -x, torch.ones(2, 3), times, callback=lambda i, t, x: seen.append((i, float(t)))
+        lambda x, t: -x,
+        torch.ones(2, 3),
+        times,
+        callback=lambda i, t, x: seen.append((i, float(t))),
     )
     assert seen == [(i, float(times[i + 1])) for i in range(4)]
     assert found.dtype == torch.float32
