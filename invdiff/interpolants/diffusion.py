@@ -79,7 +79,9 @@ class LinearEpsilon:
 
 @dataclass(frozen=True)
 class CosineEpsilon:
-    r"""Noise that fades smoothly, :math:`\epsilon = c\, (1 + \cos \pi t)^2 / 4`; SiT's "decreasing".
+    r"""Noise that fades smoothly, :math:`\epsilon = c\, (1 + \cos \pi t)^2 / 4`.
+
+    The "decreasing" of SiT.
 
     Args:
         scale: c >= 0.

@@ -100,5 +100,5 @@ def _pulled(
     field: Field, x: Tensor, t: Tensor
 ) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, ...]]]:
     """Return the field, and the product of a vector with its Jacobian from the left."""
-    value, pull = torch.func.vjp(lambda x: field(x, t), x)
-    return value, pull
+    pulled = torch.func.vjp(lambda x: field(x, t), x)
+    return pulled[0], pulled[1]

@@ -27,6 +27,7 @@ from torch import Tensor
 from invdiff.interpolants.diffusion import Epsilon
 from invdiff.interpolants.divergence import Divergence, exact_divergence
 from invdiff.interpolants.integrators import check_times
+from invdiff.interpolants.noise import SampleNoise
 from invdiff.interpolants.process import Process, velocity_and_score
 from invdiff.linalg import inner
 
@@ -34,24 +35,24 @@ __all__ = ["PathWeights", "sampler_log_prob", "sde_log_prob"]
 
 
 class PathWeights(NamedTuple):
-    """Log weights of backward paths, ``(paths, batch)``, in nats."""
+    """Log weights of backward paths, ``(batch, paths)``, in nats."""
 
     log_weights: Tensor
 
     @property
     def log_prob(self) -> Tensor:
         """Log of the mean weight, ``(batch,)``; the mean weight itself is unbiased."""
-        return self.log_weights.logsumexp(0) - math.log(len(self.log_weights))
+        return self.log_weights.logsumexp(1) - math.log(self.log_weights.shape[1])
 
     @property
     def mean(self) -> Tensor:
         """Mean log weight, ``(batch,)``; on average at most the log density."""
-        return self.log_weights.mean(0)
+        return self.log_weights.mean(1)
 
     @property
     def variance(self) -> Tensor:
         """Variance of the log weights over paths, ``(batch,)``; 0 if all is exact."""
-        return self.log_weights.var(0)
+        return self.log_weights.var(1)
 
 
 def sde_log_prob(
@@ -62,7 +63,7 @@ def sde_log_prob(
     num_paths: int,
     *,
     epsilon: Epsilon,
-    noise: Callable[[], Tensor],
+    generator: torch.Generator,
     divergence: Divergence = exact_divergence,
 ) -> PathWeights:
     """Weigh paths of the backward SDE that start in given points, by the formula above.
@@ -74,13 +75,13 @@ def sde_log_prob(
         times: ``(steps + 1,)``, decreasing; the fields are not asked at the last one.
         num_paths: For each point.
         epsilon: Amount of noise.
-        noise: Standard normals ``(num_paths * batch, *shape)`` at each call, paths outermost.
-        divergence: Of the forward drift.
+        generator: Source of a stream for each point.
+        divergence: Of the forward drift, for ``(batch * num_paths, *shape)``.
 
     Raises:
         ValueError: Times that do not decrease, or no path.
     """
-    state = _started(x, times, num_paths)
+    state, noise = _started(x, times, num_paths, generator)
     weights = state.new_zeros(len(state))
     for i in range(len(times) - 1):
         t, h, e = times[i], (times[i] - times[i + 1]).to(x), epsilon(times[i]).to(x)
@@ -90,7 +91,7 @@ def sde_log_prob(
             return b + e * s
 
         drift, rate = divergence(forward_drift, state, t)
-        s, z = process.score(state, t), noise()
+        s, z = process.score(state, t), noise().flatten(0, 1)
         size = _dot(s, s)
         weights = weights - h * (rate + e * size) - (2 * e * h).sqrt() * _dot(s, z)
         state = state - h * (drift - 2 * e * s) + (2 * e * h).sqrt() * z
@@ -105,7 +106,7 @@ def sampler_log_prob(
     num_paths: int,
     *,
     epsilon: Epsilon,
-    noise: Callable[[], Tensor],
+    generator: torch.Generator,
 ) -> PathWeights:
     r"""Weigh paths by the steps of the Euler-Maruyama sampler itself; needs no divergence.
 
@@ -123,19 +124,19 @@ def sampler_log_prob(
         times: ``(steps + 1,)``, decreasing: the grid of the sampler from its end.
         num_paths: For each point.
         epsilon: Amount of noise, positive but at ``times[0]``.
-        noise: Standard normals ``(num_paths * batch, *shape)`` at each call, paths outermost.
+        generator: Source of a stream for each point.
 
     Raises:
         ValueError: Times that do not decrease, no path, or a step without noise.
     """
-    later = _started(x, times, num_paths)
+    later, noise = _started(x, times, num_paths, generator)
     weights = later.new_zeros(len(later))
     b, s = velocity_and_score(process, later, times[0])
     for i in range(len(times) - 1):
         t, h, e = times[i + 1], (times[i] - times[i + 1]).to(x), epsilon(times[i + 1]).to(x)
         if not e > 0:
             raise ValueError(f"sampler_log_prob: expected epsilon > 0 at t = {float(t)}")
-        z = noise()
+        z = noise().flatten(0, 1)
         earlier = later - h * (b - e * s) + (2 * e * h).sqrt() * z
         b, s = velocity_and_score(process, earlier, t)
         miss = later - earlier - h * (b + e * s)
@@ -144,19 +145,22 @@ def sampler_log_prob(
     return _finished(weights, later, base_log_prob, num_paths)
 
 
-def _started(x: Tensor, times: Tensor, num_paths: int) -> Tensor:
+def _started(
+    x: Tensor, times: Tensor, num_paths: int, generator: torch.Generator
+) -> tuple[Tensor, SampleNoise]:
     check_times(times)
     if times[-1] > times[0] or num_paths < 1:
         raise ValueError(
             f"expected decreasing times and num_paths >= 1, got {times.tolist()} and {num_paths}"
         )
-    return x.repeat(num_paths, *(1,) * (x.ndim - 1))
+    paths = x.unsqueeze(1).expand(-1, num_paths, *x.shape[1:])
+    return paths.flatten(0, 1), SampleNoise(generator, len(x), paths)
 
 
 def _finished(
     weights: Tensor, state: Tensor, base_log_prob: Callable[[Tensor], Tensor], num_paths: int
 ) -> PathWeights:
-    return PathWeights((weights + base_log_prob(state)).reshape(num_paths, -1))
+    return PathWeights((weights + base_log_prob(state)).reshape(-1, num_paths))
 
 
 def _dot(u: Tensor, v: Tensor) -> Tensor:
