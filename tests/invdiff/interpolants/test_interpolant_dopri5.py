@@ -10,7 +10,7 @@ from invdiff.interpolants.dopri5 import integrate_dopri5
 from invdiff.interpolants.integrators import integrate_ode, time_grid
 from invdiff.interpolants.interpolant import TwoSided
 from invdiff.interpolants.mixture import MixtureProcess
-from invdiff.linalg import NumericalWarning
+from invdiff.linalg import NumericalWarning, expand_right
 from invdiff.priors.gaussian import GaussianMixturePrior
 
 
@@ -120,6 +120,16 @@ def test_what_does_not_arrive_warns() -> None:
     # the pole of 1 / (1/2 - t)
     assert float(solution.times[0]) == pytest.approx(0.5, abs=1e-3)
     assert float(solution.x[1]) == pytest.approx(1 / 9, rel=1e-4)
+
+
+def test_an_undefined_slope_does_not_pass_for_an_answer() -> None:
+    def undefined(x: Tensor, t: Tensor) -> Tensor:
+        return torch.where(expand_right(t, 1) > 0.5, torch.nan, x)
+
+    with pytest.warns(NumericalWarning, match="1 of 1 samples"):
+        solution = integrate_dopri5(undefined, torch.ones(1, 1), 0.0, 1.0, max_steps=40)
+    assert float(solution.times) <= 0.5
+    assert solution.x.isfinite().all()
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,15 @@ def test_the_first_bound_is_the_sharper_one() -> None:
         assert errors.drift_bound(constant) <= errors.bound(constant)
 
 
+def test_errors_in_one_direction_add_up() -> None:
+    times = torch.linspace(0.1, 0.9, 9, dtype=torch.float64)
+    velocity, score = 0.1 + times, 2 - times
+    errors = FieldErrors(times, velocity, score, (velocity * score).sqrt())
+    of_drift = (velocity.sqrt() + 0.7 * score.sqrt()) ** 2
+    expected = float(torch.trapezoid(of_drift / (4 * 0.7), times))
+    assert errors.drift_bound(ConstantEpsilon(0.7)) == pytest.approx(expected)
+
+
 def test_ode_has_no_bound_unless_the_velocity_is_exact() -> None:
     errors = some_errors()
     assert errors.bound(ConstantEpsilon(0.0)) == math.inf
