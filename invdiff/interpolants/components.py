@@ -140,32 +140,32 @@ class DenseComponents(Components):
 
     def solve(self, terms: Terms, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return the solution and log det; members of one time share a factorisation."""
+        if not y.numel():
+            return y, y.sum(-1)
         if not terms.base.ndim:
             return self._solve_at(terms, y)
         batch = y.shape[:-2]
         rows = torch.stack([part.expand(batch).flatten() for part in terms], -1)
         flat = y.reshape(-1, *y.shape[-2:])
-        if not len(flat):
-            return y, y.sum(-1)
         solved, log_det = self._solve_rows(rows, flat)
         return solved.reshape(y.shape), log_det.reshape(y.shape[:-1])
 
     def _solve_rows(self, rows: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         # a gradient in t belongs to each member; only values are shared
         if not rows.requires_grad:
-            distinct, which = rows.unique(dim=0, return_inverse=True)
+            distinct, which = torch.unique(rows, dim=0, return_inverse=True)
             if 2 * len(distinct) <= len(rows):
                 return self._solve_shared(distinct, which, y)
         size = max(1, _PIECE // self.covariance1.numel())
         pieces = [
             _solve_each(self.combined(Terms(*row.unbind(-1))), part)
-            for row, part in zip(rows.split(size), y.split(size), strict=True)
+            for row, part in zip(torch.split(rows, size), torch.split(y, size), strict=True)
         ]
         return torch.cat([p[0] for p in pieces]), torch.cat([p[1] for p in pieces])
 
     def _solve_shared(self, distinct: Tensor, which: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         order = which.argsort(stable=True)
-        groups = y[order].split(which.bincount().tolist())
+        groups = torch.split(y[order], which.bincount().tolist())
         pieces = [
             self._solve_at(Terms(*row), part) for row, part in zip(distinct, groups, strict=True)
         ]
@@ -204,7 +204,8 @@ class CommutingComponents(Components):
     def coordinates(self, x: Tensor) -> Tensor:
         """Return V^T x, by one product for all components."""
         count, n = self.vectors.shape[:2]
-        return (x @ self.vectors.permute(1, 0, 2).reshape(n, -1)).unflatten(-1, (count, n))
+        turned = x @ self.vectors.permute(1, 0, 2).reshape(n, -1)
+        return turned.reshape(*x.shape[:-1], count, n)
 
     def mixed(self, parts: Tensor) -> Tensor:
         """Return the sum of V y."""
@@ -236,12 +237,15 @@ def commuting(components: DenseComponents) -> CommutingComponents | None:
     vectors = _pairwise_eigenvectors(c0, c1) if one is None else one.unsqueeze(0)
     if vectors is None:
         return None
-    means = (
-        torch.einsum("kij,ki->kj", vectors.expand_as(c1), mean)
-        for mean in (components.mean0, components.mean1)
+    every = vectors.expand_as(c1)
+    return CommutingComponents(
+        components.log_weights,
+        mean0=torch.einsum("kij,ki->kj", every, components.mean0),
+        mean1=torch.einsum("kij,ki->kj", every, components.mean1),
+        values0=_diagonal(vectors, c0).clamp(min=0),
+        values1=_diagonal(vectors, c1).clamp(min=0),
+        vectors=vectors,
     )
-    values = (_diagonal(vectors, c).clamp(min=0) for c in (c0, c1))
-    return CommutingComponents(components.log_weights, *means, *values, vectors)
 
 
 def _pairwise_eigenvectors(c0: Tensor, c1: Tensor) -> Tensor | None:
