@@ -1,6 +1,6 @@
 r"""Walk from a degraded image to a clean one by guessing the clean one at each step.
 
-In an interpolant :math:`x_t = \alpha x_0 + \beta x_1 + \gamma z` x0 is the degraded image (t = 0) and
+In an interpolant :math:`x_t = \alpha x_0 + \beta x_1 + \gamma z` x0 is the degraded image (t = 0),
 x1 the clean one (t = 1). A step goes from t to t' > t by
 
 .. math:: x_{t'} = \alpha' x_0 + \beta' \hat x_1 + \sqrt{\gamma'^2 - s^2}\, \hat z + s n, \qquad
@@ -123,7 +123,9 @@ def sample_bridge(
     """Draw clean images given degraded ones.
 
     The law is that of x1 given x0, up to the size of the steps, if the prediction is the mean given
-    x_t and x0. A prediction that doesn't know x0 is enough for the law of x1 if x0 cancels.
+    x_t and x0, and gamma / beta is unbounded at t = 0, as it is for Brownian and Foellmer bridges:
+    otherwise x_t already knows something of x1 just after the start, and no guess replaces it. A
+    prediction that doesn't know x0 is enough for the law of x1 where x0 cancels.
 
     Args:
         predict: ``(x, t) -> E[x1 | x_t = x, x0]``.
