@@ -154,7 +154,7 @@ def test_the_ode_of_the_pinned_process_has_the_same_law():
     predict = predictor(interpolant)
     process = BridgeProcess(interpolant, predict, X0)
     # the noise begins as the root of t: steps in proportion to the distance from both ends
-    times = torch.linspace(-14, 14, 201, dtype=torch.float64).sigmoid()
+    times = torch.linspace(-14, 14, 601, dtype=torch.float64).sigmoid()
     first = torch.stack([times.new_zeros(()), times[0]])
 
     def run(x, noise):

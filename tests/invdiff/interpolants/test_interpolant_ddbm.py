@@ -193,7 +193,6 @@ def sampled(kind, diffusion, num_steps):
 @pytest.mark.parametrize("diffusion", DIFFUSIONS[:2], ids=str)
 def test_samplers_reach_the_law_given_the_degraded_image(kind, diffusion):
     coarse, fine = sampled(kind, diffusion, 50), sampled(kind, diffusion, 200)
-    print(kind, diffusion, coarse, fine)
     assert fine < 0.35 * coarse
     assert fine < 0.02
 
