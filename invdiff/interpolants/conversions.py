@@ -19,6 +19,7 @@ __all__ = [
     "one_sided_noise",
     "one_sided_target",
     "one_sided_velocity",
+    "one_sided_velocity_from_score",
     "path_velocity_from_velocity",
     "score_from_noise",
     "velocity_from_noise",
@@ -54,7 +55,7 @@ def path_velocity_from_velocity(
 
 
 def one_sided_velocity(interpolant: Interpolant, x: Tensor, eta: Tensor, t: Tensor) -> Tensor:
-    """Return b from eta alone, for an interpolant without x0.
+    """Return b from eta alone, for an interpolant without x0; infinite where beta is 0.
 
     Raises:
         ValueError: The interpolant has an x0.
@@ -64,8 +65,23 @@ def one_sided_velocity(interpolant: Interpolant, x: Tensor, eta: Tensor, t: Tens
     return c.beta_dot / c.beta * (x - c.gamma * eta) + c.gamma_dot * eta
 
 
+def one_sided_velocity_from_score(
+    interpolant: Interpolant, x: Tensor, s: Tensor, t: Tensor
+) -> Tensor:
+    """Return b from s alone, for an interpolant without x0; finite where gamma' is not.
+
+    Raises:
+        ValueError: The interpolant has an x0.
+    """
+    _check(interpolant)
+    c = interpolant.at(t).expanded(x)
+    return c.beta_dot / c.beta * (x + c.gamma**2 * s) - c.gamma_product * s
+
+
 def one_sided_noise(interpolant: Interpolant, x: Tensor, b: Tensor, t: Tensor) -> Tensor:
     """Return eta from b alone, for an interpolant without x0; finite at beta = 0.
+
+    Not for a mirror at a time where gamma' is 0: b says nothing of the noise there.
 
     Raises:
         ValueError: The interpolant has an x0.

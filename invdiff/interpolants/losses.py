@@ -13,7 +13,7 @@ variance of L_b and L_s finite there.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -36,7 +36,14 @@ def uniform_times(count: int, generator: torch.Generator, margin: float = 1e-4) 
         count: Times.
         generator: On the device.
         margin: Kept from both ends.
+
+    Raises:
+        ValueError: No times, or a margin outside of [0, 1/2).
     """
+    if count < 1 or not 0 <= margin < 0.5:
+        raise ValueError(
+            f"uniform_times: expected count >= 1 and margin in [0, 0.5), got {count} and {margin}"
+        )
     device = generator.device
     within = torch.rand(count, generator=generator, device=device, dtype=torch.float64)
     part = torch.randperm(count, generator=generator, device=device)
@@ -62,10 +69,15 @@ def interpolant_loss(
         draw: The pairs.
         t: ``(batch,)``.
         z: Standard normal, of the shape of x1.
-        antithetic: Average over z and -z, at two calls of the field.
+        antithetic: Average over z and -z, at two calls of the field; one if there is no noise.
+
+    Raises:
+        ValueError: An unknown objective, or one without a finite target at these times.
     """
+    c = interpolant.at(t)
+    _check(objective, interpolant, c)
     one = _one_sign(field, objective, interpolant, draw, t, z)
-    if not antithetic:
+    if not antithetic or not c.gamma.any():
         return one
     return (one + _one_sign(field, objective, interpolant, draw, t, -z)) / 2
 
@@ -89,3 +101,19 @@ def _target(
         return -z / c.gamma
     path = interpolant.path_velocity(t, draw.x0, draw.x1)
     return path if objective == "v" else path + c.gamma_dot * z
+
+
+def _check(objective: Objective, interpolant: Interpolant, c: Coefficients) -> None:
+    if objective not in get_args(Objective):
+        raise ValueError(f"expected an objective of {get_args(Objective)}, got {objective!r}")
+    if objective in ("s", "eta") and not c.gamma.all():
+        raise ValueError(
+            f"the loss of {objective} needs noise: expected gamma > 0 at all times, and gamma of "
+            f"{interpolant} is 0 at some"
+        )
+    if objective == "b" and not c.gamma_dot.isfinite().all():
+        raise ValueError(
+            f"the loss of b: expected times inside of (0, 1), gamma' of {interpolant} is infinite"
+        )
+    if objective == "v" and not (c.alpha_dot.any() or c.beta_dot.any()):
+        raise ValueError(f"the loss of v: the path of {interpolant} stands still, v is 0")
