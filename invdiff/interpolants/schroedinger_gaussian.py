@@ -19,9 +19,9 @@ import torch
 from scipy.special import roots_legendre
 from torch import Tensor
 
-from invdiff.interpolants.couplings import Draw
 from invdiff.interpolants.diffusion import ConstantEpsilon
 from invdiff.interpolants.gammas import BrownianGamma
+from invdiff.interpolants.gaussian_coupling import GaussianCoupling, JointGaussianProcess
 from invdiff.interpolants.interpolant import TwoSided
 from invdiff.interpolants.paths import LinearPath
 
@@ -31,8 +31,8 @@ __all__ = ["GaussianSchroedingerBridge", "bures_distance"]
 _NUM_NODES = 64
 
 
-class GaussianSchroedingerBridge:
-    r"""The bridge, as a process, as a coupling of its ends and as an SDE.
+class GaussianSchroedingerBridge(JointGaussianProcess):
+    r"""The bridge as a process; its ``coupling`` draws pairs of ends.
 
     Args:
         mean0: m0, ``(dim,)``.
@@ -42,9 +42,8 @@ class GaussianSchroedingerBridge:
         variance: :math:`\sigma^2 > 0` of the Brownian motion over [0, 1].
 
     Attributes:
-        interpolant: Linear, with the gamma of a Brownian bridge.
+        variance: As given.
         epsilon: Half the variance: the SDE with it is the Schroedinger bridge.
-        cross_covariance: Cov(x0, x1).
 
     Raises:
         ValueError: Shapes that don't fit, a covariance that is not positive definite, a variance
@@ -59,49 +58,24 @@ class GaussianSchroedingerBridge:
         covariance1: Tensor,
         variance: float,
     ) -> None:
-        dim = len(mean0)
-        shapes = {tuple(mean1.shape), (dim,)}, {
-            tuple(covariance0.shape),
-            tuple(covariance1.shape),
-            (dim, dim),
-        }
-        if max(map(len, shapes)) > 1:
-            raise ValueError(
-                f"GaussianSchroedingerBridge: expected means and covariances of {dim} numbers"
-            )
         if not 0 < variance < math.inf:
+            raise ValueError(f"GaussianSchroedingerBridge: expected variance > 0, got {variance}")
+        if covariance0.shape != covariance1.shape:
             raise ValueError(
-                f"GaussianSchroedingerBridge: expected variance > 0, got {variance}"
+                f"GaussianSchroedingerBridge: the covariances have shapes "
+                f"{tuple(covariance0.shape)} and {tuple(covariance1.shape)}"
             )
-        self._mean0, self._mean1 = mean0, mean1
-        self._covariance0, self._covariance1 = covariance0, covariance1
-        self._eye = torch.eye(dim, dtype=mean0.dtype, device=mean0.device)
-        self.variance = variance
-        self.interpolant = TwoSided(LinearPath(), BrownianGamma(variance))
-        self.epsilon = ConstantEpsilon(variance / 2)
-        self.cross_covariance = self._cross_covariance()
-
-    def mean(self, t: Tensor) -> Tensor:
-        """Return E[x_t] for a 0-dimensional t, ``(dim,)``."""
-        return (1 - t) * self._mean0 + t * self._mean1
-
-    def covariance(self, t: Tensor) -> Tensor:
-        """Return Cov(x_t) for a 0-dimensional t, ``(dim, dim)``."""
-        cross = self.cross_covariance
-        ends = (1 - t) ** 2 * self._covariance0 + t**2 * self._covariance1
-        return ends + t * (1 - t) * (cross + cross.T + self.variance * self._eye)
-
-    def velocity(self, x: Tensor, t: Tensor) -> Tensor:
-        """Return b for x ``(*batch, dim)`` and a 0-dimensional t."""
-        return self._moved(x, t, self._with_speed(t) + self._noise(t))
-
-    def score(self, x: Tensor, t: Tensor) -> Tensor:
-        """Return s for x ``(*batch, dim)`` and a 0-dimensional t."""
-        return -torch.linalg.solve(self.covariance(t), (x - self.mean(t)).mT).mT
+        self.variance, self.epsilon = variance, ConstantEpsilon(variance / 2)
+        cross = _cross_covariance(covariance0, covariance1, variance)
+        super().__init__(
+            TwoSided(LinearPath(), BrownianGamma(variance)),
+            GaussianCoupling(mean0, mean1, covariance0, covariance1, cross),
+        )
 
     def drift(self, x: Tensor, t: Tensor) -> Tensor:
         r"""Return the drift :math:`b + \epsilon s` of the bridge, finite at both ends."""
-        return self._moved(x, t, self._drift_covariance(t))
+        b, s = self.both(x, t)
+        return b + self.variance / 2 * s
 
     def energy(self) -> float:
         r"""Return :math:`\frac12 \int_0^1 E \|b + \epsilon s\|^2 dt`, which the bridge minimises.
@@ -110,48 +84,22 @@ class GaussianSchroedingerBridge:
         :math:`\sigma^2`.
         """
         nodes, weights = roots_legendre(_NUM_NODES)
-        total = 0.0
-        for node, weight in zip((1 + nodes) / 2, weights / 2, strict=True):
-            t = self._mean0.new_tensor(node)
-            moved = self._drift_covariance(t)
-            inverse = torch.linalg.solve(self.covariance(t), moved.T)
-            total += weight * float(torch.trace(moved @ inverse))
-        shift = self._mean1 - self._mean0
-        return (total + float(shift @ shift)) / 2
+        squares = [self._mean_square_drift((1 + node) / 2) for node in nodes]
+        return float(sum(w * square for w, square in zip(weights / 2, squares, strict=True))) / 2
 
-    def draw(self, count: int, generator: torch.Generator) -> Draw:
-        """Draw pairs of ends, as a coupling."""
-        dim = len(self._mean0)
-        cross = self.cross_covariance
-        top = torch.cat([self._covariance0, cross], 1)
-        joint = torch.cat([top, torch.cat([cross.T, self._covariance1], 1)])
-        n = torch.randn(
-            count, 2 * dim, generator=generator, device=generator.device, dtype=cross.dtype
-        )
-        pairs = n @ torch.linalg.cholesky(joint).T
-        return Draw(self._mean0 + pairs[:, :dim], self._mean1 + pairs[:, dim:])
+    def _mean_square_drift(self, time: float) -> float:
+        """Return E |drift|^2, the drift being affine in x."""
+        t = self.coupling.mean0.new_tensor(time)
+        mean, covariance = self.marginal(t)
+        at_mean = self.drift(mean, t)
+        slopes = self.drift(mean + torch.eye(len(mean)).to(mean), t) - at_mean
+        return float(at_mean @ at_mean + torch.trace(slopes.T @ covariance @ slopes))
 
-    def _cross_covariance(self) -> Tensor:
-        root, inverse = _root(self._covariance0), torch.linalg.inv(_root(self._covariance0))
-        d = _root(4 * root @ self._covariance1 @ root + self.variance**2 * self._eye)
-        return (root @ d @ inverse - self.variance * self._eye) / 2
 
-    def _with_speed(self, t: Tensor) -> Tensor:
-        """Return the covariance of x1 - x0 with x_t."""
-        cross = self.cross_covariance
-        return t * (self._covariance1 - cross) + (1 - t) * (cross.T - self._covariance0)
-
-    def _noise(self, t: Tensor) -> Tensor:
-        return self.interpolant.gamma.product(t) * self._eye
-
-    def _drift_covariance(self, t: Tensor) -> Tensor:
-        # gamma gamma' - epsilon = -sigma^2 t
-        return self._with_speed(t) - self.variance * t * self._eye
-
-    def _moved(self, x: Tensor, t: Tensor, moved: Tensor) -> Tensor:
-        """Return the mean speed, plus the regression on x with that covariance."""
-        whitened = torch.linalg.solve(self.covariance(t), (x - self.mean(t)).mT).mT
-        return self._mean1 - self._mean0 + whitened @ moved.T
+def _cross_covariance(covariance0: Tensor, covariance1: Tensor, variance: float) -> Tensor:
+    root, eye = _root(covariance0), torch.eye(len(covariance0)).to(covariance0)
+    d = _root(4 * root @ covariance1 @ root + variance**2 * eye)
+    return (root @ d @ torch.linalg.inv(root) - variance * eye) / 2
 
 
 def bures_distance(covariance0: Tensor, covariance1: Tensor) -> float:

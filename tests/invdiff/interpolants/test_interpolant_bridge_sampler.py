@@ -65,9 +65,7 @@ def test_one_long_step_is_two_short_ones_for_a_markov_bridge():
     first, second = bridge_kernel(TwoSided(), t, middle), bridge_kernel(TwoSided(), middle, end)
     whole = bridge_kernel(TwoSided(), t, end)
     torch.testing.assert_close(second.current * first.current, whole.current, **EXACT)
-    torch.testing.assert_close(
-        second.current * first.target + second.target, whole.target, **EXACT
-    )
+    torch.testing.assert_close(second.current * first.target + second.target, whole.target, **EXACT)
     torch.testing.assert_close(
         (second.current * first.std) ** 2 + second.std**2, whole.std**2, **EXACT
     )
@@ -139,7 +137,11 @@ def test_the_guess_of_the_clean_image_is_the_conditional_mean():
     interpolant, t, pair = TwoSided(), f64(0.4), GaussianPair()
     c, x = interpolant.at(t), f64([[0.1, 0.9]])
     with_x = c.alpha * pair.cross.T + c.beta * pair.cov1
-    xx = c.alpha**2 * pair.cov0 + c.beta**2 * pair.cov1 + c.gamma**2 * torch.eye(2, dtype=torch.float64)
+    xx = (
+        c.alpha**2 * pair.cov0
+        + c.beta**2 * pair.cov1
+        + c.gamma**2 * torch.eye(2, dtype=torch.float64)
+    )
     xx = xx + c.alpha * c.beta * (pair.cross + pair.cross.T)
     x_with_0 = c.alpha * pair.cov0 + c.beta * pair.cross.T
     joint = torch.cat([torch.cat([xx, x_with_0], 1), torch.cat([x_with_0.T, pair.cov0], 1)])

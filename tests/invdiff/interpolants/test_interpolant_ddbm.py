@@ -103,8 +103,9 @@ def test_the_pull_is_the_gradient_of_the_density_of_the_end(diffusion):
 
 
 def test_a_ve_bridge_is_a_brownian_bridge_in_the_time_of_its_variance():
-    bridge, brownian = DiffusionBridge(VarianceExploding(1.7)), TwoSided(
-        LinearPath(), BrownianGamma(1.7**2)
+    bridge, brownian = (
+        DiffusionBridge(VarianceExploding(1.7)),
+        TwoSided(LinearPath(), BrownianGamma(1.7**2)),
     )
     c, expected = bridge.at(INNER), brownian.at(1 - (1 - INNER) ** 2)
     for name in ("alpha", "beta", "gamma"):

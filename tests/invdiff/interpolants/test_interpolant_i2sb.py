@@ -115,9 +115,7 @@ def test_ot_ode_is_the_euler_method_of_the_path_of_the_means():
 
     x0 = torch.stack([X0, -X0])
     x = sample_bridge(predict, interpolant, x0, times)
-    euler = integrate_ode(
-        lambda x, t: (predict(x, t) - x) / (1 - t), x0, times, method="euler"
-    )
+    euler = integrate_ode(lambda x, t: (predict(x, t) - x) / (1 - t), x0, times, method="euler")
     torch.testing.assert_close(x, euler, **EXACT)
 
 

@@ -63,13 +63,9 @@ def test_the_gaussian_flow_of_independent_ends_is_not_straight_but_has_the_optim
     process = MixtureProcess(OneSided(), GaussianPrior(MEAN, COVARIANCE))
     x0, times = normal(4000, "base"), time_grid(50, 0.0, 1.0)
     assert straightness(process.velocity, x0, times) > 0.01
-    independent = transport_cost(
-        PairedCoupling(x0, MEAN + normal(4000, "other") @ root())
-    )
+    independent = transport_cost(PairedCoupling(x0, MEAN + normal(4000, "other") @ root()))
     first = transport_cost(reflow_pairs(process.velocity, x0, times))
-    second = transport_cost(
-        reflow_pairs(ReflowedGaussian(MEAN, COVARIANCE).velocity, x0, times)
-    )
+    second = transport_cost(reflow_pairs(ReflowedGaussian(MEAN, COVARIANCE).velocity, x0, times))
     assert first < 0.6 * independent
     assert second == pytest.approx(first, rel=1e-3)
     # Bures: |m|^2 + tr(S + I - 2 S^(1/2)), within four standard errors of the draws
@@ -111,8 +107,9 @@ def test_reflow_on_a_mixture_lowers_the_cost_and_straightens_the_flow():
     assert transport_cost(first) < 0.75 * independent
     assert transport_cost(second) < 1.01 * transport_cost(first)
     times = time_grid(60, 0.0, 1.0)
-    before, after = straightness(teacher.velocity, x0, times), straightness(
-        student, x0.float(), times
+    before, after = (
+        straightness(teacher.velocity, x0, times),
+        straightness(student, x0.float(), times),
     )
     assert after < 0.2 * before
 
@@ -124,7 +121,10 @@ def test_reflow_on_a_mixture_lowers_the_cost_and_straightens_the_flow():
         )
 
     with torch.no_grad():
-        two_of_teacher, two_of_student = error(teacher.velocity, x0, 2), error(student, x0.float(), 2)
+        two_of_teacher, two_of_student = (
+            error(teacher.velocity, x0, 2),
+            error(student, x0.float(), 2),
+        )
     assert two_of_student < 0.5 * two_of_teacher
 
 
