@@ -1,9 +1,9 @@
 r"""The Schroedinger bridge by a search among the interpolants between two laws.
 
 With :math:`I_t = (1 - t) x_0 + t x_1 + t (1 - t) f(x_0, x_1, t)` and
-:math:`\gamma = \sigma\sqrt{t (1 - t)}`, :math:`\epsilon = \sigma^2 / 2`, the forward drift of the SDE
-of :math:`x_t = I_t + \gamma z` minimises an objective whose minimum is minus its energy. The bridge
-has the least energy:
+:math:`\gamma = \sigma\sqrt{t (1 - t)}`, :math:`\epsilon = \sigma^2 / 2`, the forward drift of the
+SDE of :math:`x_t = I_t + \gamma z` minimises an objective whose minimum is minus its energy. The
+bridge has the least energy:
 
 .. math:: \max_f \min_u \int_0^1 E\Big[\tfrac12 |u|^2 -
     \big(\dot I_t + (\gamma' - \epsilon / \gamma) z\big) \cdot u\Big] dt, \qquad
@@ -55,7 +55,7 @@ def corrected_path(
         return (1 - s) * x0 + s * x1 + s * (1 - s) * f
 
     # twice backwards: torch's forward mode warns that a compiler it needs is deprecated
-    path, speed = torch.autograd.functional.jvp(
+    path, speed = torch.autograd.functional.jvp(  # type: ignore[no-untyped-call]
         at, t, torch.ones_like(t), create_graph=torch.is_grad_enabled()
     )
     return path, speed

@@ -82,7 +82,8 @@ def test_the_published_grid_is_kept_but_for_its_noiseless_start():
     times = bbdm_times()
     m = torch.linspace(0.001, 0.999, 1000, dtype=torch.float64)
     torch.testing.assert_close(times[1:-1], (1 - m).flip(0)[1:], **EXACT)
-    assert times[0] == 0 and times[-1] == 1
+    assert times[0] == 0
+    assert times[-1] == 1
 
 
 def law_error(eta, num_steps):

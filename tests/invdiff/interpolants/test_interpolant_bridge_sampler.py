@@ -120,7 +120,7 @@ def law_error(interpolant, stochasticity, num_steps):
 def test_the_law_given_the_degraded_image_converges_with_the_steps(interpolant, stochasticity):
     coarse, mean = law_error(interpolant, stochasticity, 50)
     fine, fine_mean = law_error(interpolant, stochasticity, 200)
-    assert mean < 1e-8 and fine_mean < 1e-8
+    assert max(mean, fine_mean) < 1e-8
     assert 0.2 < fine / coarse < 0.34  # order 1: a quarter at last
     assert fine < 0.015
 

@@ -8,9 +8,9 @@ import torch
 from invdiff.interpolants.bridge_process import BridgeProcess, predict_from_denoiser
 from invdiff.interpolants.bridge_sampler import sample_bridge
 from invdiff.interpolants.ddbm import DiffusionBridge, VarianceExploding, VariancePreserving
+from invdiff.interpolants.gammas import BrownianGamma
 from invdiff.interpolants.integrators import integrate_ode, time_grid
 from invdiff.interpolants.interpolant import TwoSided
-from invdiff.interpolants.gammas import BrownianGamma
 from invdiff.interpolants.paths import LinearPath
 from invdiff.interpolants.sde import integrate_sde
 from invdiff.priors.gaussian import GaussianPrior

@@ -46,7 +46,9 @@ def test_the_marginal_of_the_paper_is_the_linear_interpolant():
 
 def test_time_runs_from_the_degraded_to_the_clean_image():
     interpolant, times = SCHEDULE.interpolant(), SCHEDULE.times()
-    assert times[0] == 0 and times[-1] == 1 and bool((times.diff() > 0).all())
+    assert times[0] == 0
+    assert times[-1] == 1
+    assert bool((times.diff() > 0).all())
     x0, x1 = torch.zeros(1, 2), torch.ones(1, 2)
     torch.testing.assert_close(interpolant.point(times[0], x0, x1, x1), x0)
     torch.testing.assert_close(interpolant.point(times[-1], x0, x1, x0), x1)

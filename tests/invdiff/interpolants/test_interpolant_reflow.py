@@ -87,20 +87,20 @@ def mixture():
 def test_reflow_on_a_mixture_lowers_the_cost_and_straightens_the_flow():
     target, teacher_times = mixture(), time_grid(60, 0.0, 1.0)
     teacher = MixtureProcess(OneSided(), target)
-    pairs = reflow_pairs(teacher.velocity, normal(8000, "pairs"), teacher_times)
+    pairs = reflow_pairs(teacher.velocity, normal(4000, "pairs"), teacher_times)
     pairs = PairedCoupling(pairs.x0.float(), pairs.x1.float())
     with torch.random.fork_rng():
         torch.random.default_generator.manual_seed(0)
         network = FieldMLP(2, width=64, depth=3)
     training = Training(
-        num_steps=1500, learning_rate=3e-3, num_warmup=50, ema_decay=0.98, dtype=torch.float32
+        num_steps=700, learning_rate=4e-3, num_warmup=50, ema_decay=0.98, dtype=torch.float32
     )
     generator = derive_generator(0, "reflow")
-    student = told(reflow(network, pairs, training, batch_size=512, generator=generator), None)
+    student = told(reflow(network, pairs, training, batch_size=256, generator=generator), None)
 
-    x0 = normal(4000, "test")
+    x0 = normal(2000, "test")
     independent = transport_cost(
-        PairedCoupling(x0, target.sample(4000, generator=derive_generator(0, "target")))
+        PairedCoupling(x0, target.sample(2000, generator=derive_generator(0, "target")))
     )
     first = reflow_pairs(teacher.velocity, x0, teacher_times)
     second = reflow_pairs(student, x0.float(), time_grid(60, 0.0, 1.0))
