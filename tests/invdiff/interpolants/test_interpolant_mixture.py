@@ -201,6 +201,15 @@ def test_a_large_batch_goes_in_pieces(monkeypatch):
     torch.testing.assert_close(process.velocity(x, t), whole)
 
 
+def test_many_samples_go_in_pieces(monkeypatch):
+    process, x = _process(TwoSided()), _normal(5, 4, 3)
+    batch = torch.rand(5, 4, generator=derive_generator(0)).double()
+    whole = [process.velocity(x, t) for t in (batch, batch[0, 0])]
+    monkeypatch.setattr("invdiff.interpolants.closed_form._PIECE", 6 * 3 * 7)
+    pieces = [process.velocity(x, t) for t in (batch, batch[0, 0])]
+    torch.testing.assert_close(pieces, whole)
+
+
 def test_gradient_in_shared_times_belongs_to_each_member():
     process, x = _process(TwoSided()), _normal(4, 3)
     t = torch.full((4,), 0.3, dtype=torch.float64, requires_grad=True)
