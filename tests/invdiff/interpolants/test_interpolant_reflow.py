@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from scipy.integrate import quad
 
 from invdiff.interpolants.couplings import PairedCoupling
 from invdiff.interpolants.integrators import integrate_ode, time_grid
@@ -73,6 +74,20 @@ def test_the_gaussian_flow_of_independent_ends_is_not_straight_but_has_the_optim
     assert second == pytest.approx(optimal, rel=0.06)
 
 
+def test_the_straightness_of_a_gaussian_flow_is_its_integral():
+    # N(0, s^2): x_t = r x0 with r^2 = (1 - t)^2 + t^2 s^2, and r(1) - r(0) = s - 1
+    s, x0 = 3.0, normal(50, "base")
+    process = MixtureProcess(OneSided(), GaussianPrior(torch.zeros(2).double(), s**2))
+
+    def square(t):
+        r = ((1 - t) ** 2 + t**2 * s**2) ** 0.5
+        return (s - 1 - (t * s**2 - (1 - t)) / r) ** 2
+
+    expected = quad(square, 0, 1)[0] * float((x0**2).sum(1).mean())
+    got = straightness(process.velocity, x0, time_grid(200, 0.0, 1.0))
+    assert got == pytest.approx(expected, rel=1e-3)
+
+
 MODES = torch.tensor([[-2.0, 1.0], [2.0, 1.0], [0.0, -2.0]], dtype=torch.float64)
 
 
@@ -125,7 +140,7 @@ def test_reflow_on_a_mixture_lowers_the_cost_and_straightens_the_flow():
             error(teacher.velocity, x0, 2),
             error(student, x0.float(), 2),
         )
-    assert two_of_student < 0.5 * two_of_teacher
+    assert two_of_student < 0.6 * two_of_teacher
 
 
 def test_bad_input_raises():
