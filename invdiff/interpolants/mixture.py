@@ -85,7 +85,7 @@ class MixtureProcess:
         """Return eta, the mean of the latent noise."""
         c = self.interpolant.at(t.to(self._m1))
         whitened, r = self._whitened(x, c)
-        return self._mixed(r, _over(c.gamma, self._m1) * whitened, x)
+        return self._mixed(r, _over(c.gamma, whitened), x)
 
     def log_prob(self, x: Tensor, t: Tensor) -> Tensor:
         """Return log rho(x, t), shape ``batch``."""
