@@ -139,7 +139,9 @@ def test_refuses_what_is_no_flow_from_noise(mixture):
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_every_posterior_sampler_runs_on_a_flow_as_on_its_target(name, path, generator):
     distance = (torch.arange(12)[:, None] - torch.arange(12)).abs()
-    prior = GaussianPrior(torch.full(SHAPE, 0.5).double(), 0.1 * torch.exp(-distance / 2.0).double())
+    prior = GaussianPrior(
+        torch.full(SHAPE, 0.5).double(), 0.1 * torch.exp(-distance / 2.0).double()
+    )
     x = prior.sample(2, generator=generator)
     operator = Mask(torch.rand(SHAPE, generator=generator) < 0.6).double()
     noise = GaussianNoise(0.05)

@@ -16,7 +16,7 @@ from invdiff.interpolants.sde import integrate_sde
 from invdiff.likelihood import Likelihood
 from invdiff.priors import GaussianMixturePrior
 from invdiff.rng import derive_generator, population
-from invdiff.samplers import TDS, MCGDiff
+from invdiff.samplers import TDS, Ensemble
 from invdiff.samplers.resampling import ancestors, effective_sample_size, take
 from invdiff.theory import mode_weights
 from operators import GaussianNoise, Mask
@@ -132,13 +132,16 @@ def twist(process, likelihood, x, t):
 def resampled_particles(process, likelihood, count, epsilon, generator):
     """Sequential Monte Carlo: twelve stretches of the SDE, weights and resampling after each."""
     source = population(generator, ())
-    x = source.normal(count, (2,), torch.zeros(2).double())
+
+    def noise():
+        return source.normal(count, (2,), torch.zeros(2).double())
+
+    x = noise()
     log_weights, before = torch.zeros(count).double(), torch.zeros(count).double()
     ends = torch.linspace(0, 1, 13).double()
     for start, end in itertools.pairwise(ends):
         times = torch.linspace(start, end, 6).double()
-        x = integrate_sde(process, x, times, epsilon=epsilon,
-                          noise=lambda: source.normal(count, (2,), torch.zeros(2).double()))  # fmt: skip
+        x = integrate_sde(process, x, times, epsilon=epsilon, noise=noise)
         now = twist(process, likelihood, x, end)
         log_weights, before = log_weights + now - before, now
         if effective_sample_size(log_weights) < 0.6:
@@ -187,17 +190,17 @@ def test_resampled_particles_part_ways_by_the_sde_only(mixture, likelihood):
 
 
 @pytest.mark.parametrize(
-    "sampler",
-    [TDS(num_steps=50), MCGDiff(num_steps=50, single_run=True)],
-    ids=["tds", "mcg-diff"],
+    ("sampler", "count"),
+    [(TDS(num_steps=40), 400), (Ensemble(num_steps=60), 600)],
+    ids=["tds", "afdps"],
 )
-def test_the_ensembles_of_the_package_do_so_on_a_flow(mixture, likelihood, sampler):
+def test_the_ensembles_of_the_package_do_so_on_a_flow(mixture, likelihood, sampler, count):
     flow = FieldProcess(LINEAR, b=MixtureProcess(LINEAR, mixture).velocity)
     prior = FlowPrior(flow, mixture.data_range, (2,))
     exact = mixture.posterior(likelihood)
     shares = []
     for k in range(6):
-        samples = sampler.sample(likelihood, prior, 500, generator=derive_generator(0, "flow", k))
+        samples = sampler.sample(likelihood, prior, count, generator=derive_generator(0, "flow", k))
         shares.append(mode_weights(samples, exact)[0])
     shares = torch.stack(shares).double()
     error, deviation = (shares.mean() - exact.weights[0]).abs(), shares.std() / len(shares) ** 0.5
