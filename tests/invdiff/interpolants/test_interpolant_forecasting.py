@@ -290,6 +290,12 @@ def turned(x):
     return RADIUS * torch.einsum("kij,...j->...ki", turns, x / x.norm(dim=-1, keepdim=True))
 
 
+def weights_of_seed_0(make):
+    with torch.random.fork_rng(devices=[]):
+        torch.random.set_rng_state(torch.Generator().manual_seed(0).get_state())
+        return make()
+
+
 def rotating_series(length, generator):
     modes = torch.multinomial(WEIGHTS, length, replacement=True, generator=generator)
     noise = SPREAD * torch.randn(length, 2, generator=generator)
@@ -303,8 +309,7 @@ def test_a_small_network_learns_five_modes_from_one_series(generator):
     interpolant = foellmer(RADIUS, 1.0)
     coupling = series_coupling(rotating_series(10_000, generator))
     training = Training(800, 4e-3, 50, ema_decay=0.99, dtype=torch.float32)
-    with torch.random.fork_rng():
-        network = FieldMLP(2, 96, 3, condition_dim=2)
+    network = weights_of_seed_0(lambda: FieldMLP(2, 96, 3, condition_dim=2))
     network = train_forecast(
         network, interpolant, coupling, training, batch_size=512, generator=generator
     )
@@ -321,9 +326,9 @@ def test_a_small_network_learns_five_modes_from_one_series(generator):
         truth = exact.sample(count, generator=generator)
         distance = mean_sliced_wasserstein2(x[:, i], truth, generator=generator)
         error = mode_weight_error(x[:, i], exact)
-        print("distance", distance, "weights", error)
+        # 0.15 to 0.4 between two exact samples; 0.65 after these steps, 0.4 after 4000
         assert distance < 1.0
-        assert error < 0.15
+        assert error < 0.1
 
 
 def blobs(count, size=16):
@@ -360,8 +365,7 @@ def forecast_of_blobs(network, num_steps, num_members=2):
 
 
 def test_images_of_a_series_are_forecast_by_a_unet():
-    with torch.random.fork_rng():
-        network = FieldUNet(1, 1, widths=(16,), patch=4)
+    network = weights_of_seed_0(lambda: FieldUNet(1, 1, widths=(16,), patch=4))
     images, draw, _ = forecast_of_blobs(network, 5)
     assert images.shape == (2, 2, 2, 1, 16, 16)
     assert images.dtype == torch.float32
@@ -372,10 +376,8 @@ def test_images_of_a_series_are_forecast_by_a_unet():
 
 
 def test_a_trained_forecast_is_nearer_to_the_next_image_than_the_present():
-    with torch.random.fork_rng():
-        network = OnPixels()
+    network = weights_of_seed_0(OnPixels)
     images, _, series = forecast_of_blobs(network, 600, num_members=20)
     error = (images[0].mean(0) - series[1:3]).norm()
     persistence = (series[:2] - series[1:3]).norm()
-    print("blobs", error / persistence, (images[1].mean(0) - series[2:4]).norm() / persistence)
     assert error < 0.5 * persistence
