@@ -30,7 +30,7 @@ CHOICES = {
     "num_samples": 1000,
     "repetitions": 4,
     "strata": 1024,
-    "floor_draws": 40,
+    "floor_draws": 20,
     "runs": [
         {"epsilon": 0, "steps": [10, 40], "reference": [0.256, 0.03]},
         {"epsilon": 1, "steps": [10, 40]},
@@ -41,11 +41,11 @@ CHOICES = {
     "epsilons": [0, 0.5],
     "waves": [{"velocity": 0.5, "score": 0.5, "wavenumber": 0.5}],
     "kl_epsilons": [0.1, 0.5, 1.0, 5.0],
-    "cells": 400,
-    "kl_steps": 100,
+    "cells": 300,
+    "kl_steps": 75,
     "ode_wavenumbers": [0, 4, 16],
     "path_steps": 40,
-    "particles": 300,
+    "particles": 200,
 }
 
 
@@ -94,7 +94,7 @@ def test_bounds_hold_and_are_not_vacuous(metrics):
     assert metrics["ode_bound_ratio_min"] >= 1
     tight, loose = (np.array(metrics[f"{name}bound_0"]) for name in ("", "loose_"))
     assert (tight <= loose).all()
-    assert metrics["kl_without_error"] < 1e-4
+    assert metrics["kl_without_error"] < 1e-3
     # of 2000 samples at 65 times
     assert metrics["sampled_best_0"] == pytest.approx(metrics["bound_best_0"], rel=0.02)
 
@@ -145,10 +145,10 @@ def test_what_is_tabulated_is_the_field():
         for name in ("velocity", "score"):
             fields = (getattr(process, name)(x, t) for process in (tabulated, exact))
             # the square of the spacing times the largest second derivative
-            torch.testing.assert_close(*fields, rtol=0, atol=1e-2)
+            torch.testing.assert_close(*fields, rtol=0, atol=2e-2)
     start, times = stratified(base_of(exact), 200), time_grid(20)
     ends = (integrate_ode(p.velocity, start, times) for p in (tabulated, exact))
-    torch.testing.assert_close(*ends, rtol=0, atol=1e-2)
+    torch.testing.assert_close(*ends, rtol=0, atol=2e-2)
 
 
 def test_distance_to_the_law_is_the_shift():

@@ -54,7 +54,7 @@ def _draw(axis: Axes, past: NDArray[Any], time: float, epsilon: float, color: st
     t = torch.tensor(time, dtype=torch.float64)
     density = mixture_process().log_prob(points.unsqueeze(-1), t).exp()
     axis.clear()
-    axis.hist(past[-1], np.linspace(-9, 9, 61), density=True, color=color, alpha=0.4)
+    axis.hist(past[-1], np.linspace(-9, 9, 61).tolist(), density=True, color=color, alpha=0.4)
     axis.plot(points, density, color="black", linewidth=1)
     # a few particles below, with where they were last
     chosen = np.linspace(0, past.shape[1] - 1, _MARKED + 2)[1:-1].round().astype(int)

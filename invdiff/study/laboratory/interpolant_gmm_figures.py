@@ -78,17 +78,18 @@ def steps_figure(metrics: Metrics, runs: Sequence[Any], gaps: Sequence[float]) -
         _draw_floor(axis, metrics)
         axis.set(xscale="log", yscale="log", xlabel="steps")
     for i, choice in enumerate(runs):
-        _draw_steps(
-            left, metrics, f"{i}_0", choice, _COLORS[i % len(_COLORS)], _name(choice.epsilon)
-        )
+        color = _COLORS[i % len(_COLORS)]
+        _draw_steps(left, metrics, f"{i}_0", choice, color, _name(choice.epsilon))
+        _draw_reference(left, choice, color)
         if choice.epsilon == 0:
+            _draw_reference(right, choice, "black")
             for j, gap in enumerate(gaps):
                 color = _COLORS[j % len(_COLORS)]
-                _draw_steps(right, metrics, f"{i}_{j}", choice, color, f"{gap:g} to 1 - {gap:g}")
+                _draw_steps(right, metrics, f"{i}_{j}", choice, color, f"{gap:g}")
     left.set(ylabel="W1 to the exact target", title="samplers")
-    right.set(title="times of the ODE's steps")
-    for axis in (left, right):
-        axis.legend(fontsize=8)
+    right.set(title="the ODE on other times")
+    left.legend(fontsize=8)
+    right.legend(fontsize=8, title="distance from 0 and 1", title_fontsize=8)
     return figure
 
 
@@ -174,5 +175,8 @@ def _draw_steps(
     axis.errorbar(
         1.06 * steps, mean, scatter, fmt="_", color=color, capsize=2, linewidth=1, alpha=0.7
     )
+
+
+def _draw_reference(axis: Axes, choice: Any, color: str) -> None:
     if choice.reference:
-        axis.plot(0.94 * steps, choice.reference, "x", color=color)
+        axis.plot(0.94 * np.array(choice.steps, dtype=float), choice.reference, "x", color=color)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.stats import qmc
 from torch import Tensor
 
@@ -57,6 +59,29 @@ class SortedNoise:
         return normals
 
 
+class _Distances:
+    """W1 of clouds to the exact law after chosen steps.
+
+    Args:
+        wanted: Numbers of these steps.
+        clouds: That are stacked, of the same size.
+    """
+
+    def __init__(self, wanted: Sequence[int], clouds: int) -> None:
+        self.wanted, self._clouds = wanted, clouds
+        self._found: dict[int, Tensor] = {}
+
+    def watch(self, i: int, t: Tensor, x: Tensor) -> None:
+        """Measure after a step, if it is wanted."""
+        if i in self.wanted:
+            law = mixture_process().marginal(t)
+            self._found[i] = wasserstein1(x.reshape(self._clouds, -1), law)
+
+    def rows(self) -> NDArray[Any]:
+        """Return what was measured, ``(wanted, clouds)``."""
+        return torch.stack([self._found[i] for i in self.wanted]).numpy()
+
+
 @dataclass(frozen=True)
 class Runs:
     """Runs of the samplers with exact fields.
@@ -96,29 +121,28 @@ class Runs:
         return {"random": np.array(random), "even": np.array(even)}
 
     def marginals(self, epsilon: float, times: Sequence[float], steps: int) -> Arrays:
-        """Return W1 to the exact law at times, ``(times, repetitions)``.
+        """Return W1 to the exact law at times.
 
         Args:
             epsilon: 0 for the ODE.
             times: In (0, 1], multiples of 1/steps.
             steps: From 0 to 1.
+
+        Returns:
+            "random" ``(times, repetitions)`` and "even" ``times``, of low noise.
         """
-        process, grid, rows = mixture_process(), time_grid(steps, 0, 1), {}
-        wanted = {round(t * steps) - 1: t for t in times}
-
-        def watch(i: int, t: Tensor, x: Tensor) -> None:
-            if i in wanted:
-                clouds = x.reshape(self.repetitions, -1)
-                rows[wanted[i]] = wasserstein1(clouds, process.marginal(t)).numpy()
-
-        self._moved(epsilon, grid, "marginals", epsilon, watch=watch)
-        return {"w1": np.array([rows[t] for t in times])}
+        grid = time_grid(steps, 0, 1)
+        random = _Distances([round(t * steps) - 1 for t in times], self.repetitions)
+        even = _Distances(random.wanted, 1)
+        self._moved(epsilon, grid, "marginals", epsilon, watch=random.watch)
+        self._evenly(epsilon, grid, "marginals", epsilon, watch=even.watch)
+        return {"random": random.rows(), "even": even.rows()[:, 0]}
 
     def floor(self, times: Sequence[float], draws: int) -> Arrays:
         """Return W1 of exact samples to their law, ``(times, draws)``."""
         process, rows = mixture_process(), []
         for time in times:
-            generator = derive_generator(self.seed, "floor", time)
+            generator = derive_generator(self.seed, "floor", str(time))
             law = process.marginal(torch.tensor(time, dtype=torch.float64))
             row = [
                 float(wasserstein1(law.sample(self.num_samples, generator=generator).mT, law))
@@ -148,10 +172,18 @@ class Runs:
         x = self._integrated(epsilon, times, x, self._noise(x, *labels), watch)
         return x.reshape(self.repetitions, -1)
 
-    def _evenly(self, epsilon: float, times: Tensor, *labels: str | float) -> Tensor:
+    def _evenly(
+        self, epsilon: float, times: Tensor, *labels: str | float, watch: Watch | None = None
+    ) -> Tensor:
         x = stratified(base_of(mixture_process()), self.strata)
         noise = SortedNoise(x, derive_generator(self.seed, "shift", *map(str, labels)))
-        return self._integrated(epsilon, times, x, noise, noise.watch)[:, 0]
+
+        def both(i: int, t: Tensor, x: Tensor) -> None:
+            noise.watch(i, t, x)
+            if watch is not None:
+                watch(i, t, x)
+
+        return self._integrated(epsilon, times, x, noise, both)[:, 0]
 
     def _noise(self, x: Tensor, *labels: str | float) -> Callable[[], Tensor]:
         generator = derive_generator(self.seed, "noise", *map(str, labels))

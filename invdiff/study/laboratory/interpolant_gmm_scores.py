@@ -32,16 +32,17 @@ def step_metrics(key: str, found: Arrays, reference: Sequence[float]) -> Metrics
         scatter = values.std(1, ddof=1) if values.shape[1] > 1 else np.zeros(len(values))
         metrics[f"w1_{name}_scatter_{key}"] = scatter.tolist()
     if reference:
-        off = np.array(metrics[f"w1_random_{key}"]) / np.array(reference) - 1
-        metrics[f"w1_off_{key}"] = off.tolist()
+        mean, scatter = (np.array(metrics[f"w1_random{s}_{key}"]) for s in ("", "_scatter"))
+        metrics[f"w1_off_{key}"] = (mean / np.array(reference) - 1).tolist()
+        metrics[f"w1_z_{key}"] = ((np.array(reference) - mean) / scatter).tolist()
     return metrics
 
 
-def marginal_metrics(found: Sequence[NDArray[Any]], floor: NDArray[Any]) -> Metrics:
+def marginal_metrics(found: Sequence[Arrays], floor: NDArray[Any]) -> Metrics:
     """Return the ratios of W1 to its floor, and the probabilities of as much by chance.
 
     Args:
-        found: W1 ``(times, repetitions)`` for each epsilon.
+        found: For each epsilon, see ``Runs.marginals``.
         floor: W1 of exact samples, ``(times, draws)``.
     """
     metrics: Metrics = {
@@ -49,10 +50,12 @@ def marginal_metrics(found: Sequence[NDArray[Any]], floor: NDArray[Any]) -> Metr
         "floor_scatter": floor.std(1, ddof=1).tolist(),
     }
     ratios, chances = [], []
-    for i, values in enumerate(found):
+    for i, arrays in enumerate(found):
+        values, even = arrays["random"], (arrays["even"] / floor.mean(1)).tolist()
         ratio = (values.mean(1) / floor.mean(1)).tolist()
         test = mannwhitneyu(values, floor, alternative="greater", axis=1)
         metrics |= {f"marginal_ratio_{i}": ratio, f"marginal_p_{i}": test.pvalue.tolist()}
+        metrics[f"marginal_even_ratio_{i}"] = even
         ratios += ratio
         chances += test.pvalue.tolist()
     return metrics | {
@@ -122,16 +125,19 @@ def _steps_table(metrics: Metrics, study: InterpolantGMM) -> Table:
                     f"{metrics[f'w1_{name}_scatter_{key}'][k]:.4f}"
                     for name in ("random", "even")
                 )
-                known = f"{choice.reference[k]:.3f}" if choice.reference else ""
-                off = f"{metrics[f'w1_off_{key}'][k]:+.0%}" if choice.reference else ""
-                rows.append((sampler, f"{gap:g}", str(count), even, random, known, off))
-    columns = ("sampler", "ends", "steps", "low noise", "random", "earlier run", "off")
+                known = ("", "", "")
+                if choice.reference:
+                    off, z = (metrics[f"w1_{name}_{key}"][k] for name in ("off", "z"))
+                    known = (f"{choice.reference[k]:.3f}", f"{off:+.0%}", f"{z:+.1f}")
+                rows.append((sampler, f"{gap:g}", str(count), even, random, *known))
+    columns = ("sampler", "ends", "steps", "low noise", "random", "earlier run", "off", "z")
     caption = (
         f"W1 to the exact target. Ends: the equal times go from it to 1 minus it. Random: mean "
         f"and scatter of {study.repetitions} repetitions of {study.num_samples} samples, for "
         f"which exact samples have {metrics['floor'][-1]:.4f} +- "
         f"{metrics['floor_scatter'][-1]:.4f}. Low noise: {study.strata} samples that fill the "
-        "law evenly. Off: of the mean from the earlier single run."
+        "law evenly, with two shifts of the noise. Off: of the mean from the earlier single run; "
+        "z: of that run from the mean, in scatters."
     )
     return Table("Error of the steps", columns, tuple(rows), caption)
 
@@ -144,15 +150,17 @@ def _marginals_table(metrics: Metrics, study: InterpolantGMM) -> Table:
             f"{metrics['floor'][k]:.4f}",
             f"{metrics[f'marginal_ratio_{i}'][k]:.2f}",
             f"{metrics[f'marginal_p_{i}'][k]:.3f}",
+            f"{metrics[f'marginal_even_ratio_{i}'][k]:.2f}",
         )
         for i, epsilon in enumerate(study.epsilons)
         for k, time in enumerate(study.times)
     )
-    columns = ("epsilon", "t", "W1 of exact samples", "ratio to it", "p")
+    columns = ("epsilon", "t", "W1 of exact samples", "ratio to it", "p", "low-noise ratio")
     caption = (
         f"W1 of {study.repetitions} runs of {study.num_samples} samples to the exact marginal, "
         f"after {study.marginal_steps} steps from 0 to 1, over the mean of {study.floor_draws} "
-        "sets of exact samples. p: the one-sided Mann-Whitney test of runs against exact sets."
+        "sets of exact samples. p: the one-sided Mann-Whitney test of runs against exact sets. "
+        f"Low-noise ratio: one run of {study.strata} samples that fill the law evenly."
     )
     return Table("Marginals", columns, rows, caption)
 
