@@ -41,11 +41,12 @@ CHOICES = {
     "epsilons": [0, 0.5],
     "waves": [{"velocity": 0.5, "score": 0.5, "wavenumber": 0.5}],
     "kl_epsilons": [0.1, 0.5, 1.0, 5.0],
-    "cells": 300,
-    "kl_steps": 75,
+    "cells": 400,
+    "kl_steps": 100,
     "ode_wavenumbers": [0, 4, 16],
     "path_steps": 40,
     "particles": 200,
+    "frames": 6,
 }
 
 

@@ -109,6 +109,7 @@ class InterpolantGMM(ScriptedStudy):
         ode_epsilons: That are compared with the ODE.
         path_steps: Of the paths that are drawn and animated.
         particles: Of these.
+        frames: Of the animation.
     """
 
     kind: Literal["interpolant-gmm"] = "interpolant-gmm"
@@ -132,6 +133,7 @@ class InterpolantGMM(ScriptedStudy):
     ode_epsilons: tuple[PositiveFloat, ...] = (0.1, 0.5, 2.0)
     path_steps: int = Field(320, ge=40)
     particles: int = Field(3000, ge=100)
+    frames: int = Field(40, ge=2)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -164,7 +166,9 @@ class InterpolantGMM(ScriptedStudy):
         for part in parts:
             metrics |= part
         paths = [self._paths(stages, runs, i) for i in range(len(self.epsilons))]
-        draw_animation = partial(write_animation, paths=paths, epsilons=self.epsilons)
+        draw_animation = partial(
+            write_animation, paths=paths, epsilons=self.epsilons, frames=self.frames
+        )
         return Outcome(metrics, arrays | _shown(paths), folders={"animation": draw_animation})
 
     def figures(self, metrics: Metrics, arrays: Arrays) -> dict[str, Figure]:

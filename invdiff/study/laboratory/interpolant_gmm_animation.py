@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 __all__ = ["write_animation"]
 
 _COLORS = ("#b5482a", "#2f6f9f", "#5b8c3e", "#8a5aa3")
-_FRAMES = 40
-# the end stays for a while
-_STILL = 12
 _MARKED = 7
 
 
-def write_animation(folder: Path, paths: Sequence[NDArray[Any]], epsilons: Sequence[float]) -> None:
+def write_animation(
+    folder: Path, paths: Sequence[NDArray[Any]], epsilons: Sequence[float], frames: int
+) -> None:
     """Write ``transport.gif``: histograms of particles over the exact density.
 
     Args:
         folder: Created.
         paths: ``(steps + 1, particles)`` for each epsilon, over equal times from 0 to 1.
         epsilons: Of the rows.
+        frames: Of the movement; the end stays for a third of them.
     """
     from matplotlib.animation import PillowWriter
     from matplotlib.figure import Figure
@@ -41,12 +41,13 @@ def write_animation(folder: Path, paths: Sequence[NDArray[Any]], epsilons: Seque
     writer = PillowWriter(fps=12)
     steps = len(paths[0]) - 1
     with writer.saving(figure, str(folder / "transport.gif"), dpi=90):
-        for k in [*range(_FRAMES + 1), *(_FRAMES,) * _STILL]:
-            at = round(k * steps / _FRAMES)
+        for k in range(frames + 1):
+            at = round(k * steps / frames)
             figure.suptitle(f"t = {at / steps:.2f}", fontsize=9)
             for i, (axis, path) in enumerate(zip(axes, paths, strict=True)):
                 _draw(axis, path[: at + 1], at / steps, epsilons[i], _COLORS[i % len(_COLORS)])
-            writer.grab_frame()
+            for _ in range(1 + (frames // 3 if k == frames else 0)):
+                writer.grab_frame()
 
 
 def _draw(axis: Axes, past: NDArray[Any], time: float, epsilon: float, color: str) -> None:
