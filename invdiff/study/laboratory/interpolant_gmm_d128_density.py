@@ -8,9 +8,12 @@ The sampler is a chain: :math:`x_0 \sim \rho_0`, and Euler-Maruyama steps
     \frac{\rho_{t_k}(x_k)\, p(x_{k+1} | x_k)}{\rho_{t_{k+1}}(x_{k+1})\, q(x_k | x_{k+1})},
 
 without any error of the step. Taken are the steps of the exact backward SDE, and the exact
-densities between: with exact fields and short steps all factors are one. Particles that are
-resampled by the factors so far estimate the mean without bias; its logarithm is too low by about
-half of its variance, so that the divergence is too high, never too low, on average.
+densities between: with exact fields and short steps all factors are one. Particles, resampled or
+not, estimate the mean without bias. By the inequality of Jensen its logarithm is too low on
+average, so that the divergence comes out too high and never too low. One particle gives the
+divergence of the paths, which is the first bound of ``kl_bounds``; more can but lower it.
+Resampling helps where the factors wander, at little noise; it hurts where the sampled density is
+far from the true one at all times, which the factors follow.
 """
 
 from __future__ import annotations
@@ -28,9 +31,6 @@ from invdiff.samplers.resampling import ancestors, effective_sample_size, take
 
 __all__ = ["PathWeights", "log_density_ratio"]
 
-# effective sample size, as a share of the particles, below which they are resampled
-_LOW = 0.5
-
 # (x, t, epsilon) -> log rho(x, t) and b - epsilon s, both exact
 Backward = Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor]]
 
@@ -41,10 +41,11 @@ class PathWeights:
     Args:
         count: Particles.
         source: The streams of each point.
+        resample_below: Effective sample size, as a share, below which they are drawn anew.
     """
 
-    def __init__(self, count: int, source: Population) -> None:
-        self._source = source
+    def __init__(self, count: int, source: Population, resample_below: float) -> None:
+        self._source, self._low = source, resample_below
         self._log_weights = torch.zeros((count, *source.problem_shape), dtype=torch.float64)
         self._log_mean = torch.zeros(source.problem_shape, dtype=torch.float64)
 
@@ -56,7 +57,7 @@ class PathWeights:
     def multiply(self, log_factors: Tensor) -> Tensor:
         """Take factors in, and return whom each particle goes on from, ``(count, points)``."""
         self._log_weights = self._log_weights + log_factors
-        chosen = effective_sample_size(self._log_weights) < _LOW
+        chosen = effective_sample_size(self._log_weights) < self._low
         drawn = ancestors(self._log_weights, self._source)
         self._log_mean = torch.where(chosen, self.log_mean, self._log_mean)
         self._log_weights = torch.where(chosen, 0.0, self._log_weights)
@@ -73,6 +74,7 @@ def log_density_ratio(
     epsilon: Epsilon,
     count: int,
     generator: torch.Generator,
+    resample_below: float = 0.5,
 ) -> Tensor:
     """Estimate the log of the sampled density over the true one.
 
@@ -84,6 +86,7 @@ def log_density_ratio(
         epsilon: Its noise, above 0.
         count: Particles for each point.
         generator: Each point has a stream of its own from it.
+        resample_below: Effective sample size, as a share of the particles; 0 for never.
 
     Returns:
         ``(points,)``, float64.
@@ -97,7 +100,7 @@ def log_density_ratio(
             f"log_density_ratio: expected count >= 1 and epsilon > 0, got {count}, {min(amounts)}"
         )
     source = population(problem_streams(generator, len(x), ()).generators, (len(x),))
-    weights = PathWeights(count, source)
+    weights = PathWeights(count, source, resample_below)
     x = x.expand(count, *x.shape)
     log_rho, drift = backward(x, times[-1], amounts[-1])
     for k in reversed(range(len(amounts))):

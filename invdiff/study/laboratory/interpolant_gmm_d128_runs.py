@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from invdiff.interpolants.diffusion import Epsilon
 from invdiff.interpolants.integrators import integrate_ode, time_grid
-from invdiff.interpolants.kl_bounds import FieldErrors, field_errors
+from invdiff.interpolants.kl_bounds import field_errors
 from invdiff.interpolants.noise import SampleNoise
-from invdiff.interpolants.process import Field, Process
+from invdiff.interpolants.process import Field, FieldProcess, Process
 from invdiff.interpolants.sde import integrate_sde
 from invdiff.rng import derive_generator
 from invdiff.study.laboratory.interpolant_gmm_d128_density import log_density_ratio
@@ -48,34 +50,46 @@ class HighDimRuns:
         """From 0 to 1: no field of b and s blows up at the ends."""
         return time_grid(self.num_steps, 0.0, 1.0)
 
-    def errors(self, num_times: int, count: int) -> FieldErrors:
-        """Measure the fields' errors at equal times between the ends."""
-        exact, generator = self.problem.exact, self._generator("errors")
-        return field_errors(
-            exact, self.learned, time_grid(num_times - 1), count, generator=generator
-        )
+    def error_arrays(self, num_times: int, count: int) -> Arrays:
+        """Measure the fields' errors, and the size of the exact fields, along time."""
+        exact, times = self.problem.exact, time_grid(num_times - 1)
+        generator = self._generator("errors")
+        found = field_errors(exact, self.learned, times, count, generator=generator)
+        arrays = {
+            name: getattr(found, name).numpy() for name in ("times", "velocity", "score", "cross")
+        }
+        zero = FieldProcess(exact.interpolant, b=_zero, s=_zero)
+        size = field_errors(exact, zero, times, count, generator=self._generator("errors"))
+        return arrays | {"size_b": size.velocity.numpy(), "size_s": size.score.numpy()}
 
     def densities(self, epsilon: Epsilon) -> Arrays:
-        """Return log true over sampled density at each point, of the SDE.
+        """Return log true over sampled density at each point, of the SDE, in four ways.
 
-        By all particles, by one, which bounds it from above on average, and what one finds for
-        exact fields: the price of the steps alone.
+        By particles that are resampled and by independent ones, by one alone, and what one finds
+        for exact fields: the price of the steps alone.
         """
-        exact = self.problem.exact
-        processes = {"all": self.learned, "one": self.learned, "steps": exact}
-        ratios = {
-            name: log_density_ratio(
-                process,
-                exact,
-                self._points(),
-                self.times,
-                epsilon=epsilon,
-                count=self.num_particles if name == "all" else 1,
-                generator=self._generator("paths"),
-            )
-            for name, process in processes.items()
+        learned, exact, count = self.learned, self.problem.exact, self.num_particles
+        return {
+            "resampled": self._density(learned, epsilon, count, 0.5),
+            "independent": self._density(learned, epsilon, count, 0.0),
+            "one": self._density(learned, epsilon, 1, 0.0),
+            "steps": self._density(exact, epsilon, 1, 0.0),
         }
-        return {name: -ratio.numpy() for name, ratio in ratios.items()}
+
+    def _density(
+        self, process: Process, epsilon: Epsilon, count: int, resample_below: float
+    ) -> NDArray[Any]:
+        ratio = log_density_ratio(
+            process,
+            self.problem.exact,
+            self._points(),
+            self.times,
+            epsilon=epsilon,
+            count=count,
+            generator=self._generator("paths"),
+            resample_below=resample_below,
+        )
+        return -ratio.numpy()
 
     def ode_densities(self) -> Arrays:
         """Return log true over sampled density at each point, of the ODE."""
@@ -84,7 +98,7 @@ class HighDimRuns:
             self.learned.velocity, points, self.times.flip(0), generator=generator
         )
         true = self.problem.target.log_prob(points.double())
-        return {"all": (true - sampled).numpy()}
+        return {"exact": (true - sampled).numpy()}
 
     @torch.no_grad()
     def samples(self, epsilon: Epsilon | None) -> Arrays:
@@ -96,7 +110,7 @@ class HighDimRuns:
             noise = SampleNoise(self._generator("noise"), len(x), x)
             x = integrate_sde(self.learned, x, self.times, epsilon=epsilon, noise=noise)
         return {
-            "moments": torch.tensor(mixture_kl(self.problem.target, x.double())).numpy(),
+            "moments": mixture_kl(self.problem.target, x.double()).numpy(),
             "shown": (x.double() @ self.problem.shown_axes).numpy(),
         }
 
@@ -146,3 +160,7 @@ def _divergence(velocity: Field, x: Tensor, t: Tensor, generator: torch.Generato
     inside = x.detach().requires_grad_()
     (product,) = torch.autograd.grad(velocity(inside, t), inside, probe)
     return (product * probe).sum(-1).double()
+
+
+def _zero(x: Tensor, t: Tensor) -> Tensor:
+    return torch.zeros_like(x)

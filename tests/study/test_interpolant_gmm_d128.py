@@ -1,0 +1,253 @@
+"""The study of many dimensions at a size that takes seconds, and the laws of its estimators."""
+
+import numpy as np
+import pytest
+import torch
+
+from invdiff.interpolants.diffusion import ConstantEpsilon
+from invdiff.interpolants.integrators import time_grid
+from invdiff.interpolants.interpolant import OneSided, TwoSided
+from invdiff.interpolants.mixture import MixtureProcess
+from invdiff.interpolants.process import FieldProcess
+from invdiff.priors import GaussianMixturePrior
+from invdiff.rng import derive_generator
+from invdiff.study.laboratory.interpolant_gmm_d128 import InterpolantHighDim
+from invdiff.study.laboratory.interpolant_gmm_d128_density import log_density_ratio
+from invdiff.study.laboratory.interpolant_gmm_d128_exact import MixtureAxes
+from invdiff.study.laboratory.interpolant_gmm_d128_moments import mixture_kl, normal_kl
+from invdiff.study.laboratory.interpolant_gmm_d128_problem import HighDimProblem
+from invdiff.study.laboratory.interpolant_gmm_d128_runs import ode_log_density
+from invdiff.study.load import load_study, parse_study
+from invdiff.study.stages import Stages
+
+CHOICES = {
+    "kind": "interpolant-gmm-d128",
+    "title": "Tiny",
+    "dim": 4,
+    "modes": 2,
+    "training": {"width": 16, "depth": 1, "num_steps": 100, "batch_size": 32, "num_warmup": 10},
+    "epsilons": [0.1, 1.0, 10.0],
+    "shown": [1.0],
+    "num_steps": 10,
+    "num_points": 20,
+    "num_particles": 4,
+    "num_samples": 200,
+    "error_times": 5,
+    "error_samples": 50,
+}
+# of the score, constant: with the drift e * SHIFT it moves the end of an SDE without other drift
+SHIFT = 0.3
+
+
+@pytest.fixture(scope="module")
+def study():
+    return parse_study(CHOICES)
+
+
+@pytest.fixture(scope="module")
+def outcome(study, tmp_path_factory):
+    return study.compute(Stages(tmp_path_factory.mktemp("stages")))
+
+
+@pytest.fixture
+def standard():
+    """From standard normal numbers to the same: s = -x / V."""
+    target = normal_mixture(torch.zeros(1, 3).double(), torch.eye(3).double()[None])
+    return MixtureAxes(OneSided(), target, torch.float64)
+
+
+def normal_mixture(means, covariances):
+    return GaussianMixturePrior(torch.ones(len(means)).double(), means, covariances)
+
+
+def draw(*shape, label="normal"):
+    return torch.randn(shape, generator=derive_generator(0, label), dtype=torch.float64)
+
+
+def ratio(learned, exact, x, *, steps=200, epsilon=1.0, count=8, resample_below=0.5):
+    return log_density_ratio(
+        learned,
+        exact,
+        x,
+        time_grid(steps, 0.0, 1.0),
+        epsilon=ConstantEpsilon(epsilon),
+        count=count,
+        generator=derive_generator(0, "paths"),
+        resample_below=resample_below,
+    )
+
+
+def test_the_study_measures_and_draws(study, outcome):
+    assert isinstance(study, InterpolantHighDim)
+    metrics = outcome.metrics
+    figures = study.figures(metrics, outcome.arrays)
+    assert figures.keys() == study.captions().keys()
+    (table,) = study.tables(metrics)
+    assert len(table.rows) == 5
+    assert {len(row) for row in table.rows} == {len(table.columns)}
+    assert f"{metrics['predicted_epsilon']:.2f}" in study.summary(metrics)
+    expected = (metrics["error_velocity"] / metrics["error_score"]) ** 0.5
+    assert metrics["predicted_epsilon"] == pytest.approx(expected)
+    # one term bounds the other for each epsilon, and one path bounds what particles find
+    assert (np.array(metrics["drift_bound"]) <= np.array(metrics["bound"])).all()
+    assert (np.array(metrics["kl_independent"]) <= np.array(metrics["kl_one"]) + 1).all()
+
+
+def test_results_are_those_of_the_seed(study, outcome, tmp_path):
+    assert study.compute(Stages(tmp_path)).metrics["kl_moments"] == outcome.metrics["kl_moments"]
+
+
+@pytest.mark.parametrize("interpolant", [TwoSided(), OneSided()])
+def test_fields_in_the_axes_of_the_components_are_the_exact_ones(interpolant):
+    problem = HighDimProblem(3, 2, 0)
+    base = normal_mixture(torch.zeros(1, 3).double(), torch.eye(3).double()[None])
+    exact = MixtureProcess(interpolant, problem.target, base if interpolant.has_x0 else None)
+    axes = MixtureAxes(interpolant, problem.target, torch.float64)
+    x = draw(5, 2, 3)
+    for t in torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64):
+        log_rho, drift = axes(x, t, 0.7)
+        torch.testing.assert_close(log_rho, exact.log_prob(x, t))
+        torch.testing.assert_close(drift, exact.velocity(x, t) - 0.7 * exact.score(x, t))
+        torch.testing.assert_close(axes.score(x, t), exact.score(x, t))
+
+
+def test_samples_of_the_axes_have_the_exact_law():
+    problem, t = HighDimProblem(3, 2, 0), torch.tensor(0.4, dtype=torch.float64)
+    samples = problem.exact.sample(40_000, t, generator=derive_generator(0))
+    base = normal_mixture(torch.zeros(1, 3).double(), torch.eye(3).double()[None])
+    law = MixtureProcess(TwoSided(), problem.target, base).marginal(t)
+    second = torch.einsum("k,kij->ij", law.weights, law.covariances + outer(law.means))
+    # four standard errors of a variance of about one
+    torch.testing.assert_close(samples.double().mean(0), law.mean(), rtol=0, atol=0.025)
+    torch.testing.assert_close(outer(samples).mean(0).double(), second, rtol=0, atol=0.06)
+
+
+def outer(x):
+    return x.unsqueeze(-1) * x.unsqueeze(-2)
+
+
+def test_exact_fields_have_no_divergence_but_that_of_the_steps(standard):
+    x = draw(100, 3)
+    coarse, fine = (ratio(standard, standard, x, steps=steps, count=1) for steps in (20, 320))
+    assert fine.abs().max() < 0.3 * coarse.abs().max()
+    # the paths' divergence of an Euler scheme is of order 1 in the step
+    assert 0 < float(-fine.mean()) < 0.05
+
+
+@pytest.mark.parametrize("resample_below", [0.0, 0.5])
+def test_density_of_a_wrong_score_is_the_closed_form(standard, resample_below):
+    """A constant error of the score shifts the mean: dm = (b' m + e (s' m + SHIFT)) dt."""
+    epsilon, steps, count = 1.0, 100, 400
+    learned = FieldProcess(
+        OneSided(), b=standard.velocity, s=lambda x, t: standard.score(x, t) + SHIFT
+    )
+    mean, variance = moments(standard, epsilon, steps)
+    x = draw(20, 3)
+    sampled = torch.distributions.Normal(mean, variance**0.5).log_prob(x).sum(-1)
+    true = standard(x, torch.tensor(1.0).double(), 0.0)[0]
+    found = ratio(learned, standard, x, steps=steps, count=count, resample_below=resample_below)
+    # 400 particles of a log weight that scatters by about 0.4
+    torch.testing.assert_close(found, sampled - true, rtol=0, atol=0.12)
+
+
+def moments(exact, epsilon, steps):
+    """Mean and variance of each entry after the Euler scheme, by its own recursion."""
+    times = time_grid(steps, 0.0, 1.0)
+    mean, variance = torch.zeros(()).double(), torch.ones(()).double()
+    one = torch.ones(1, 3).double()
+    for t, end in zip(times[:-1], times[1:], strict=True):
+        h = end - t
+        slope = (exact.velocity(one, t) + epsilon * exact.score(one, t))[0, 0]
+        mean = mean + h * (slope * mean + epsilon * SHIFT)
+        variance = (1 + h * slope) ** 2 * variance + 2 * epsilon * h
+    return mean, variance
+
+
+def test_one_path_has_the_divergence_of_the_girsanov_integral(standard):
+    learned = FieldProcess(
+        OneSided(), b=standard.velocity, s=lambda x, t: standard.score(x, t) + SHIFT
+    )
+    for epsilon in (0.5, 2.0):
+        found = -ratio(learned, standard, draw(400, 3), steps=50, epsilon=epsilon, count=1)
+        error = 4 * float(found.std()) / 400**0.5
+        # epsilon |SHIFT|^2 / 4 over all three entries and the unit of time
+        assert float(found.mean()) == pytest.approx(epsilon * 3 * SHIFT**2 / 4, abs=error)
+
+
+def test_a_point_has_its_own_paths(standard):
+    x = draw(6, 3)
+    together = ratio(standard, standard, x, steps=10)
+    alone = ratio(standard, standard, x[:2], steps=10)
+    torch.testing.assert_close(together[:2], alone)
+
+
+def test_density_of_an_ode_is_that_of_its_map():
+    """The map of dx/dt = a x is a multiple of x."""
+    x = draw(7, 3)
+    found = ode_log_density(
+        lambda x, t: 0.5 * x, x, time_grid(200, 1.0, 0.0), generator=derive_generator(0)
+    )
+    exact = torch.distributions.Normal(0.0, np.exp(0.5)).log_prob(x).sum(-1)
+    # a diagonal Jacobian leaves no noise of the probes, the error is of order 2 in the step
+    torch.testing.assert_close(found, exact, rtol=0, atol=1e-5)
+
+
+def test_divergence_of_normal_laws_is_found_without_bias():
+    d, n, runs = 6, 15, 3000
+    root = torch.eye(d).double() + 0.2 * draw(d, d, label="root")
+    mean, covariance = 0.3 * draw(d, label="mean"), torch.eye(d).double() * 0.8
+    generator = derive_generator(0, "runs")
+    found = torch.stack(
+        [
+            normal_kl(
+                mean,
+                covariance,
+                torch.randn((n, d), generator=generator, dtype=torch.float64) @ root.mT,
+            )
+            for _ in range(runs)
+        ]
+    )
+    first, second = (
+        torch.distributions.MultivariateNormal(m, c)
+        for m, c in ((mean, covariance), (torch.zeros_like(mean), root @ root.mT))
+    )
+    exact = float(torch.distributions.kl_divergence(first, second))
+    assert float(found.mean()) == pytest.approx(exact, abs=4 * float(found.std()) / runs**0.5)
+
+
+def test_divergence_of_a_mixture_sees_the_weights():
+    means = torch.tensor([[-20.0, 0.0], [20.0, 0.0]]).double()
+    covariances = torch.eye(2).double().expand(2, 2, 2)
+    target = normal_mixture(means, covariances)
+    sampled = GaussianMixturePrior(torch.tensor([0.2, 0.8]).double(), means, covariances)
+    found = mixture_kl(target, sampled.sample(20_000, generator=derive_generator(0)))
+    error = 4 * float(found.std()) / len(found) ** 0.5
+    assert float(found.mean()) == pytest.approx(np.log(0.5 / 0.4), abs=error)
+    assert error < 0.06
+
+
+def test_a_mode_without_samples_is_refused():
+    target = normal_mixture(draw(2, 3) * 20, torch.eye(3).double().expand(2, 3, 3))
+    with pytest.raises(ValueError, match="more than 5 samples in a mode, got 4"):
+        normal_kl(target.means[0], target.covariances[0], draw(4, 3))
+
+
+@pytest.mark.parametrize(
+    ("choice", "complaint"),
+    [
+        ("epsilons=[1.0, 0.1, 2.0]", "epsilons: expected increasing"),
+        ("epsilons=[0.0, 0.1, 1.0]", "epsilons"),
+        ("shown=[3.3]", "shown: expected some of the epsilons"),
+        ("num_samples=1000", "num_samples: expected at least 1310"),
+        ("training.ema_decay=1.0", "ema_decay"),
+        ("modes=1", "modes"),
+    ],
+)
+def test_refusals(choice, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        load_study("interpolant_gmm_d128", [choice])
+
+
+def test_a_sampler_without_noise_has_no_paths(standard):
+    with pytest.raises(ValueError, match="epsilon > 0"):
+        ratio(standard, standard, draw(2, 3), epsilon=0.0)
