@@ -50,7 +50,7 @@ class InterpolantHighDim(ScriptedStudy):
         shown: Those of which samples are drawn in the figure.
         num_steps: Of each solver.
         num_points: Samples of the truth at which densities are found.
-        num_particles: Backward paths from each of them.
+        num_paths: Backward paths from each of them.
         num_samples: Of each sampler.
         error_times: Times at which the fields are compared with the exact ones.
         error_samples: At each time.
@@ -66,7 +66,7 @@ class InterpolantHighDim(ScriptedStudy):
     shown: tuple[PositiveFloat, ...] = Field((0.1, 1.0, 10.0), min_length=1)
     num_steps: PositiveInt = 100
     num_points: int = Field(64, ge=2)
-    num_particles: PositiveInt = 16
+    num_paths: PositiveInt = 16
     num_samples: PositiveInt = 2500
     error_times: int = Field(31, ge=2)
     error_samples: PositiveInt = 500
@@ -99,7 +99,7 @@ class InterpolantHighDim(ScriptedStudy):
             fields.process(trained),
             self.num_steps,
             self.num_points,
-            self.num_particles,
+            self.num_paths,
             self.num_samples,
             self.seed,
         )
@@ -127,12 +127,12 @@ class InterpolantHighDim(ScriptedStudy):
     def captions(self) -> dict[str, str]:
         """Say what the figures show."""
         return {
-            "divergence": "Left: divergence of the truth from what is sampled, found from the "
-            f"moments of {self.num_samples} samples (of independent errors; those of neighbours "
-            "are common), the ODE's also from its density. Vertical lines: the best epsilon on "
-            "the grid, and the one that the errors of the fields predict. Right: bounds from "
-            f"above at {self.num_points} true samples, by {self.num_particles} backward paths and "
-            "by one, and the integrals of the fields' errors that bound them in theory.",
+            "divergence": "Divergence of the truth from what is sampled. Left: from the sampled "
+            f"density at {self.num_points} true samples, for the SDE by {self.num_paths} backward "
+            f"paths, a bound from above; and from the moments of {self.num_samples} samples, which "
+            "see less. Bars: standard errors; most of them is common to all epsilon. Vertical "
+            "lines: the best epsilon on the grid, and the one that the errors of the fields "
+            "predict. Right: the same, with one path, and what bounds it in theory.",
             "samples": "Samples in the two directions in which the modes differ most. Contours "
             "hold 50, 90 and 99 % of the exact probability.",
             "errors": "Left: mean square errors of the fields, summed over the entries of x, over "
@@ -148,17 +148,18 @@ class InterpolantHighDim(ScriptedStudy):
 
     def summary(self, metrics: Metrics) -> str:
         """Say which epsilon is best, and which was predicted."""
-        best = metrics["kl_moments"][self.epsilons.index(metrics["best_moments"])]
+        best = metrics["kl_paths"][self.epsilons.index(metrics["best_paths"])]
+        rises = " and ".join(
+            f"{metrics[f'rise_{end}_paths']:.2f} +- {metrics[f'rise_{end}_paths_se']:.2f} {where}"
+            for end, where in (("ode", "for the ODE"), ("last", f"at {self.epsilons[-1]:g}"))
+        )
         return (
             f"In {self.dim} dimensions the divergence of the truth from what is sampled is least "
-            f"at epsilon = {metrics['best_moments']:g}: {best:.2f} nats, "
-            f"{metrics['rise_ode_moments']:.2f} +- {metrics['rise_ode_moments_se']:.2f} less than "
-            f"for the ODE and {metrics['rise_last_moments']:.2f} +- "
-            f"{metrics['rise_last_moments_se']:.2f} less than at {self.epsilons[-1]:g}. The errors "
-            f"of the fields predict {metrics['predicted_epsilon']:.2f}; their bound of "
-            f"the divergence there is {min(metrics['drift_bound']):.1f} nats. The ODE has "
-            f"{metrics['ode_moments']:.2f} by its samples and {metrics['ode_exact']:.2f} +- "
-            f"{metrics['ode_exact_se']:.2f} by its density, two estimates with nothing in common."
+            f"at epsilon = {metrics['best_paths']:g}: at most {best:.2f} nats, and higher by "
+            f"{rises}. The errors of the fields predict {metrics['predicted_epsilon']:.2f}, and "
+            f"bound the divergence by {min(metrics['drift_bound']):.2f} nats on the grid. The "
+            f"moments of the samples alone say {min(metrics['kl_moments']):.2f} at "
+            f"{metrics['best_moments']:g} and {metrics['ode_moments']:.2f} for the ODE."
         )
 
     def _samplers(
@@ -184,7 +185,7 @@ class InterpolantHighDim(ScriptedStudy):
             f"schedule_{name}": value for name, value in sampler_metrics([schedule]).items()
         }
         metrics |= best_metrics(self.epsilons, constant, ode)
-        for name in ("moments", "exact"):
+        for name in ("paths", "moments"):
             metrics[f"ode_{name}"] = float(ode[name].mean())
             metrics[f"ode_{name}_se"] = float(ode[name].std(ddof=1) / len(ode[name]) ** 0.5)
         return metrics, arrays | errors | {"dim": np.asarray(self.dim)}

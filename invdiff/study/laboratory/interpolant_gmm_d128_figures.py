@@ -32,22 +32,20 @@ def kl_figure(metrics: Metrics, epsilons: Sequence[float]) -> Figure:
 
     figure = Figure(figsize=(9.6, 4.0), layout="constrained")
     left, right = figure.subplots(1, 2)
-    _bars(left, metrics, epsilons, "moments", _COLORS[0])
-    for name, color, label in (
-        ("ode_moments", _COLORS[0], "ODE, from samples"),
-        ("ode_exact", _COLORS[1], "ODE, by its density"),
-    ):
-        value, error = metrics[name], metrics[f"{name}_se"]
-        left.axhline(value, color=color, linestyle=":", label=label)
+    for name, color in (("paths", _COLORS[0]), ("moments", _COLORS[1])):
+        _bars(left, metrics, epsilons, name, color)
+        value, error = metrics[f"ode_{name}"], metrics[f"ode_{name}_se"]
+        left.axhline(
+            value, color=color, linestyle=":", label="ODE, " + ESTIMATES[name].split(",")[0]
+        )
         left.axhspan(value - error, value + error, color=color, alpha=0.12, linewidth=0)
-    schedule = metrics["schedule_kl_moments"][0]
-    left.axhline(schedule, color=_COLORS[2], linestyle="-.", label=r"best $\epsilon(t)$")
-    left.axvline(metrics["best_moments"], color=_GREY, label="best on the grid")
-    for i, name in enumerate(("resampled", "independent", "one")):
-        _bars(right, metrics, epsilons, name, _COLORS[i + 1])
+    schedule = metrics["schedule_kl_paths"][0]
+    left.axhline(schedule, color=_COLORS[0], linestyle="-.", label=r"best $\epsilon(t)$")
+    left.axvline(metrics["best_paths"], color=_GREY, label="best on the grid")
+    for name, color in zip(("paths", "path", "girsanov"), _COLORS[::2], strict=True):
+        _bars(right, metrics, epsilons, name, color)
     right.plot(epsilons, metrics["drift_bound"], "--", color="black", label="bound of the drift")
     right.plot(epsilons, metrics["bound"], ":", color="black", label="bound of b and s")
-    _bars(right, metrics, epsilons, "moments", _COLORS[0])
     right.set(yscale="log")
     for axis in (left, right):
         predicted = metrics["predicted_epsilon"]
@@ -58,9 +56,7 @@ def kl_figure(metrics: Metrics, epsilons: Sequence[float]) -> Figure:
     return figure
 
 
-def sample_figure(
-    panels: Mapping[str, NDArray[np.float64]], exact: GaussianMixturePrior
-) -> Figure:
+def sample_figure(panels: Mapping[str, NDArray[np.float64]], exact: GaussianMixturePrior) -> Figure:
     """Draw samples in two directions over the contours of their exact density."""
     clouds = {name: torch.from_numpy(points[:_POINTS]) for name, points in panels.items()}
     return density_plot(clouds, exact)
@@ -106,8 +102,6 @@ def loss_figure(arrays: Arrays, fields: Sequence[str]) -> Figure:
     return figure
 
 
-def _bars(
-    axis: Axes, metrics: Metrics, epsilons: Sequence[float], name: str, color: str
-) -> None:
+def _bars(axis: Axes, metrics: Metrics, epsilons: Sequence[float], name: str, color: str) -> None:
     value, error = metrics[f"kl_{name}"], metrics[f"kl_{name}_se"]
     axis.errorbar(epsilons, value, error, fmt="o-", ms=3, color=color, label=ESTIMATES[name])

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from invdiff.interpolants.diffusion import Epsilon
@@ -16,12 +14,13 @@ from invdiff.interpolants.noise import SampleNoise
 from invdiff.interpolants.process import Field, FieldProcess, Process
 from invdiff.interpolants.sde import integrate_sde
 from invdiff.rng import derive_generator
-from invdiff.study.laboratory.interpolant_gmm_d128_density import log_density_ratio
+from invdiff.study.laboratory.interpolant_gmm_d128_density import log_density, log_path_weights
 from invdiff.study.laboratory.interpolant_gmm_d128_moments import mixture_kl
 from invdiff.study.laboratory.interpolant_gmm_d128_problem import HighDimProblem
 from invdiff.study.scripted import Arrays
 
 __all__ = ["HighDimRuns", "ode_log_density"]
+
 
 @dataclass(frozen=True)
 class HighDimRuns:
@@ -32,7 +31,7 @@ class HighDimRuns:
         learned: The fields.
         num_steps: Of all solvers.
         num_points: Samples of the truth at which densities are found.
-        num_particles: Of each density of an SDE.
+        num_paths: Of each density of an SDE.
         num_samples: Of each sampler.
         seed: Of points and noises.
     """
@@ -41,7 +40,7 @@ class HighDimRuns:
     learned: Process
     num_steps: int
     num_points: int
-    num_particles: int
+    num_paths: int
     num_samples: int
     seed: int
 
@@ -65,40 +64,41 @@ class HighDimRuns:
     def densities(self, epsilon: Epsilon) -> Arrays:
         """Return log true over sampled density at each point, of the SDE, in four ways.
 
-        By particles that are resampled and by independent ones, by one alone, and what one finds
-        for exact fields: the price of the steps alone.
+        By all paths of the learned backward SDE and by single ones, by one of the exact backward
+        SDE, and what one finds for exact fields: the price of the steps alone.
         """
-        learned, exact, count = self.learned, self.problem.exact, self.num_particles
-        return {
-            "resampled": self._density(learned, epsilon, count, 0.5),
-            "independent": self._density(learned, epsilon, count, 0.0),
-            "one": self._density(learned, epsilon, 1, 0.0),
-            "steps": self._density(exact, epsilon, 1, 0.0),
+        learned, exact, count = self.learned, self.problem.exact, self.num_paths
+        weights = self._weights(learned, learned, epsilon, count)
+        logs = {
+            "paths": log_density(weights, count),
+            "path": log_density(weights, 1),
+            "girsanov": log_density(self._weights(learned, exact, epsilon, 1), 1),
+            "steps": log_density(self._weights(exact, exact, epsilon, 1), 1),
         }
+        true = self._true_log_density()
+        return {name: (true - sampled).numpy() for name, sampled in logs.items()}
 
-    def _density(
-        self, process: Process, epsilon: Epsilon, count: int, resample_below: float
-    ) -> NDArray[Any]:
-        ratio = log_density_ratio(
-            process,
-            self.problem.exact,
+    def _weights(self, sampler: Process, proposal: Process, epsilon: Epsilon, count: int) -> Tensor:
+        return log_path_weights(
+            sampler,
+            proposal,
             self._points(),
             self.times,
             epsilon=epsilon,
             count=count,
             generator=self._generator("paths"),
-            resample_below=resample_below,
         )
-        return -ratio.numpy()
+
+    def _true_log_density(self) -> Tensor:
+        return self.problem.target.log_prob(self._points().double())
 
     def ode_densities(self) -> Arrays:
         """Return log true over sampled density at each point, of the ODE."""
-        points, generator = self._points(), self._generator("probes")
+        generator = self._generator("probes")
         sampled = ode_log_density(
-            self.learned.velocity, points, self.times.flip(0), generator=generator
+            self.learned.velocity, self._points(), self.times.flip(0), generator=generator
         )
-        true = self.problem.target.log_prob(points.double())
-        return {"exact": (true - sampled).numpy()}
+        return {"paths": (self._true_log_density() - sampled).numpy()}
 
     @torch.no_grad()
     def samples(self, epsilon: Epsilon | None) -> Arrays:

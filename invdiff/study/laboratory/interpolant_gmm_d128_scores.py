@@ -16,11 +16,11 @@ __all__ = ["ESTIMATES", "best_metrics", "error_metrics", "kl_table", "sampler_me
 
 #: estimates of the divergence, and how they are called in tables and figures
 ESTIMATES = {
-    "moments": "from samples",
-    "resampled": "particles, resampled",
-    "independent": "particles, independent",
-    "one": "one path",
+    "paths": "density, all paths",
+    "path": "density, one path",
+    "girsanov": "exact path",
     "steps": "steps alone",
+    "moments": "moments of samples",
 }
 
 
@@ -41,7 +41,7 @@ def sampler_metrics(rows: Sequence[Arrays]) -> Metrics:
 def best_metrics(epsilons: Sequence[float], rows: Sequence[Arrays], ode: Arrays) -> Metrics:
     """Return where each estimate is least, and how much higher it is at the ends of the grid."""
     metrics: Metrics = {}
-    for name in ("moments", "resampled", "independent", "one"):
+    for name in ("paths", "path", "girsanov", "moments"):
         best = int(np.argmin([row[name].mean() for row in rows]))
         metrics[f"best_{name}"] = epsilons[best]
         others = {"first": rows[0], "last": rows[-1]} | ({"ode": ode} if name in ode else {})
@@ -86,14 +86,17 @@ def kl_table(metrics: Metrics, epsilons: Sequence[float]) -> Table:
     )
     bounds = (f"{metrics[f'{name}_schedule']:.1f}" for name in ("drift_bound", "bound"))
     rows.append(("SDE, best epsilon(t)", *scheduled, *bounds))
-    ode = tuple(_cell(metrics[f"ode_{n}"], metrics[f"ode_{n}_se"]) for n in ("moments", "exact"))
-    rows.append(("ODE", ode[0], f"{ode[1]} (density)", "", "", "", "none", "none"))
+    density, moments = (
+        _cell(metrics[f"ode_{name}"], metrics[f"ode_{name}_se"]) for name in ("paths", "moments")
+    )
+    rows.append(("ODE", density, "", "", "", moments, "none", "none"))
     caption = (
-        "KL(truth || sampled) in nats, with standard errors. From samples: of the moments of each "
-        "mode, without bias for normal modes. Particles: bounds from above by the density of the "
-        "SDE, by independent backward paths and by resampled ones. One path, which is the "
-        "divergence of the paths: what the bound of the drift is an integral for. Steps alone: "
-        "the same with exact fields. All samplers use the same networks, points and noise."
+        "KL(truth || sampled) in nats, with standard errors. Density: of the SDE by backward paths "
+        "of the learned fields, a bound from above that is the tighter the more paths; of the ODE "
+        "itself. Exact path: one path of the exact backward SDE, which has the divergence of the "
+        "paths: what the bound of the drift is an integral for. Steps alone: the same for exact "
+        "fields. Moments of samples: of those of each mode, blind to what is not normal in it. "
+        "All samplers use the same networks, points and noise."
     )
     columns = ("sampler, epsilon", *ESTIMATES.values(), "bound of the drift", "bound of b and s")
     return Table("Divergence and epsilon", columns, tuple(rows), caption)
