@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from invdiff.interpolants.diffusion import ConstantEpsilon
+from invdiff.interpolants.diffusion import ConstantEpsilon, Epsilon
 from invdiff.interpolants.kl_bounds import FieldErrors
 from invdiff.study.laboratory.interpolant_gmm_d128_figures import (
     error_figure,
@@ -168,7 +168,7 @@ class InterpolantHighDim(ScriptedStudy):
         found = FieldErrors(
             *(torch.from_numpy(errors[n]) for n in ("times", "velocity", "score", "cross"))
         )
-        amounts = {f"{e:g}": ConstantEpsilon(e) for e in self.epsilons}
+        amounts: dict[str, Epsilon] = {f"{e:g}": ConstantEpsilon(e) for e in self.epsilons}
         amounts["schedule"] = found.best_schedule()
         rows = {
             name: stages.run(f"density_{name}", partial(runs.densities, epsilon))

@@ -46,7 +46,7 @@ class FieldTraining(Config):
     batch_size: PositiveInt = 256
     learning_rate: PositiveFloat = 2e-3
     num_warmup: NonNegativeInt = 100
-    ema_decay: float = Field(0.99, ge=0, lt=1)
+    ema_decay: float = Field(default=0.99, ge=0, lt=1)
 
     def build(self) -> Training:
         """Return the settings of the training loop."""
