@@ -10,7 +10,7 @@ from torch import Tensor
 
 from invdiff.interpolants.process import Field
 
-__all__ = ["OdeMethod", "integrate_ode", "time_grid"]
+__all__ = ["OdeMethod", "StepCallback", "check_times", "integrate_ode", "time_grid"]
 
 OdeMethod = Literal["euler", "midpoint", "heun"]
 StepCallback = Callable[[int, Tensor, Tensor], None]
@@ -46,13 +46,28 @@ def integrate_ode(
         times: ``(steps + 1,)``, monotonic.
         method: Of order 1 ("euler", one call a step) or 2 (two calls).
         callback: Called with the number of each step, its end time and the values there.
+
+    Raises:
+        ValueError: Times that are not monotonic, or fewer than two.
     """
+    check_times(times)
     step = _STEPS[method]
     for i in range(len(times) - 1):
         x = step(velocity, x, times[i], times[i + 1])
         if callback is not None:
             callback(i, times[i + 1], x)
     return x
+
+
+def check_times(times: Tensor) -> None:
+    """Check a grid of times.
+
+    Raises:
+        ValueError: They are not strictly monotonic, or fewer than two.
+    """
+    steps = times.diff()
+    if times.ndim != 1 or len(times) < 2 or not ((steps > 0).all() or (steps < 0).all()):
+        raise ValueError(f"expected at least 2 strictly monotonic times, got {times.tolist()}")
 
 
 def _euler(velocity: Field, x: Tensor, t: Tensor, end: Tensor) -> Tensor:

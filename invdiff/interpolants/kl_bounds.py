@@ -24,7 +24,7 @@ from torch import Tensor
 
 from invdiff.interpolants.couplings import Coupling
 from invdiff.interpolants.diffusion import Epsilon, TabulatedEpsilon
-from invdiff.interpolants.process import Process
+from invdiff.interpolants.process import Process, velocity_and_score
 
 __all__ = [
     "FieldErrors",
@@ -223,9 +223,9 @@ def _compared(
 @torch.no_grad()
 def _at_time(reference: Process, learned: Process, x: Tensor, t: Tensor) -> Tensor:
     """Return the mean squares of the velocity and the score, and the mean product."""
-    of_velocity = (learned.velocity(x, t) - reference.velocity(x, t)).flatten(1).double()
-    of_score = (learned.score(x, t) - reference.score(x, t)).flatten(1).double()
-    products = (of_velocity**2, of_score**2, of_velocity * of_score)
+    found, true = velocity_and_score(learned, x, t), velocity_and_score(reference, x, t)
+    b, s = ((a - c).flatten(1).double() for a, c in zip(found, true, strict=True))
+    products = (b**2, s**2, b * s)
     return torch.stack([product.sum(1).mean() for product in products]).cpu()
 
 

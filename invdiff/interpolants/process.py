@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
 from invdiff.interpolants import conversions
 from invdiff.interpolants.interpolant import Interpolant
 
-__all__ = ["Field", "FieldProcess", "Process"]
+__all__ = ["Field", "FieldProcess", "JointProcess", "Process", "velocity_and_score"]
 
 # (x, t) -> a mean given x_t = x; x (*batch, *shape), t 0-dimensional or batch
 Field = Callable[[Tensor, Tensor], Tensor]
@@ -34,6 +34,22 @@ class Process(Protocol):
     def score(self, x: Tensor, t: Tensor) -> Tensor:
         """Return s(x, t), the gradient of the log density."""
         ...
+
+
+@runtime_checkable
+class JointProcess(Process, Protocol):
+    """A process that finds b and s together with less work than one by one."""
+
+    def both(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Return b(x, t) and s(x, t)."""
+        ...
+
+
+def velocity_and_score(process: Process, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    """Return b(x, t) and s(x, t), in one go where the process can."""
+    if isinstance(process, JointProcess):
+        return process.both(x, t)
+    return process.velocity(x, t), process.score(x, t)
 
 
 @dataclass(frozen=True)
@@ -93,3 +109,18 @@ class FieldProcess:
         if self.s is not None:
             return self.s(x, t)
         return conversions.score_from_noise(self.interpolant, self.noise(x, t), t)
+
+    def both(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Return b and s at one call of each field."""
+        if self.b is not None and (self.s is not None or self.eta is not None):
+            return self.b(x, t), self.score(x, t)
+        if self.b is not None:
+            b = self.b(x, t)
+            eta = conversions.one_sided_noise(self.interpolant, x, b, t)
+            return b, conversions.score_from_noise(self.interpolant, eta, t)
+        eta = self.noise(x, t)
+        s = conversions.score_from_noise(self.interpolant, eta, t)
+        if self.v is not None:
+            v = self.v(x, t)
+            return conversions.velocity_from_noise(self.interpolant, v, eta, t), s
+        return conversions.one_sided_velocity(self.interpolant, x, eta, t), s

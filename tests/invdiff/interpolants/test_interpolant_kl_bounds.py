@@ -10,8 +10,8 @@ from torch import Tensor
 
 from invdiff.interpolants.couplings import IndependentCoupling
 from invdiff.interpolants.diffusion import ConstantEpsilon
-from invdiff.interpolants.integrators import time_grid
-from invdiff.interpolants.interpolant import Interpolant, TwoSided
+from invdiff.interpolants.integrators import integrate_ode, time_grid
+from invdiff.interpolants.interpolant import Interpolant, OneSided, TwoSided
 from invdiff.interpolants.kl_bounds import (
     FieldErrors,
     field_differences,
@@ -19,8 +19,11 @@ from invdiff.interpolants.kl_bounds import (
     kl_monte_carlo,
     kl_on_grid,
 )
+from invdiff.interpolants.likelihood import ode_log_prob
 from invdiff.interpolants.losses import interpolant_loss
 from invdiff.interpolants.mixture import MixtureProcess
+from invdiff.interpolants.paths import TrigonometricPath
+from invdiff.interpolants.process import FieldProcess
 from invdiff.priors.gaussian import GaussianMixturePrior
 
 
@@ -178,3 +181,32 @@ def test_bad_input_is_refused(exact: MixtureProcess, generator: torch.Generator)
         field_errors(exact, exact, torch.tensor([0.5, 0.2]), 4, generator=generator)
     with pytest.raises(ValueError, match="log densities"):
         kl_monte_carlo(torch.zeros(3), torch.zeros(4))
+
+
+def test_ode_error_may_vanish_while_its_divergence_does_not() -> None:
+    # b = 0 keeps N(0, 1); the error (c / n) sin(n x) is a fixed flow in the scaled variable n x,
+    # of Jacobian 1 / (cosh c + sinh c cos n x), whose mean log is 2 log cosh(c / 2)
+    c, base = 2.0, gaussian(0, 1)
+    process = MixtureProcess(OneSided(TrigonometricPath()), base)
+    points = torch.linspace(-7, 7, 6001, dtype=torch.float64)[:, None]
+    times = time_grid(2, 0.1, 0.9)
+    bounds = []
+    for n in (8, 32):
+
+        def velocity(x: Tensor, t: Tensor, n: int = n) -> Tensor:
+            return process.velocity(x, t) + c / n * (n * x).sin()
+
+        log_q = ode_log_prob(
+            velocity,
+            points,
+            base.log_prob,
+            lambda field, state: integrate_ode(field, state, time_grid(60, 1.0, 0.0)),
+        )
+        found = kl_on_grid(base.log_prob(points), log_q, points[:, 0])
+        assert found == pytest.approx(2 * math.log(math.cosh(c / 2)), rel=0.1)
+        learned = FieldProcess(process.interpolant, b=velocity, s=process.score)
+        seeded = torch.Generator().manual_seed(0)
+        errors = field_errors(process, learned, times, 4000, generator=seeded)
+        bounds.append(errors.drift_bound(ConstantEpsilon(1.0)))
+    assert bounds[1] == pytest.approx(bounds[0] / 16, rel=0.1)
+    assert bounds[0] < 0.01
