@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from invdiff.interpolants.diffusion import Epsilon
+from invdiff.interpolants.divergence import hutchinson
 from invdiff.interpolants.integrators import integrate_ode, time_grid
 from invdiff.interpolants.kl_bounds import field_errors
+from invdiff.interpolants.likelihood import ode_log_prob
 from invdiff.interpolants.noise import SampleNoise
 from invdiff.interpolants.process import Field, FieldProcess, Process
 from invdiff.interpolants.sde import integrate_sde
+from invdiff.interpolants.sde_likelihood import PathWeights, sampler_log_prob
 from invdiff.rng import derive_generator
-from invdiff.study.laboratory.interpolant_gmm_d128_density import log_density, log_path_weights
 from invdiff.study.laboratory.interpolant_gmm_d128_moments import mixture_kl
 from invdiff.study.laboratory.interpolant_gmm_d128_problem import HighDimProblem
 from invdiff.study.scripted import Arrays
 
-__all__ = ["HighDimRuns", "ode_log_density"]
+__all__ = ["HighDimRuns"]
 
 
 @dataclass(frozen=True)
@@ -62,30 +65,29 @@ class HighDimRuns:
         return arrays | {"size_b": size.velocity.numpy(), "size_s": size.score.numpy()}
 
     def densities(self, epsilon: Epsilon) -> Arrays:
-        """Return log true over sampled density at each point, of the SDE, in four ways.
+        """Return log true over sampled density at each point, of the SDE, in three ways.
 
-        By all paths of the learned backward SDE and by single ones, by one of the exact backward
-        SDE, and what one finds for exact fields: the price of the steps alone.
+        By all backward paths and by single ones, both bounds from above on average, and what one
+        finds with a single path for exact fields: the price of the steps alone.
         """
-        learned, exact, count = self.learned, self.problem.exact, self.num_paths
-        weights = self._weights(learned, learned, epsilon, count)
+        learned = self._paths(self.learned, epsilon, self.num_paths)
         logs = {
-            "paths": log_density(weights, count),
-            "path": log_density(weights, 1),
-            "girsanov": log_density(self._weights(learned, exact, epsilon, 1), 1),
-            "steps": log_density(self._weights(exact, exact, epsilon, 1), 1),
+            "paths": learned.log_prob,
+            "path": learned.mean,
+            "steps": self._paths(self.problem.exact, epsilon, 1).log_prob,
         }
         true = self._true_log_density()
-        return {name: (true - sampled).numpy() for name, sampled in logs.items()}
+        return {name: (true - sampled.double()).numpy() for name, sampled in logs.items()}
 
-    def _weights(self, sampler: Process, proposal: Process, epsilon: Epsilon, count: int) -> Tensor:
-        return log_path_weights(
-            sampler,
-            proposal,
+    @torch.no_grad()
+    def _paths(self, process: Process, epsilon: Epsilon, count: int) -> PathWeights:
+        return sampler_log_prob(
+            process,
             self._points(),
-            self.times,
+            _normal_log_prob,
+            self.times.flip(0),
+            count,
             epsilon=epsilon,
-            count=count,
             generator=self._generator("paths"),
         )
 
@@ -94,11 +96,20 @@ class HighDimRuns:
 
     def ode_densities(self) -> Arrays:
         """Return log true over sampled density at each point, of the ODE."""
-        generator = self._generator("probes")
-        sampled = ode_log_density(
-            self.learned.velocity, self._points(), self.times.flip(0), generator=generator
-        )
-        return {"paths": (self._true_log_density() - sampled).numpy()}
+        generator, times = self._generator("probes"), self.times.flip(0)
+
+        def fresh(field: Field, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+            # new probes at each time: the path doesn't depend on them, and their noise averages
+            return hutchinson(x, generator=generator)(field, x, t)
+
+        def solve(field: Field, state: Tensor) -> Tensor:
+            return integrate_ode(field, state, times)
+
+        with torch.no_grad():
+            sampled = ode_log_prob(
+                self.learned.velocity, self._points(), _normal_log_prob, solve, divergence=fresh
+            )
+        return {"paths": (self._true_log_density() - sampled.double()).numpy()}
 
     @torch.no_grad()
     def samples(self, epsilon: Epsilon | None) -> Arrays:
@@ -122,44 +133,8 @@ class HighDimRuns:
         return derive_generator(self.seed, label)
 
 
-def ode_log_density(
-    velocity: Field, x: Tensor, times: Tensor, *, generator: torch.Generator
-) -> Tensor:
-    r"""Estimate the log density of what the ODE makes of standard normal numbers.
-
-    .. math:: \log \hat\rho_1(x_1) = \log \rho_0(x_0) - \int_0^1 \nabla \cdot \hat b(x_t, t)\, dt
-
-    by Heun's method. The divergence is that of :cite:t:`hutchinson1989`, without bias: a probe is
-    drawn anew at each time, so that the noise averages along the path.
-
-    Args:
-        velocity: b.
-        x: ``(points, dim)``.
-        times: From 1 to 0.
-        generator: Of the probes.
-
-    Returns:
-        ``(points,)``, float64.
-    """
-    divergences = [_divergence(velocity, x, times[0], generator)]
-
-    def note(step: int, t: Tensor, x: Tensor) -> None:
-        divergences.append(_divergence(velocity, x, t, generator))
-
-    with torch.no_grad():
-        start = integrate_ode(velocity, x, times, callback=note)
-    gain = torch.trapezoid(torch.stack(divergences), times, dim=0)
-    normal = torch.distributions.Normal(0.0, 1.0).log_prob(start.double()).sum(-1)
-    # times decrease: the integral has the sign of minus the one from 0 to 1
-    return normal + gain
-
-
-@torch.enable_grad()
-def _divergence(velocity: Field, x: Tensor, t: Tensor, generator: torch.Generator) -> Tensor:
-    probe = torch.randint(2, x.shape, generator=generator).to(x) * 2 - 1
-    inside = x.detach().requires_grad_()
-    (product,) = torch.autograd.grad(velocity(inside, t), inside, probe)
-    return (product * probe).sum(-1).double()
+def _normal_log_prob(x: Tensor) -> Tensor:
+    return -((x**2).sum(-1) + x.shape[-1] * math.log(2 * math.pi)) / 2
 
 
 def _zero(x: Tensor, t: Tensor) -> Tensor:

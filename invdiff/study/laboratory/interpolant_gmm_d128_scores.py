@@ -18,7 +18,6 @@ __all__ = ["ESTIMATES", "best_metrics", "error_metrics", "kl_table", "sampler_me
 ESTIMATES = {
     "paths": "density, all paths",
     "path": "density, one path",
-    "girsanov": "exact path",
     "steps": "steps alone",
     "moments": "moments of samples",
 }
@@ -41,7 +40,7 @@ def sampler_metrics(rows: Sequence[Arrays]) -> Metrics:
 def best_metrics(epsilons: Sequence[float], rows: Sequence[Arrays], ode: Arrays) -> Metrics:
     """Return where each estimate is least, and how much higher it is at the ends of the grid."""
     metrics: Metrics = {}
-    for name in ("paths", "path", "girsanov", "moments"):
+    for name in ("paths", "path", "moments"):
         best = int(np.argmin([row[name].mean() for row in rows]))
         metrics[f"best_{name}"] = epsilons[best]
         others = {"first": rows[0], "last": rows[-1]} | ({"ode": ode} if name in ode else {})
@@ -89,12 +88,11 @@ def kl_table(metrics: Metrics, epsilons: Sequence[float]) -> Table:
     density, moments = (
         _cell(metrics[f"ode_{name}"], metrics[f"ode_{name}_se"]) for name in ("paths", "moments")
     )
-    rows.append(("ODE", density, "", "", "", moments, "none", "none"))
+    rows.append(("ODE", density, "", "", moments, "none", "none"))
     caption = (
         "KL(truth || sampled) in nats, with standard errors. Density: of the SDE by backward paths "
         "of the learned fields, a bound from above that is the tighter the more paths; of the ODE "
-        "itself. Exact path: one path of the exact backward SDE, which has the divergence of the "
-        "paths: what the bound of the drift is an integral for. Steps alone: the same for exact "
+        "itself. Steps alone: the density by one path for exact "
         "fields. Moments of samples: of those of each mode, blind to what is not normal in it. "
         "All samplers use the same networks, points and noise."
     )
