@@ -60,7 +60,12 @@ class MixtureAxes:
 
     def score(self, x: Tensor, t: Tensor) -> Tensor:
         """Return s."""
-        return self(x, t, -1.0)[1] - self.velocity(x, t)
+        return self.both(x, t)[1]
+
+    def both(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Return b and s."""
+        b = self.velocity(x, t)
+        return b, self(x, t, -1.0)[1] - b
 
     def sample(self, num_samples: int, t: Tensor, *, generator: torch.Generator) -> Tensor:
         """Draw x_t for a 0-dimensional t, ``(num_samples, dim)``."""

@@ -42,7 +42,7 @@ def kl_figure(metrics: Metrics, epsilons: Sequence[float]) -> Figure:
     schedule = metrics["schedule_kl_paths"][0]
     left.axhline(schedule, color=_COLORS[0], linestyle="-.", label=r"best $\epsilon(t)$")
     left.axvline(metrics["best_paths"], color=_GREY, label="best on the grid")
-    for name, color in zip(("paths", "path"), _COLORS[::2], strict=False):
+    for name, color in (("paths", _COLORS[0]), ("path", _COLORS[2])):
         _bars(right, metrics, epsilons, name, color)
     right.plot(epsilons, metrics["drift_bound"], "--", color="black", label="bound of the drift")
     right.plot(epsilons, metrics["bound"], ":", color="black", label="bound of b and s")
