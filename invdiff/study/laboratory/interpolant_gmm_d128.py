@@ -159,7 +159,11 @@ class InterpolantHighDim(ScriptedStudy):
             f"{rises}. The errors of the fields predict {metrics['predicted_epsilon']:.2f}, and "
             f"bound the divergence by {min(metrics['drift_bound']):.2f} nats on the grid. The "
             f"moments of the samples alone say {min(metrics['kl_moments']):.2f} at "
-            f"{metrics['best_moments']:g} and {metrics['ode_moments']:.2f} for the ODE."
+            f"{metrics['best_moments']:g} and {metrics['ode_moments']:.2f} for the ODE; from there "
+            f"they rise by {metrics['rise_last_moments']:.2f} +- "
+            f"{metrics['rise_last_moments_se']:.2f} to {self.epsilons[-1]:g}, so that much of the "
+            "rise of the density at large epsilon is that of a bound. epsilon(t), the best at each "
+            f"time, has {metrics['schedule_kl_paths'][0]:.2f}."
         )
 
     def _samplers(
