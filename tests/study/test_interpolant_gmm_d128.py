@@ -145,7 +145,7 @@ def test_errors_are_measured_where_they_are_known():
     found = runs(problem, with_wrong_score(problem.exact)).error_arrays(5, 100)
     np.testing.assert_allclose(found["score"], 3 * SHIFT**2, rtol=1e-3)
     np.testing.assert_allclose(found["velocity"], 0, atol=1e-9)
-    # at the end the law is the target's, and its score has the mean square of the precision's trace
+    # at the start the law is standard normal
     assert found["size_s"][0] == pytest.approx(3, rel=0.3)
 
 
