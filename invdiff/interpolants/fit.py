@@ -11,6 +11,7 @@ from invdiff.interpolants.couplings import Coupling
 from invdiff.interpolants.interpolant import Interpolant
 from invdiff.interpolants.losses import Objective, interpolant_loss, uniform_times
 from invdiff.interpolants.networks import told
+from invdiff.interpolants.skip import GaussianSkip
 from invdiff.training import Training, TrainingStep, train
 
 __all__ = ["train_field"]
@@ -31,7 +32,8 @@ def train_field(
     """Train a network in place and return the average of its weights.
 
     Args:
-        network: ``(x, t, condition) -> (batch, *shape)``, see ``FieldMLP``.
+        network: ``(x, t, condition) -> (batch, *shape)``, see ``FieldMLP``, ``GaussianSkip`` and
+            ``drawn_network``.
         objective: Which field it becomes: b, v, s or eta.
         interpolant: The process.
         coupling: Draws the ends.
@@ -42,10 +44,12 @@ def train_field(
         callback: Called after each step.
 
     Raises:
-        ValueError: A loss that diverged, or a batch below 1.
+        ValueError: A loss that diverged, a batch below 1, or a ``GaussianSkip`` of another field.
     """
     if batch_size < 1:
         raise ValueError(f"train_field: expected batch_size >= 1, got {batch_size}")
+    if isinstance(network, GaussianSkip):
+        network.check(interpolant, objective)
 
     def loss(current: nn.Module, step: int) -> Tensor:
         device = generator.device

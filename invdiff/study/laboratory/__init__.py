@@ -7,6 +7,7 @@ from invdiff.study.laboratory.ct_uncertainty import CTUncertainty
 from invdiff.study.laboratory.gaussian_calibration import GaussianCalibration
 from invdiff.study.laboratory.gmm_posterior import GMMPosterior
 from invdiff.study.laboratory.interpolant_gmm import InterpolantGMM
+from invdiff.study.laboratory.interpolant_gmm_d128 import InterpolantHighDim
 from invdiff.study.laboratory.smc_images import SMCImages
 from invdiff.study.laboratory.smc_rate import SMCRate
 from invdiff.study.laboratory.sr_boundary import SRBoundary
@@ -22,6 +23,7 @@ STUDIES: dict[str, type[ScriptedStudy]] = {
     "gaussian-calibration": GaussianCalibration,
     "gmm-posterior": GMMPosterior,
     "interpolant-gmm": InterpolantGMM,
+    "interpolant-gmm-d128": InterpolantHighDim,
     "smc-images": SMCImages,
     "smc-rate": SMCRate,
     "sr-boundary": SRBoundary,

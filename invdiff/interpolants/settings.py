@@ -1,0 +1,87 @@
+"""Interpolants as nested dictionaries of plain values, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from invdiff.interpolants import gammas, paths
+from invdiff.interpolants.interpolant import Interpolant, Mirror, OneSided, TwoSided
+
+__all__ = ["interpolant_from_settings", "interpolant_settings"]
+
+_PARTS: tuple[type, ...] = (
+    Mirror,
+    OneSided,
+    TwoSided,
+    gammas.BrownianGamma,
+    gammas.FoellmerGamma,
+    gammas.NoGamma,
+    gammas.QuadraticGamma,
+    gammas.SigmoidGamma,
+    gammas.SineSquaredGamma,
+    paths.EncodingDecodingPath,
+    paths.LinearPath,
+    paths.PowerPath,
+    paths.TrigonometricPath,
+)
+_KINDS = {part.__name__: part for part in _PARTS}
+# what each field of an interpolant has to be
+_BASES = {"path": paths.Path, "gamma": gammas.Gamma}
+
+
+def interpolant_settings(interpolant: Interpolant) -> dict[str, Any]:
+    """Return ``{"kind": ..., ...}``, with numbers and further dictionaries.
+
+    Raises:
+        ValueError: An interpolant, or a part of one, that is not of this package.
+    """
+    return _described(interpolant)
+
+
+def interpolant_from_settings(settings: Mapping[str, Any]) -> Interpolant:
+    """Return the interpolant of its settings.
+
+    Raises:
+        ValueError: An unknown kind, or settings that are missing, unknown or out of range.
+    """
+    built = _built(settings)
+    if not isinstance(built, Interpolant):
+        raise ValueError(f"interpolant: expected an interpolant, got {settings['kind']}")
+    return built
+
+
+def _described(part: Any) -> dict[str, Any]:
+    kind = type(part).__name__
+    if _KINDS.get(kind) is not type(part):
+        raise ValueError(f"interpolant: expected one of {', '.join(_KINDS)}, got {kind}")
+    values = {f.name: getattr(part, f.name) for f in dataclasses.fields(part)}
+    return {"kind": kind} | {
+        name: _described(value) if name in _BASES else value for name, value in values.items()
+    }
+
+
+def _built(settings: Any) -> Any:
+    kind = settings.get("kind") if isinstance(settings, Mapping) else None
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise ValueError(f"interpolant: expected one of {', '.join(_KINDS)}, got {kind!r}")
+    part: Any = _KINDS[kind]
+    names = {f.name for f in dataclasses.fields(part)}
+    given = {name: value for name, value in settings.items() if name != "kind"}
+    if given.keys() != names:
+        raise ValueError(f"{kind}: expected {sorted(names)}, got {sorted(given)}")
+    return part(**{name: _value(kind, name, value) for name, value in given.items()})
+
+
+def _value(kind: str, name: str, value: Any) -> Any:
+    if name in _BASES:
+        part = _built(value)
+        if not isinstance(part, _BASES[name]):
+            raise ValueError(f"{kind}: expected a {name}, got {type(part).__name__}")
+        return part
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value):
+        raise ValueError(f"{kind}: expected a number as {name}, got {value!r}")
+    return float(value)
