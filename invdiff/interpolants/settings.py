@@ -66,7 +66,7 @@ def _described(part: Any) -> dict[str, Any]:
 def _built(settings: Any) -> Any:
     kind = settings.get("kind") if isinstance(settings, Mapping) else None
     if not isinstance(kind, str) or kind not in _KINDS:
-        raise ValueError(f"interpolant: expected one of {', '.join(_KINDS)}, got {kind!r}")
+        raise ValueError(f"interpolant: unknown kind {kind!r}, expected {', '.join(_KINDS)}")
     part: Any = _KINDS[kind]
     names = {f.name for f in dataclasses.fields(part)}
     given = {name: value for name, value in settings.items() if name != "kind"}
