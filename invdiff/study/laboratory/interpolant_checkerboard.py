@@ -54,6 +54,7 @@ class InterpolantCheckerboard(ScriptedStudy):
     Args:
         width: Of the network.
         depth: Hidden layers.
+        input_frequencies: Waves of each coordinate that the network is told.
         num_steps: Of the training.
         batch_size: Pairs of each step, each with two signs of the noise.
         learning_rate: Its highest value.
@@ -75,6 +76,7 @@ class InterpolantCheckerboard(ScriptedStudy):
     kind: Literal["interpolant-checkerboard"] = "interpolant-checkerboard"
     width: PositiveInt = 256
     depth: PositiveInt = 4
+    input_frequencies: int = Field(8, ge=0)
     num_steps: PositiveInt = 3000
     batch_size: PositiveInt = 1000
     learning_rate: PositiveFloat = 2e-3
@@ -219,7 +221,7 @@ class InterpolantCheckerboard(ScriptedStudy):
         return {"ode": None} | {run.key: run for run in runs}
 
     def _build(self) -> nn.Module:
-        network = FieldMLP(2, self.width, self.depth)
+        network = FieldMLP(2, self.width, self.depth, input_frequencies=self.input_frequencies)
         return GaussianSkip(network, OneSided(), "b", target_std=Checkerboard().std)
 
     def _train(self) -> Arrays:
