@@ -60,9 +60,11 @@ def binned_divergence(law: Checkerboard, x: Tensor, bins: int) -> tuple[float, f
     inside = counts[(square[:, None] + square) % 2 == 0].double()
     total = torch.tensor(float(len(x)), dtype=torch.float64)
     divergence = (total + 1).digamma() - (inside + 1).digamma().mean() - math.log(len(inside))
-    # of independent Poisson counts
-    error = (inside.clamp(min=1).reciprocal().sum().sqrt()) / len(inside)
-    return float(divergence), float(error)
+    # multinomial counts: those of a uniform law cancel to first order, which leaves the second
+    each = (inside + 1).reciprocal()
+    first = each.sum() / len(inside) ** 2 - 1 / total
+    second = (each**2 / 2).sum() / len(inside) ** 2
+    return float(divergence), float((first.clamp(min=0) + second).sqrt())
 
 
 def velocity_errors(
