@@ -146,7 +146,9 @@ class InterpolantCheckerboard(ScriptedStudy):
     def figures(self, metrics: Metrics, arrays: Arrays) -> dict[str, Figure]:
         """Draw the ways of points, the density, divergences and the loss."""
         law = Checkerboard()
-        keys = {name: [self._run(name, c).key for c in self.scales] for name in _SCHEDULES}
+        keys: dict[str, list[str]] = {
+            name: [self._run(name, c).key for c in self.scales] for name in _SCHEDULES
+        }
         return {
             "paths": figures.paths(arrays, law.half_width),
             "density": figures.density(arrays, law.entropy),

@@ -103,7 +103,9 @@ class Checkerboard:
         axis = starts + self.side * (points + 1) / 2
         # squares of one color, by row and column, and the points in them
         first, second = self._squares(points.device).nonzero(as_tuple=True)
-        grid = torch.stack(torch.broadcast_tensors(axis[first, :, None], axis[second, None]), -1)
+        shape = (len(first), nodes, nodes)
+        rows, columns = axis[first, :, None].expand(shape), axis[second, None].expand(shape)
+        grid = torch.stack([rows, columns], -1)
         values = self.smoothed_log_prob(grid, std)
         return float((values * weights[:, None] * weights).sum() / 4 / len(first))
 
@@ -150,7 +152,7 @@ class CheckerboardProcess:
         means = (point / t).unsqueeze(-1) + excess / scaled[..., None]
         both = mass[..., 0, :, None] + mass[..., 1, None, :]
         both = both.masked_fill(~self.law._squares(x.device), -math.inf)
-        weights = both.flatten(-2).softmax(-1).unflatten(-1, both.shape[-2:])
+        weights = both.flatten(-2).softmax(-1).reshape(both.shape)
         first = (weights.sum(-1) * means[..., 0, :]).sum(-1)
         second = (weights.sum(-2) * means[..., 1, :]).sum(-1)
         return torch.stack([first, second], -1).to(x.dtype)

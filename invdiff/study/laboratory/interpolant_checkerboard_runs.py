@@ -54,7 +54,7 @@ def ode_samples(process: Process, start: Tensor, steps: int) -> Tensor:
     times = time_grid(steps, 0.0, 1.0)
     with torch.no_grad():
         return torch.cat([
-            integrate_ode(process.velocity, part, times) for part in start.split(_CHUNK)
+            integrate_ode(process.velocity, part, times) for part in _parts(start)
         ])  # fmt: skip
 
 
@@ -67,7 +67,7 @@ def sde_samples(
     callback: StepCallback | None = None,
 ) -> Tensor:
     """Return what the SDE makes of noise ``(count, 2)`` at t = 0."""
-    parts = start.split(_CHUNK)
+    parts = _parts(start)
     return torch.cat([_sde_part(process, part, run, generator, callback) for part in parts])
 
 
@@ -113,7 +113,11 @@ def log_prob(process: Process, x: Tensor, steps: int) -> Tensor:
         steps: Of Heun's method.
     """
     times = time_grid(steps, 1.0, 0.0)
-    return torch.cat([_log_prob_part(process, part, times) for part in x.split(_CHUNK)])
+    return torch.cat([_log_prob_part(process, part, times) for part in _parts(x)])
+
+
+def _parts(x: Tensor) -> list[Tensor]:
+    return [x[i : i + _CHUNK] for i in range(0, len(x), _CHUNK)]
 
 
 def _log_prob_part(process: Process, x: Tensor, times: Tensor) -> Tensor:
