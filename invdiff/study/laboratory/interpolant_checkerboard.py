@@ -20,6 +20,7 @@ from invdiff.interpolants.skip import GaussianSkip
 from invdiff.rng import derive_generator
 from invdiff.study.laboratory import interpolant_checkerboard_figures as figures
 from invdiff.study.laboratory.interpolant_checkerboard_law import Checkerboard, CheckerboardProcess
+from invdiff.study.laboratory.interpolant_checkerboard_report import sample_table, summary_text
 from invdiff.study.laboratory.interpolant_checkerboard_runs import (
     SdeRun,
     log_prob,
@@ -173,42 +174,19 @@ class InterpolantCheckerboard(ScriptedStudy):
 
     def tables(self, metrics: Metrics) -> list[Table]:
         """Return what is known of each way to draw samples."""
-        rows = [("true samples", "", "", *self._cells(metrics, "true"), "")]
-        for name, run in self._runs().items():
-            if run is None:
-                cells = ("ODE, Heun", "", str(self.ode_steps))
-                rows.append((*cells, *self._cells(metrics, name), ""))
-                continue
-            title = f"SDE, {'c' if run.schedule == 'constant' else 'c (1 - t) / t'}, c = "
-            cells = (f"{title}{run.scale:g}", f"{run.end:g}", str(run.steps))
-            bound = f"{metrics[f'bound_{name}']:.3f}"
-            rows.append((*cells, *self._cells(metrics, name), bound))
-        columns = ("samples", "end", "steps", "KL / nats", "off support", "log density", "bound")
         caption = (
             f"{self.num_samples} samples each. KL: of the truth from the samples, on "
             f"{8 * self.bins**2} equal parts of the support, with its standard error. Log "
             f"density: mean over the samples of that of the truth plus normal noise of standard "
             f"deviation {self.smoothing:g}, {metrics['log_density_exact']:.3f} for true samples in "
             f"closed form; without the noise it is -{metrics['entropy']:.3f} on the support and "
-            "minus infinity off it."
+            "minus infinity off it. Bound: of KL, in exact integration."
         )
-        return [Table("Samples of the learned process", columns, tuple(rows), caption)]
+        return [sample_table(metrics, self._runs(), f"Heun, {self.ode_steps} steps", caption)]
 
     def summary(self, metrics: Metrics) -> str:
         """Say how good the likelihood is, and whether noise helps."""
-        runs = {name: run for name, run in self._runs().items() if run is not None}
-        best = min(runs, key=lambda name: metrics[f"kl_{name}"])
-        run, gap = runs[best], metrics["nll"] - metrics["entropy"]
-        noise = f"epsilon = {run.scale:g}" + (" (1 - t) / t" if run.schedule == "matched" else "")
-        return (
-            f"After {metrics['training_seconds']:.0f} s of training, true points have a mean "
-            f"negative log likelihood of {metrics['nll']:.3f} nats, {gap:.3f} above the entropy "
-            f"ln 32 = {metrics['entropy']:.3f}. On the grid, the divergence of the ODE's samples "
-            f"is {metrics['kl_ode']:.3f}, and that of the best SDE ({noise}, {run.steps} steps) "
-            f"{metrics[f'kl_{best}']:.3f} +- {metrics[f'kl_error_{best}']:.3f}; of their samples "
-            f"{100 * metrics['off_ode']:.1f} and {100 * metrics[f'off_{best}']:.1f} per cent are "
-            "off the support."
-        )
+        return summary_text(metrics, self._runs())
 
     def _run(self, schedule: Literal["constant", "matched"], scale: float) -> SdeRun:
         return SdeRun(schedule, scale, self.sde_steps, self.end)
@@ -329,13 +307,6 @@ class InterpolantCheckerboard(ScriptedStudy):
             )
             found |= {f"path_{name}": points, "path_times": times}
         return found
-
-    def _cells(self, metrics: Metrics, name: str) -> tuple[str, str, str]:
-        return (
-            f"{metrics[f'kl_{name}']:.4f} +- {metrics[f'kl_error_{name}']:.4f}",
-            f"{100 * metrics[f'off_{name}']:.2f} %",
-            f"{metrics[f'log_density_{name}']:.3f}",
-        )
 
     def _noise(self, label: str, count: int) -> Tensor:
         return torch.randn(count, 2, generator=self._generator(label), device=self.device)
