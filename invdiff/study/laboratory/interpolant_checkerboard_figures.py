@@ -90,7 +90,7 @@ def loss(arrays: Arrays) -> Figure:
     width = max(1, len(values) // 60)
     means = values[: len(values) // width * width].reshape(-1, width).mean(1)
     steps = np.arange(1, len(values) + 1)
-    axis.plot(steps, values, color=_GREY, linewidth=0.3)
+    axis.plot(steps, values, color=_GREY, linewidth=0.3, alpha=0.4)
     axis.plot(width * (np.arange(len(means)) + 0.5), means, color=_COLORS["ode"])
     low, high = means.min(), np.median(values[: max(1, width)])
     axis.set(xlabel="step", ylabel="loss", ylim=(low - 0.2 * (high - low) - 1e-3, high + 1e-3))
@@ -124,6 +124,8 @@ def divergences(metrics: Metrics, scales: Sequence[float], keys: dict[str, list[
     right.set(ylabel="bound / nats", title="Girsanov's bound", yscale="log")
     left.set(xscale="log", xlabel="c", ylim=(min(0.0, 1.5 * metrics["kl_true"]), None))
     right.set(xlabel="c")
+    right.set_xticks(scales, [f"{c:g}" for c in scales])
+    right.set_xticks([], minor=True)
     left.legend(fontsize=8)
     right.legend(fontsize=8)
     return figure

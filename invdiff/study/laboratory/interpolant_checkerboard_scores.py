@@ -93,7 +93,9 @@ def divergence_bound(errors: Tensor, times: Tensor, epsilon: Epsilon) -> float:
     .. math:: \int \frac{1}{4 \epsilon} \Bigl(1 + \frac{\epsilon t}{1 - t}\Bigr)^2
         E |\hat b - b|^2 dt
 
-    Girsanov's theorem for :cite:t:`albergo2023`'s SDE, whose score is found from the velocity.
+    Girsanov's theorem for the SDE of :cite:t:`albergo2023`, whose score is found from the velocity;
+    for exact integration. The midpoint rule leaves out what happens in the last half interval
+    before t = 1, where the integral need not converge.
 
     Args:
         errors: The mean square of each time.
