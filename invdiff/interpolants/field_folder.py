@@ -138,6 +138,8 @@ def _load_weights(network: nn.Module, path: Path) -> None:
                 f"{path}: expected {name} of shape {tuple(expected[name].shape)} and "
                 f"{expected[name].dtype}, got {tuple(value.shape)} and {value.dtype}"
             )
+        if not value.isfinite().all():
+            raise ValueError(f"{path}: {name} is not finite")
     network.load_state_dict(weights)
 
 

@@ -38,6 +38,9 @@ class FieldMLP(nn.Module):
         depth: Hidden layers.
         condition_dim: Numbers in the condition.
         frequencies: Waves of the time.
+        input_frequencies: Waves of each entry of x, for fields with sharp edges in few dimensions,
+            which a perceptron learns slowly; about the numbers of unit variance that a
+            ``GaussianSkip`` passes on.
 
     Raises:
         ValueError: A size below 1.
@@ -51,22 +54,30 @@ class FieldMLP(nn.Module):
         condition_dim: int = 0,
         *,
         frequencies: int = 4,
+        input_frequencies: int = 0,
     ) -> None:
         super().__init__()
-        if min(dim, width, depth) < 1 or min(condition_dim, frequencies) < 0:
-            raise ValueError(
-                "FieldMLP: expected dim, width, depth >= 1 and condition_dim, frequencies >= 0, "
-                f"got {dim}, {width}, {depth}, {condition_dim} and {frequencies}"
-            )
-        self.dim, self.condition_dim, self.frequencies = dim, condition_dim, frequencies
         self.settings = {
             "dim": dim,
             "width": width,
             "depth": depth,
             "condition_dim": condition_dim,
             "frequencies": frequencies,
+            "input_frequencies": input_frequencies,
         }
-        sizes = [dim + 3 + 2 * frequencies + condition_dim, *(width,) * depth]
+        counts = (condition_dim, frequencies, input_frequencies)
+        if min(dim, width, depth) < 1 or min(counts) < 0:
+            raise ValueError(
+                "FieldMLP: expected dim, width, depth of at least 1 and the others of at least 0, "
+                f"got {self.settings}"
+            )
+        self.dim, self.condition_dim, self.frequencies = dim, condition_dim, frequencies
+        # periods of 4, 2, 4/3, ...
+        waves = math.pi / 2 * torch.arange(1, input_frequencies + 1)
+        self.waves: Tensor
+        self.register_buffer("waves", waves, persistent=False)
+        inputs = dim * (1 + 2 * input_frequencies) + 3 + 2 * frequencies + condition_dim
+        sizes = [inputs, *(width,) * depth]
         hidden: list[nn.Module] = []
         for inside, outside in itertools.pairwise(sizes):
             hidden += [nn.Linear(inside, outside), nn.SiLU()]
@@ -89,6 +100,9 @@ class FieldMLP(nn.Module):
             )
         time = time_features(t, self.frequencies).to(x).expand(*x.shape[:-1], -1)
         parts = [x, time] if condition is None else [x, time, condition.to(x)]
+        if len(self.waves):
+            phase = (x.unsqueeze(-1) * self.waves).flatten(-2)
+            parts += [phase.cos(), phase.sin()]
         output: Tensor = self.layers(torch.cat(parts, -1))
         return output
 

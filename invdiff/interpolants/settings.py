@@ -12,7 +12,7 @@ from invdiff.interpolants.interpolant import Interpolant, Mirror, OneSided, TwoS
 
 __all__ = ["interpolant_from_settings", "interpolant_settings"]
 
-_PARTS: tuple[type, ...] = (
+_PARTS: tuple[type[Any], ...] = (
     Mirror,
     OneSided,
     TwoSided,
@@ -54,7 +54,7 @@ def interpolant_from_settings(settings: Mapping[str, Any]) -> Interpolant:
 
 
 def _described(part: Any) -> dict[str, Any]:
-    kind = type(part).__name__
+    kind: str = type(part).__name__
     if _KINDS.get(kind) is not type(part):
         raise ValueError(f"interpolant: expected one of {', '.join(_KINDS)}, got {kind}")
     values = {f.name: getattr(part, f.name) for f in dataclasses.fields(part)}
@@ -66,7 +66,7 @@ def _described(part: Any) -> dict[str, Any]:
 def _built(settings: Any) -> Any:
     kind = settings.get("kind") if isinstance(settings, Mapping) else None
     if not isinstance(kind, str) or kind not in _KINDS:
-        raise ValueError(f"interpolant: expected one of {', '.join(_KINDS)}, got {kind!r}")
+        raise ValueError(f"interpolant: unknown kind {kind!r}, expected {', '.join(_KINDS)}")
     part: Any = _KINDS[kind]
     names = {f.name for f in dataclasses.fields(part)}
     given = {name: value for name, value in settings.items() if name != "kind"}

@@ -96,7 +96,7 @@ def test_half_precision_gives_half_precision(case):
 
 def test_a_missing_or_unexpected_condition_is_refused(case):
     network, x, condition = case
-    with pytest.raises(ValueError, match="expected .* condition"):
+    with pytest.raises(ValueError, match=r"expected .* condition"):
         network(x, torch.tensor(0.5), x[..., :1] if condition is None else None)
 
 
@@ -126,7 +126,7 @@ def test_sizes_out_of_range_are_refused(build, complaint):
 
 
 def test_the_wrong_number_of_entries_is_refused():
-    with pytest.raises(ValueError, match="expected x with 3 .* got 2"):
+    with pytest.raises(ValueError, match=r"expected x with 3 .* got 2"):
         FieldMLP(3)(normal(4, 2), torch.tensor(0.5))
 
 

@@ -1,0 +1,315 @@
+"""Learn the process from normal noise to a checkerboard, and measure what comes out."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+from torch import Tensor, nn
+
+from invdiff.interpolants.couplings import IndependentCoupling
+from invdiff.interpolants.field_folder import save_field
+from invdiff.interpolants.fit import train_field
+from invdiff.interpolants.interpolant import OneSided
+from invdiff.interpolants.networks import FieldMLP, drawn_network
+from invdiff.interpolants.process import FieldProcess
+from invdiff.interpolants.skip import GaussianSkip
+from invdiff.rng import derive_generator
+from invdiff.study.laboratory import interpolant_checkerboard_figures as figures
+from invdiff.study.laboratory.interpolant_checkerboard_law import Checkerboard, CheckerboardProcess
+from invdiff.study.laboratory.interpolant_checkerboard_report import sample_table, summary_text
+from invdiff.study.laboratory.interpolant_checkerboard_runs import (
+    SdeRun,
+    log_prob,
+    ode_samples,
+    paths_of,
+    sde_samples,
+)
+from invdiff.study.laboratory.interpolant_checkerboard_scores import (
+    binned_divergence,
+    divergence_bound,
+    velocity_errors,
+)
+from invdiff.study.scripted import Arrays, Metrics, Outcome, ScriptedStudy, Table
+from invdiff.study.stages import Stages
+from invdiff.training import Training, TrainingStep
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["InterpolantCheckerboard"]
+
+_WEIGHTS = "weights/"
+_SCHEDULES: tuple[Literal["constant", "matched"], ...] = ("constant", "matched")
+# points and times of the error of the velocity; points and times of the film
+_NUM_ERRORS, _NUM_ERROR_TIMES = 2000, 40
+_NUM_SHOWN, _NUM_SHOWN_TIMES = 2000, 33
+
+
+class InterpolantCheckerboard(ScriptedStudy):
+    """Train a velocity from noise to a checkerboard; compare its ODE and its SDEs with the truth.
+
+    Args:
+        width: Of the network.
+        depth: Hidden layers.
+        input_frequencies: Waves of each coordinate that the network is told.
+        num_steps: Of the training.
+        batch_size: Pairs of each step, each with two signs of the noise.
+        learning_rate: Its highest value.
+        ema_decay: Of the averaged weights.
+        num_heldout: True points whose likelihood is computed.
+        density_points: Along each axis of the picture of the density.
+        num_samples: Drawn by the ODE and by each SDE.
+        ode_steps: Of Heun's method, two network calls each.
+        sde_steps: Of the Euler-Maruyama method.
+        end: Where the SDEs end, below 1.
+        scales: Amounts of noise c, of each schedule.
+        refined_scale: The one that more steps and other ends are tried with.
+        refined_steps: Further numbers of steps.
+        other_ends: Further ends.
+        bins: Of the divergence, along each axis of a square.
+        smoothing: Standard deviation of the noise that makes the true log density finite.
+    """
+
+    kind: Literal["interpolant-checkerboard"] = "interpolant-checkerboard"
+    width: PositiveInt = 256
+    depth: PositiveInt = 4
+    input_frequencies: int = Field(8, ge=0)
+    num_steps: PositiveInt = 3000
+    batch_size: PositiveInt = 1000
+    learning_rate: PositiveFloat = 2e-3
+    ema_decay: float = Field(0.99, ge=0, lt=1)
+    num_heldout: int = Field(4000, ge=2)
+    density_points: int = Field(80, ge=2)
+    num_samples: PositiveInt = 30_000
+    ode_steps: PositiveInt = 50
+    sde_steps: PositiveInt = 100
+    end: float = Field(0.99, gt=0, lt=1)
+    scales: tuple[PositiveFloat, ...] = Field((0.1, 0.3, 1.0, 3.0), min_length=1)
+    refined_scale: PositiveFloat = 1.0
+    refined_steps: tuple[PositiveInt, ...] = (400,)
+    other_ends: tuple[float, ...] = (0.999,)
+    bins: PositiveInt = 8
+    smoothing: PositiveFloat = 0.1
+
+    @field_validator("scales")
+    @classmethod
+    def _check_scales(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if list(value) != sorted(set(value)):
+            raise ValueError(f"expected increasing numbers, got {value}")
+        return value
+
+    @field_validator("other_ends")
+    @classmethod
+    def _check_ends(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(0 < end < 1 for end in value):
+            raise ValueError(f"expected numbers between 0 and 1, got {value}")
+        return value
+
+    def compute(self, stages: Stages) -> Outcome:
+        """Train, then compute likelihoods, draw samples and compare."""
+        law = Checkerboard()
+        trained = stages.run("training", self._train)
+        network = self._network(trained)
+        process = FieldProcess(OneSided(), b=network)
+        likelihood = stages.run("likelihood", partial(self._likelihood, process))
+        metrics = self._likelihood_metrics(likelihood)
+        metrics |= {
+            "num_parameters": sum(p.numel() for p in network.parameters()),
+            "training_seconds": float(trained["seconds"]),
+            "loss_last": float(trained["loss"][-max(1, self.num_steps // 20) :].mean()),
+        }
+        true = law.draw(self.num_samples, self._generator("true"))
+        metrics |= self._scores("true", true)
+        for name, run in self._runs().items():
+            metrics |= self._stage(stages, name, partial(self._samples, process, run))
+        errors = stages.run("errors", partial(self._errors, process))
+        for name, run in self._runs().items():
+            if run is not None:
+                times = torch.from_numpy(errors["error_times"])
+                bound = divergence_bound(torch.from_numpy(errors["errors"]), times, run.epsilon())
+                metrics[f"bound_{name}"] = bound
+        shown = stages.run("paths", partial(self._paths, process))
+        arrays = {"loss": trained["loss"], **likelihood, **errors, **shown}
+        arrays.pop("seconds")
+        film = {name: shown[f"path_{name}"] for name in ("ode", "sde")}
+        info = {"title": self.title, "training": self.model_dump(mode="json")}
+        return Outcome(metrics, arrays, folders={
+            "field": partial(
+                save_field, network=network, interpolant=OneSided(), objective="b", info=info
+            ),
+            "film": partial(figures.write_film, path=film, half_width=law.half_width),
+        })  # fmt: skip
+
+    def figures(self, metrics: Metrics, arrays: Arrays) -> dict[str, Figure]:
+        """Draw the ways of points, the density, divergences and the loss."""
+        law = Checkerboard()
+        keys: dict[str, list[str]] = {
+            name: [self._run(name, c).key for c in self.scales] for name in _SCHEDULES
+        }
+        return {
+            "paths": figures.paths(arrays, law.half_width),
+            "density": figures.density(arrays, law.entropy),
+            "divergence": figures.divergences(metrics, self.scales, keys),
+            "loss": figures.loss(arrays),
+        }
+
+    def captions(self) -> dict[str, str]:
+        """Say what the figures show."""
+        return {
+            "paths": f"{_NUM_SHOWN} points from the same noise. The ODE stretches the plane, and "
+            "leaves threads between squares that touch nowhere but in corners; the SDE "
+            f"(epsilon = {self.refined_scale:g} (1 - t) / t) mixes points on their way.",
+            "density": "Density of the ODE's samples, by the divergence of the learned velocity: "
+            "white is the true one on the left, where outside of the support it is 0.",
+            "divergence": "Left: estimated from counts on a grid, with one standard error; dashed: "
+            "exact for the ODE, without a grid. Right: what the error of the learned velocity "
+            "alone allows at most, with exact integration; there is no such bound for the ODE.",
+            "loss": "Loss of each step (grey) and means of it; constants are left out, so it is "
+            "negative.",
+        }
+
+    def tables(self, metrics: Metrics) -> list[Table]:
+        """Return what is known of each way to draw samples."""
+        caption = (
+            f"{self.num_samples} samples each. KL: of the truth from the samples, on "
+            f"{8 * self.bins**2} equal parts of the support, with its standard error. Log "
+            f"density: mean over the samples of that of the truth plus normal noise of standard "
+            f"deviation {self.smoothing:g}, {metrics['log_density_exact']:.3f} for true samples in "
+            f"closed form; without the noise it is -{metrics['entropy']:.3f} on the support and "
+            "minus infinity off it. Bound: of KL, in exact integration."
+        )
+        return [sample_table(metrics, self._runs(), f"Heun, {self.ode_steps} steps", caption)]
+
+    def summary(self, metrics: Metrics) -> str:
+        """Say how good the likelihood is, and whether noise helps."""
+        return summary_text(metrics, self._runs())
+
+    def _run(self, schedule: Literal["constant", "matched"], scale: float) -> SdeRun:
+        return SdeRun(schedule, scale, self.sde_steps, self.end)
+
+    def _runs(self) -> dict[str, SdeRun | None]:
+        """Return what is drawn from by name, None being the ODE."""
+        runs = [self._run(schedule, c) for schedule in _SCHEDULES for c in self.scales]
+        for schedule in _SCHEDULES:
+            base = self._run(schedule, self.refined_scale)
+            runs += [base._replace(steps=steps) for steps in self.refined_steps]
+            runs += [base._replace(end=end) for end in self.other_ends]
+        return {"ode": None} | {run.key: run for run in runs}
+
+    def _build(self) -> nn.Module:
+        network = FieldMLP(2, self.width, self.depth, input_frequencies=self.input_frequencies)
+        return GaussianSkip(network, OneSided(), "b", target_std=Checkerboard().std)
+
+    def _train(self) -> Arrays:
+        generator, losses = self._generator("training"), list[Tensor]()
+
+        def note(step: TrainingStep) -> None:
+            losses.append(step.loss)
+
+        training = Training(
+            num_steps=self.num_steps,
+            learning_rate=self.learning_rate,
+            num_warmup=min(200, self.num_steps // 10),
+            weight_decay=0.0,
+            ema_decay=self.ema_decay,
+            dtype=torch.float32,
+        )
+        network = train_field(
+            drawn_network(self._build, generator=generator),
+            "b",
+            OneSided(),
+            IndependentCoupling(Checkerboard().draw),
+            training,
+            batch_size=self.batch_size,
+            generator=generator,
+            callback=note,
+        )
+        weights = network.state_dict().items()
+        stored = {f"{_WEIGHTS}{name}": value.cpu().numpy() for name, value in weights}
+        return stored | {"loss": torch.stack(losses).cpu().numpy()}
+
+    def _network(self, trained: Arrays) -> nn.Module:
+        network = drawn_network(self._build, generator=self._generator("unused"))
+        network.load_state_dict({
+            name.removeprefix(_WEIGHTS): torch.from_numpy(value)
+            for name, value in trained.items()
+            if name.startswith(_WEIGHTS)
+        })  # fmt: skip
+        return network.eval().requires_grad_(False)
+
+    def _likelihood(self, process: FieldProcess) -> Arrays:
+        law = Checkerboard()
+        true = law.draw(self.num_heldout, self._generator("heldout"))
+        # wide enough for nearly all of the mass
+        end = 1.25 * law.half_width
+        axis = torch.linspace(-end, end, self.density_points, device=self.device)
+        picture = log_prob(process, torch.cartesian_prod(axis, axis), self.ode_steps)
+        return {
+            "log_prob": log_prob(process, true, self.ode_steps).cpu().numpy(),
+            "log_density": picture.reshape(len(axis), -1).cpu().numpy(),
+            "density_axis": axis.cpu().numpy(),
+        }
+
+    def _likelihood_metrics(self, found: Arrays) -> Metrics:
+        law, values = Checkerboard(), found["log_prob"]
+        step = float(found["density_axis"][1] - found["density_axis"][0])
+        return {
+            "nll": -float(values.mean()),
+            "nll_error": float(values.std(ddof=1)) / len(values) ** 0.5,
+            "entropy": law.entropy,
+            "mass": float(np.exp(found["log_density"]).sum()) * step**2,
+            "log_density_exact": law.mean_smoothed_log_prob(self.smoothing),
+        }
+
+    def _stage(self, stages: Stages, name: str, compute: partial[Tensor]) -> Metrics:
+        def scored() -> Arrays:
+            return {key: np.asarray(v) for key, v in self._scores(name, compute()).items()}
+
+        found = stages.run(f"samples_{name}", scored)
+        return {f"seconds_{name}" if key == "seconds" else key: float(found[key]) for key in found}
+
+    def _scores(self, name: str, x: Tensor) -> Metrics:
+        law = Checkerboard()
+        divergence, error = binned_divergence(law, x.cpu(), self.bins)
+        log_density = law.smoothed_log_prob(x, self.smoothing)
+        return {
+            f"kl_{name}": divergence,
+            f"kl_error_{name}": error,
+            f"off_{name}": float((~law.contains(x)).double().mean()),
+            f"log_density_{name}": float(log_density.mean()),
+        }
+
+    def _samples(self, process: FieldProcess, run: SdeRun | None) -> Tensor:
+        start = self._noise("start", self.num_samples)
+        if run is None:
+            return ode_samples(process, start, self.ode_steps)
+        return sde_samples(process, start, run, generator=self._generator("increments"))
+
+    def _errors(self, process: FieldProcess) -> Arrays:
+        times = (torch.arange(_NUM_ERROR_TIMES, dtype=torch.float64) + 0.5) / _NUM_ERROR_TIMES
+        exact = CheckerboardProcess(Checkerboard())
+        errors = velocity_errors(
+            process, exact, times, _NUM_ERRORS, generator=self._generator("errors")
+        )
+        return {"error_times": times.numpy(), "errors": errors.numpy()}
+
+    def _paths(self, process: FieldProcess) -> Arrays:
+        start, sde = self._noise("shown", _NUM_SHOWN), self._run("matched", self.refined_scale)
+        found: Arrays = {}
+        runs: dict[str, SdeRun | int] = {"ode": self.ode_steps, "sde": sde}
+        for name, run in runs.items():
+            points, times = paths_of(
+                process, start, run, _NUM_SHOWN_TIMES, generator=self._generator("shown")
+            )
+            found |= {f"path_{name}": points, "path_times": times}
+        return found
+
+    def _noise(self, label: str, count: int) -> Tensor:
+        return torch.randn(count, 2, generator=self._generator(label), device=self.device)
+
+    def _generator(self, label: str) -> torch.Generator:
+        return derive_generator(self.seed, label, device=self.device)
