@@ -8,13 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from invdiff.interpolants.couplings import Coupling, Draw, PairedCoupling
+from invdiff.interpolants.fit import train_on_pairs
 from invdiff.interpolants.interpolant import TwoSided
-from invdiff.interpolants.losses import uniform_times
-from invdiff.interpolants.networks import told
 from invdiff.interpolants.noise_levels import beside
 from invdiff.interpolants.point_source import point_source_scale
 from invdiff.interpolants.process import Field
-from invdiff.training import Training, TrainingStep, train
+from invdiff.training import Training, TrainingStep
 
 __all__ = ["forecast_loss", "series_coupling", "train_forecast"]
 
@@ -85,17 +84,18 @@ def train_forecast(
     Raises:
         ValueError: A loss that diverged, a batch below 1, or an interpolant with another gamma.
     """
-    if batch_size < 1:
-        raise ValueError(f"train_forecast: expected batch_size >= 1, got {batch_size}")
 
-    def loss(current: nn.Module, step: int) -> Tensor:
-        device = generator.device
-        # pairs may be simulated by physics that knows no half precision
-        with torch.autocast(device.type, enabled=False), torch.no_grad():
-            draw = coupling.draw(batch_size, generator)
-            t = uniform_times(batch_size, generator, margin=0.0)
-            z = torch.randn(draw.x1.shape, generator=generator, device=device, dtype=draw.x1.dtype)
-        losses = forecast_loss(told(current, draw.condition), interpolant, draw, t, z)
-        return losses.mean() / draw.x1[0].numel()
+    def loss(field: Field, draw: Draw, t: Tensor, z: Tensor) -> Tensor:
+        return forecast_loss(field, interpolant, draw, t, z)
 
-    return train(network, loss, training, callback=callback)
+    return train_on_pairs(
+        network,
+        loss,
+        coupling,
+        training,
+        batch_size=batch_size,
+        generator=generator,
+        # the target is finite at both ends
+        margin=0.0,
+        callback=callback,
+    )

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from invdiff.interpolants.diffusion import Epsilon
+from invdiff.interpolants.diffusion import Epsilon, PointSourceEpsilon
 from invdiff.interpolants.gammas import FoellmerGamma
 from invdiff.interpolants.interpolant import Coefficients, TwoSided
 from invdiff.interpolants.noise_levels import beside
 
-__all__ = ["Drift", "FoellmerEpsilon", "PointSource", "PointSourceEpsilon", "point_source_scale"]
+__all__ = ["Drift", "PointSource", "point_source_scale"]
 
 # (x, t, x0) -> b_F, x and x0 (*batch, *shape), t 0-dimensional or batch; as networks are called
 Drift = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -37,45 +37,6 @@ def point_source_scale(interpolant: TwoSided) -> float:
     if not isinstance(interpolant.gamma, FoellmerGamma):
         raise ValueError(f"expected an interpolant with FoellmerGamma, got {interpolant.gamma}")
     return interpolant.gamma.scale
-
-
-@dataclass(frozen=True)
-class PointSourceEpsilon:
-    r"""The noise of the process as it is learned, :math:`\epsilon = \sigma^2 (1 - t)^2 / 2`.
-
-    Args:
-        interpolant: Such as ``foellmer``.
-    """
-
-    interpolant: TwoSided
-
-    def __call__(self, t: Tensor) -> Tensor:
-        """Return epsilon(t)."""
-        return (point_source_scale(self.interpolant) * (1 - t)) ** 2 / 2
-
-
-@dataclass(frozen=True)
-class FoellmerEpsilon:
-    r"""The noise that makes it Foellmer's process.
-
-    .. math:: \epsilon = \tfrac12 \Bigl| 2 t \sigma(t) \Bigl(\sigma(t) \frac{\beta'}{\beta} -
-        \sigma'(t)\Bigr) - \sigma(t)^2 \Bigr|
-
-    Among all amounts of noise it makes the divergence between the laws of the paths the least: of
-    two processes to two targets no more than that of the targets, and of an exact and a learned
-    process as little as the error of the drift allows; :cite:t:`chen2024`, section 4.
-
-    Args:
-        interpolant: Such as ``foellmer``.
-    """
-
-    interpolant: TwoSided
-
-    def __call__(self, t: Tensor) -> Tensor:
-        """Return epsilon(t), for t > 0."""
-        scale, c = point_source_scale(self.interpolant), self.interpolant.at(t)
-        sigma = scale * (1 - t)
-        return (2 * t * sigma * (sigma * c.beta_dot / c.beta + scale) - sigma**2).abs() / 2
 
 
 @dataclass(frozen=True)
@@ -101,7 +62,7 @@ class PointSource:
 
     def own_epsilon(self, t: Tensor) -> Tensor:
         """Return the epsilon that the drift belongs to."""
-        return PointSourceEpsilon(self.interpolant)(t)
+        return PointSourceEpsilon(point_source_scale(self.interpolant))(t)
 
     def score(self, x: Tensor, t: Tensor, x0: Tensor) -> Tensor:
         """Return s for x and x0 ``(*batch, *shape)``, t 0-dimensional or ``batch``, 0 < t < 1."""

@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from invdiff.interpolants.couplings import Draw
+from invdiff.interpolants.diffusion import ScoreFreeEpsilon
 from invdiff.interpolants.forecast_fit import forecast_loss, series_coupling
 from invdiff.interpolants.forecasting import forecast, rollout
 from invdiff.interpolants.integrators import time_grid
 from invdiff.interpolants.interpolant import TwoSided, foellmer
 from invdiff.interpolants.mixture import MixtureProcess
-from invdiff.interpolants.point_source import FoellmerEpsilon, PointSource
+from invdiff.interpolants.point_source import PointSource
 from invdiff.priors import GaussianPrior
 from invdiff.rng import derive_generator
 
@@ -80,9 +81,9 @@ def test_velocity_and_score_follow_from_the_drift(interpolant, t, generator):
 def test_a_time_for_each_sample(interpolant):
     process = PointSource(interpolant, lambda x, t, x0: x.sin() - x0)
     x, x0, t = PRESENT.sin(), PRESENT, torch.tensor([0.2, 0.7]).double()
-    together = process.forward_drift(x, t, x0, FoellmerEpsilon(interpolant))
+    together = process.forward_drift(x, t, x0, ScoreFreeEpsilon(interpolant))
     for i in range(2):
-        alone = process.forward_drift(x[i], t[i], x0[i], FoellmerEpsilon(interpolant))
+        alone = process.forward_drift(x[i], t[i], x0[i], ScoreFreeEpsilon(interpolant))
         torch.testing.assert_close(together[i], alone)
 
 
@@ -90,7 +91,7 @@ def test_a_time_for_each_sample(interpolant):
 def test_ensembles_have_the_exact_mean_and_covariance(interpolant, noise):
     epsilon = {
         "own": None,
-        "foellmer": FoellmerEpsilon(interpolant),
+        "foellmer": ScoreFreeEpsilon(interpolant),
         "more": lambda t: 0.5 * (1 - t),
     }[noise]
     process, members, present = ar1(interpolant), 3000, PRESENT.reshape(2, 2, 2)
@@ -168,7 +169,7 @@ def test_foellmer_processes_differ_no_more_than_their_targets(interpolant):
     means, variances = (0.4, -0.3), (0.5, 0.9)
     ratio = variances[0] / variances[1]
     exact = (ratio - 1 - math.log(ratio) + (means[0] - means[1]) ** 2 / variances[1]) / 2
-    best = FoellmerEpsilon(interpolant)
+    best = ScoreFreeEpsilon(interpolant)
     least = path_divergence(interpolant, best, means, variances)
     # of the quadrature
     assert abs(least - exact) < 1e-10 * exact
@@ -181,7 +182,7 @@ def test_foellmer_processes_differ_no_more_than_their_targets(interpolant):
 def test_foellmer_noise_in_closed_form():
     t = torch.linspace(0.01, 0.99, 9, dtype=torch.float64)
     for power, squared in ((1.0, 1 - t**2), (2.0, (3 - t) * (1 - t))):
-        actual = 2 * FoellmerEpsilon(foellmer(0.7, power))(t)
+        actual = 2 * ScoreFreeEpsilon(foellmer(0.7, power))(t)
         torch.testing.assert_close(actual, 0.49 * squared, rtol=EXACT, atol=EXACT)
 
 
@@ -189,7 +190,7 @@ def test_an_error_of_the_drift_costs_least_with_foellmer_noise(interpolant):
     x0, x = PRESENT, PRESENT + 0.1
     exact = ar1(interpolant)
     wrong = PointSource(interpolant, lambda x, t, x0: exact.drift(x, t, x0) + 0.1)
-    best = FoellmerEpsilon(interpolant)
+    best = ScoreFreeEpsilon(interpolant)
 
     def cost(epsilon, t):
         parts = [p.forward_drift(x, t, x0, epsilon) for p in (exact, wrong)]
