@@ -12,9 +12,21 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
+    "sphinx_gallery.gen_gallery",
     "sphinxcontrib.bibtex",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "tutorials"]
+
+sphinx_gallery_conf = {
+    "examples_dirs": "tutorials",
+    "gallery_dirs": "gallery",
+    "matplotlib_animations": True,
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "show_signature": False,
+}
+# made anew by each build; its downloads are no documents
+suppress_warnings = ["config.cache"]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 

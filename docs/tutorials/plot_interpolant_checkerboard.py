@@ -18,6 +18,7 @@ from invdiff.interpolants import (
     IndependentCoupling,
     OneSided,
     SampleNoise,
+    drawn_network,
     integrate_ode,
     integrate_sde,
     time_grid,
@@ -43,11 +44,14 @@ def checkerboard(count, generator):
 
 losses = []
 network = train_field(
-    FieldMLP(2, width=128, depth=3),
+    drawn_network(
+        lambda: FieldMLP(2, width=128, depth=3, input_frequencies=4),
+        generator=derive_generator(0, "weights"),
+    ),
     "b",
     OneSided(),
     IndependentCoupling(checkerboard),
-    Training(num_steps=1200, learning_rate=4e-3, num_warmup=50, dtype=torch.float32),
+    Training(2000, learning_rate=4e-3, num_warmup=50, ema_decay=0.99, dtype=torch.float32),
     batch_size=1000,
     generator=derive_generator(0, "training"),
     antithetic=False,

@@ -95,7 +95,7 @@ def loss_figure(arrays: Arrays, fields: Sequence[str]) -> Figure:
         ends = np.cumsum([len(part) for part in parts])
         means: list[Any] = [part.mean() for part in parts if len(part)]
         axis.plot(ends[: len(means)], means, color=_COLORS[i], label=field)
-        least = -np.trapezoid(arrays[f"size_{field}"], arrays["times"]) / (2 * dim)
+        least = -float(np.trapezoid(arrays[f"size_{field}"], arrays["times"])) / (2 * dim)
         axis.axhline(least, color=_COLORS[i], linestyle="--", linewidth=1)
     axis.set(xlabel="step", ylabel="loss / d")
     axis.legend(fontsize=8)
