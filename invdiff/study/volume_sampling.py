@@ -13,13 +13,13 @@ from invdiff.priors import Denoiser
 from invdiff.study.sampling import SamplerBase, config_of
 from invdiff.volumes import (
     DDS3D,
-    Coupling,
     DiffPIR3D,
     DiffusionMBIR,
     Independent,
     PerpendicularPrior,
     QuadraticZ,
     RedDiff3D,
+    SliceCoupling,
     Together,
     TotalVariationZ,
     VolumeSampler,
@@ -41,11 +41,11 @@ class Planes(NamedTuple):
 
 
 class _PlanesBase(SamplerBase):
-    def build(self, planes: Planes | None = None) -> Coupling:
+    def build(self, planes: Planes | None = None) -> SliceCoupling:
         """Return the coupling; without planes its numbers are checked alone."""
         numbers = self.model_dump(exclude={"kind"})
         given = planes or Planes(_no_denoiser, (1.0, 1.0, 1.0))
-        coupling: Coupling = type(self).method(**given._asdict(), **numbers)
+        coupling: SliceCoupling = type(self).method(**given._asdict(), **numbers)
         return coupling
 
 
@@ -106,8 +106,8 @@ class CoupledBase(VolumeSamplerBase):
         sampler: VolumeSampler = type(self).method(**numbers, coupling=self._coupling(planes))
         return sampler
 
-    def _coupling(self, planes: Planes | None) -> Coupling:
-        parts: list[Coupling] = [
+    def _coupling(self, planes: Planes | None) -> SliceCoupling:
+        parts: list[SliceCoupling] = [
             part.build(planes) if isinstance(part, _PlanesBase) else part.build()
             for part in self.coupling
         ]

@@ -1,7 +1,13 @@
 """Volumes from priors of slices: coupled along z, in chunks, on several machines."""
 
 from invdiff.volumes.checkpoint import FileCheckpoints, fingerprint
-from invdiff.volumes.coupling import Coupling, Independent, QuadraticZ, Together, TotalVariationZ
+from invdiff.volumes.coupling import (
+    Independent,
+    QuadraticZ,
+    SliceCoupling,
+    Together,
+    TotalVariationZ,
+)
 from invdiff.volumes.dds import DDS3D
 from invdiff.volumes.diffpir import DiffPIR3D
 from invdiff.volumes.execution import Execution
@@ -20,7 +26,6 @@ from invdiff.volumes.storage import Storage
 
 __all__ = [
     "DDS3D",
-    "Coupling",
     "DiffPIR3D",
     "DiffusionMBIR",
     "Execution",
@@ -32,6 +37,7 @@ __all__ = [
     "QuadraticZ",
     "RankSplit",
     "RedDiff3D",
+    "SliceCoupling",
     "SlicePrior",
     "Split",
     "Storage",

@@ -16,11 +16,11 @@ from invdiff.volumes.noise import SliceNoise
 from invdiff.volumes.split import Split
 
 __all__ = [
-    "Coupling",
     "CouplingState",
     "DataStep",
     "Independent",
     "QuadraticZ",
+    "SliceCoupling",
     "Terms",
     "Together",
     "TotalVariationZ",
@@ -76,7 +76,7 @@ class Terms(NamedTuple):
     pull: Tensor | None = None
 
 
-class Coupling(Protocol):
+class SliceCoupling(Protocol):
     """A term of the objective that ties slices together, minimised by quadratic steps."""
 
     def init(self, x: Tensor, split: Split, memory: Memory = IN_CORE) -> CouplingState:
@@ -246,7 +246,7 @@ class Together:
         ValueError: There is none.
     """
 
-    parts: tuple[Coupling, ...]
+    parts: tuple[SliceCoupling, ...]
 
     def __post_init__(self) -> None:
         if not self.parts:
@@ -269,7 +269,7 @@ class Together:
         """Return what each of them carries on."""
         return tuple(t for part, own in self._divided(state) for t in part.update(own, x, step))
 
-    def _divided(self, state: CouplingState) -> list[tuple[Coupling, CouplingState]]:
+    def _divided(self, state: CouplingState) -> list[tuple[SliceCoupling, CouplingState]]:
         divided, first = [], 0
         for part in self.parts:
             divided.append((part, state[first : first + part.num_carried()]))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from invdiff.linalg import inner
-from invdiff.volumes.coupling import Coupling, Independent, soft_threshold
+from invdiff.volumes.coupling import Independent, SliceCoupling, soft_threshold
 from invdiff.volumes.mbir_data import Backprojection, MeasuredVolume, descend
 from invdiff.volumes.mbir_ends import Ends, SliceDifferences
 from invdiff.volumes.mbir_moves import CorrectorLevel, Moved, pinned, predict_and_correct
@@ -96,7 +96,7 @@ class DiffusionMBIR(VolumeSampler):
     sigma_min: float = 0.02
     # the exponent of another grid, and couplings of other data steps: of no use here
     rho: float = field(default=7.0, init=False, repr=False)
-    coupling: Coupling = field(default_factory=Independent, init=False, repr=False)
+    coupling: SliceCoupling = field(default_factory=Independent, init=False, repr=False)
     num_cg: int = 5
     snr: float = 0.16
     threshold: float = 0.008

@@ -20,7 +20,7 @@ from invdiff.samplers.base import (
     clipped,
     karras_sigmas,
 )
-from invdiff.volumes.coupling import Coupling, CouplingState, DataStep, Independent, Terms
+from invdiff.volumes.coupling import CouplingState, DataStep, Independent, SliceCoupling, Terms
 from invdiff.volumes.data_step import data_step
 from invdiff.volumes.execution import Execution
 from invdiff.volumes.memory import IN_CORE, Memory
@@ -105,7 +105,7 @@ class VolumeSampler(abc.ABC):
     rho: float = 7.0
     num_cg: int = 8
     clip: bool = True
-    coupling: Coupling = field(default_factory=Independent)
+    coupling: SliceCoupling = field(default_factory=Independent)
 
     def __post_init__(self) -> None:
         karras_sigmas(self.num_steps, self.sigma_max, self.sigma_min, self.rho)
