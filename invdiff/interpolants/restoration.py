@@ -85,8 +85,7 @@ class BridgeRestoration:
             )
         if not 0 <= self.stochasticity <= 1:
             raise ValueError(
-                "BridgeRestoration: expected stochasticity in [0, 1], got "
-                f"{self.stochasticity}"
+                f"BridgeRestoration: expected stochasticity in [0, 1], got {self.stochasticity}"
             )
 
     def sample(
@@ -123,9 +122,7 @@ class BridgeRestoration:
             return prior.predict(x, t, x0)
 
         def correct(x: Tensor, t: Tensor) -> Tensor:
-            return likelihood.proximal(
-                x, self.data_spread**2, num_steps=self.num_cg, tolerance=0
-            )
+            return likelihood.proximal(x, self.data_spread**2, num_steps=self.num_cg, tolerance=0)
 
         def tell(step: int, t: Tensor, x: Tensor) -> None:
             if callback is not None:

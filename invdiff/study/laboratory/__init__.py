@@ -6,6 +6,7 @@ from invdiff.study.laboratory.boundary_toy import BoundaryToy
 from invdiff.study.laboratory.ct_uncertainty import CTUncertainty
 from invdiff.study.laboratory.gaussian_calibration import GaussianCalibration
 from invdiff.study.laboratory.gmm_posterior import GMMPosterior
+from invdiff.study.laboratory.interpolant_bridge import InterpolantBridge
 from invdiff.study.laboratory.smc_images import SMCImages
 from invdiff.study.laboratory.smc_rate import SMCRate
 from invdiff.study.laboratory.sr_boundary import SRBoundary
@@ -20,6 +21,7 @@ STUDIES: dict[str, type[ScriptedStudy]] = {
     "ct-uncertainty": CTUncertainty,
     "gaussian-calibration": GaussianCalibration,
     "gmm-posterior": GMMPosterior,
+    "interpolant-bridge": InterpolantBridge,
     "smc-images": SMCImages,
     "smc-rate": SMCRate,
     "sr-boundary": SRBoundary,
