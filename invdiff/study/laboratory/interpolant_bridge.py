@@ -179,8 +179,8 @@ class InterpolantBridge(ScriptedStudy):
         caption = (
             "PSNR and SSIM of single reconstructions or samples, mean over the held-out slices; "
             f"PSNR of the mean of {self.num_samples} samples. Seconds are of all slices and "
-            "samples. The bridge of one call and without data steps is the regression. The prior of "
-            "RED-diff knows slices of finer pixels."
+            "samples. The bridge of one call and without data steps is the regression. The prior "
+            "of RED-diff knows slices of finer pixels."
         )
         columns = ("method", "calls", "PSNR (dB)", "SSIM", "PSNR of the mean (dB)", "seconds")
         spreads = tuple(
