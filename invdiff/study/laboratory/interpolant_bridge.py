@@ -113,8 +113,8 @@ class InterpolantBridge(ScriptedStudy):
             "bridge", partial(comparison.bridge, prior, self._variants(), self.num_samples)
         )
         if self.prior is not None:
-            counts = sorted({max(2, self.calls[-1]), self.prior_calls})
-            runs |= stages.run("prior", partial(comparison.red_diff, self.prior, counts))
+            run = partial(comparison.red_diff, self.prior, self._prior_counts)
+            runs |= stages.run("prior", run)
         truth, best = data.heldout.cpu().numpy(), self._best
         metrics = gathered(runs) | {
             "num_training": len(data.training),
@@ -140,7 +140,7 @@ class InterpolantBridge(ScriptedStudy):
         }
         return {
             "pictures": figures.pictures(arrays, titles, f"of {self.num_samples} samples"),
-            "calls": figures.calls(metrics, self.calls, self.calls[-1]),
+            "calls": figures.calls(metrics, self.calls, self._prior_counts),
             "reliability": figures.reliability(arrays),
             "loss": figures.loss(arrays),
         }
@@ -166,11 +166,7 @@ class InterpolantBridge(ScriptedStudy):
         for data in (False, True):
             label = "bridge, data steps" if data else "bridge"
             names |= {bridge_name(n, data): (label, n) for n in self.calls}
-        names |= {
-            f"red_diff_{n}": (f"RED-diff, prior {self.prior}", n)
-            for n in sorted({max(2, self.calls[-1]), self.prior_calls})
-            if f"psnr_red_diff_{n}" in metrics
-        }
+        names |= {f"red_diff_{n}": (f"RED-diff, prior {self.prior}", n) for n in self._prior_counts}
         rows = tuple(
             (label, str(n), f"{metrics[f'psnr_{name}']:.2f}", f"{metrics[f'ssim_{name}']:.4f}",
              f"{metrics[f'psnr_mean_{name}']:.2f}", f"{metrics[f'seconds_{name}']:.1f}")
@@ -211,11 +207,22 @@ class InterpolantBridge(ScriptedStudy):
             f"with {self.calls[-1]} network calls and data steps "
             f"{metrics[f'psnr_{self._best}']:.2f} dB, the mean of {self.num_samples} of them "
             f"{metrics[f'psnr_mean_{self._best}']:.2f} dB."
+            + "".join(
+                f" RED-diff with the shipped prior and {n} calls: "
+                f"{metrics[f'psnr_red_diff_{n}']:.2f} dB."
+                for n in self._prior_counts
+            )
         )
 
     @property
     def _best(self) -> str:
         return bridge_name(self.calls[-1], True)
+
+    @property
+    def _prior_counts(self) -> list[int]:
+        if self.prior is None:
+            return []
+        return sorted({self.calls[-1], self.prior_calls})
 
     def _variants(self) -> list[BridgeRestoration]:
         return [

@@ -45,8 +45,14 @@ def pictures(arrays: Arrays, titles: dict[str, str], best: str) -> Figure:
     return figure
 
 
-def calls(metrics: Metrics, counts: Sequence[int], best: int) -> Figure:
-    """Show PSNR against the network calls of a sample, with the methods that need none."""
+def calls(metrics: Metrics, counts: Sequence[int], prior_counts: Sequence[int]) -> Figure:
+    """Show PSNR against the network calls of a sample, beside total variation and RED-diff.
+
+    Args:
+        metrics: Of the study.
+        counts: Network calls of the bridge.
+        prior_counts: Of RED-diff; those beyond the axis become a line.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.6, 3.6), layout="constrained")
@@ -59,9 +65,12 @@ def calls(metrics: Metrics, counts: Sequence[int], best: int) -> Figure:
     for label, (key, color, style) in lines.items():
         axis.plot(counts, [metrics[key.format(n)] for n in counts], style, color=color, label=label)
     axis.axhline(metrics["psnr_tv"], color="black", linewidth=0.9, label="total variation")
-    red = f"psnr_red_diff_{best}"
-    if red in metrics:
-        axis.plot(best, metrics[red], "x", color="black", label="RED-diff, shipped prior")
+    for number in prior_counts:
+        level, label = metrics[f"psnr_red_diff_{number}"], f"RED-diff, prior, {number} calls"
+        if number <= max(counts):
+            axis.plot(number, level, "x", color="black", label=label)
+        else:
+            axis.axhline(level, color="black", linestyle=":", linewidth=0.9, label=label)
     axis.set_xticks(counts)
     axis.set(xlabel="network calls of a sample", ylabel="PSNR (dB), held-out slices")
     _finish(axis)
