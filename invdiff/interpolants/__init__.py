@@ -17,6 +17,7 @@ from invdiff.interpolants.conversions import (
 )
 from invdiff.interpolants.couplings import Coupling, Draw, IndependentCoupling, PairedCoupling
 from invdiff.interpolants.ddbm import DiffusionBridge, VarianceExploding, VariancePreserving
+from invdiff.interpolants.degraded_coupling import EnlargedCoupling, MaskedCoupling
 from invdiff.interpolants.diffusion import (
     ConstantEpsilon,
     CosineEpsilon,
@@ -66,6 +67,7 @@ from invdiff.interpolants.kl_bounds import (
 )
 from invdiff.interpolants.likelihood import ode_log_prob
 from invdiff.interpolants.losses import interpolant_loss, uniform_times
+from invdiff.interpolants.measured_coupling import MeasuredCoupling, Reconstruct
 from invdiff.interpolants.mixture import MixtureProcess
 from invdiff.interpolants.networks import FieldMLP, FieldUNet, drawn_network, told
 from invdiff.interpolants.noise import SampleNoise
@@ -93,6 +95,12 @@ from invdiff.interpolants.rectified_flow import (
     straightness,
     transport_cost,
 )
+from invdiff.interpolants.residual_predictor import (
+    ResidualPredictor,
+    prediction_loss,
+    train_predictor,
+)
+from invdiff.interpolants.restoration import BridgePrior, BridgeRestoration, Predictor
 from invdiff.interpolants.schedule_conversion import ConvertedProcess, converted
 from invdiff.interpolants.schroedinger_gaussian import GaussianSchroedingerBridge, bures_distance
 from invdiff.interpolants.schroedinger_search import InterpolantSearch, SearchRound
@@ -100,10 +108,13 @@ from invdiff.interpolants.sde import integrate_sde
 from invdiff.interpolants.sde_likelihood import PathWeights, sampler_log_prob, sde_log_prob
 from invdiff.interpolants.settings import interpolant_from_settings, interpolant_settings
 from invdiff.interpolants.skip import GaussianSkip
+from invdiff.interpolants.transport_coupling import TransportCoupling
 
 __all__ = [
     "AdaptiveSolution",
+    "BridgePrior",
     "BridgeProcess",
+    "BridgeRestoration",
     "BrownianGamma",
     "ClosedFormProcess",
     "Coefficients",
@@ -116,6 +127,7 @@ __all__ = [
     "Draw",
     "Drift",
     "EncodingDecodingPath",
+    "EnlargedCoupling",
     "Epsilon",
     "Field",
     "FieldErrors",
@@ -138,6 +150,8 @@ __all__ = [
     "KlEstimate",
     "LinearEpsilon",
     "LinearPath",
+    "MaskedCoupling",
+    "MeasuredCoupling",
     "Mirror",
     "MixtureProcess",
     "NoGamma",
@@ -149,9 +163,12 @@ __all__ = [
     "PointSource",
     "PointSourceEpsilon",
     "PowerPath",
+    "Predictor",
     "Process",
     "QuadraticGamma",
+    "Reconstruct",
     "ReflowedGaussian",
+    "ResidualPredictor",
     "SampleNoise",
     "SavedField",
     "ScoreFreeEpsilon",
@@ -161,6 +178,7 @@ __all__ = [
     "SineSquaredGamma",
     "SymmetricBetas",
     "TabulatedEpsilon",
+    "TransportCoupling",
     "TrigonometricPath",
     "TwoSided",
     "VarianceExploding",
@@ -202,6 +220,7 @@ __all__ = [
     "one_sided_velocity_from_score",
     "path_velocity_from_velocity",
     "predict_from_denoiser",
+    "prediction_loss",
     "rectified",
     "reflow",
     "reflow_pairs",
@@ -219,6 +238,7 @@ __all__ = [
     "train_field",
     "train_forecast",
     "train_on_pairs",
+    "train_predictor",
     "transport_cost",
     "uniform_times",
     "velocity_and_score",

@@ -1,0 +1,133 @@
+"""Reconstructions of the held-out slices by each method, and how good they are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from invdiff.classical import fbp, total_variation
+from invdiff.interpolants.restoration import BridgePrior, BridgeRestoration
+from invdiff.likelihood import Likelihood
+from invdiff.metrics import psnr, ssim
+from invdiff.priors import load_prior, rescale, resized
+from invdiff.rng import derive_generator
+from invdiff.samplers import RedDiff
+from invdiff.study.scripted import Arrays
+
+__all__ = ["BODY", "Comparison", "bridge_name", "calibration"]
+
+# truth below it is air, where nothing is uncertain
+BODY = 0.05
+
+
+def bridge_name(num_calls: int, data: bool) -> str:
+    """Return the name of a variant in the metrics."""
+    return f"bridge_{num_calls}_data" if data else f"bridge_{num_calls}"
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """The methods on one batch of measurements.
+
+    Args:
+        likelihood: Of the held-out slices.
+        truth: ``(slices, size, size)`` in [0, 1].
+        seed: Of the samplers.
+    """
+
+    likelihood: Likelihood
+    truth: Tensor
+    seed: int
+
+    def classical(self) -> Arrays:
+        """Reconstruct by back-projection and by total variation."""
+
+        def tv(known: Likelihood) -> Tensor:
+            return total_variation(known, low=0.0)
+
+        return self._timed("fbp", fbp) | self._timed("tv", tv)
+
+    def bridge(
+        self, prior: BridgePrior, variants: Sequence[BridgeRestoration], num_samples: int
+    ) -> Arrays:
+        """Draw samples by each variant."""
+        arrays: Arrays = {}
+        for sampler in variants:
+
+            def run(known: Likelihood, sampler: BridgeRestoration = sampler) -> Tensor:
+                generator = derive_generator(self.seed, "samples", device=known.y.device)
+                # one call has nothing random
+                count = 1 if sampler.num_calls == 1 else num_samples
+                return sampler.sample(known, prior, count, generator=generator).values
+
+            arrays |= self._timed(bridge_name(sampler.num_calls, sampler.data_spread > 0), run)
+        return arrays
+
+    def red_diff(self, prior: str, num_calls: Sequence[int]) -> Arrays:
+        """Reconstruct by RED-diff with a shipped prior."""
+        side = self.truth.shape[-1]
+        network = load_prior(prior, device=self.truth.device)
+        denoiser = resized(rescale(network, 0.0, 1.0), (side, side))
+        arrays: Arrays = {}
+        for count in num_calls:
+            sampler = RedDiff(num_steps=count)
+
+            def run(known: Likelihood, sampler: RedDiff = sampler) -> Tensor:
+                generator = derive_generator(self.seed, "red-diff", device=known.y.device)
+                with torch.no_grad():
+                    return sampler.sample(known, denoiser, 1, generator=generator).values
+
+            arrays |= self._timed(f"red_diff_{count}", run)
+        return arrays
+
+    def _timed(self, name: str, run: Callable[[Likelihood], Tensor]) -> Arrays:
+        """Return images, scores and seconds of a method; samples come first."""
+        start = time.perf_counter()
+        images = run(self.likelihood)
+        seconds = time.perf_counter() - start
+        images = images.reshape(-1, *self.truth.shape)
+        mean = images.mean(0).clamp(0, 1)
+        scores = {
+            "psnr": psnr(images.clamp(0, 1), self.truth, data_range=1.0).mean(0),
+            "ssim": ssim(images.clamp(0, 1), self.truth, data_range=1.0).mean(0),
+            "psnr_mean": psnr(mean, self.truth, data_range=1.0),
+        }
+        arrays = {f"{name}/{key}": value.cpu().numpy() for key, value in scores.items()}
+        arrays[f"{name}/seconds"] = np.asarray(seconds)
+        arrays[f"{name}/images"] = images.half().cpu().numpy()
+        return arrays | {
+            f"{name}/{key}": np.asarray(value)
+            for key, value in calibration(images, self.truth).items()
+        }
+
+
+def calibration(images: Tensor, truth: Tensor) -> dict[str, float]:
+    """Return how the spread of samples compares with the error of their mean, in the body.
+
+    Args:
+        images: ``(samples, slices, height, width)``.
+        truth: ``(slices, height, width)``.
+
+    Returns:
+        ``spread``, the root mean square of the standard deviation; ``error``, that of the error
+        of the mean; and ``within``, the share of pixels whose error is below one deviation, 0.683
+        for a normal posterior. Both deviations allow for the finite number of samples. Empty
+        for one sample.
+    """
+    count = len(images)
+    if count < 2:
+        return {}
+    body = truth > BODY
+    error = (images.mean(0) - truth)[body].abs()
+    # truth and samples are draws of one law: their mean is off by a little more than its spread
+    deviation = images.std(0)[body] * (1 + 1 / count) ** 0.5
+    return {
+        "spread": float(deviation.square().mean().sqrt()),
+        "error": float(error.square().mean().sqrt()),
+        "within": float((error <= deviation).float().mean()),
+    }
