@@ -24,7 +24,7 @@ from invdiff.study.laboratory.interpolant_bridge_data import (
     sparse_scan,
 )
 from invdiff.study.laboratory.interpolant_bridge_runs import Comparison, bridge_name
-from invdiff.study.laboratory.interpolant_bridge_scores import gathered, reliability, shown
+from invdiff.study.laboratory.interpolant_bridge_scores import gains, gathered, reliability, shown
 from invdiff.study.laboratory.sr_training_slices import HoldoutConfig, SliceSource
 from invdiff.study.laboratory.volume_scans import ScanSource
 from invdiff.study.scripted import Arrays, Metrics, Outcome, ScriptedStudy, Table
@@ -124,8 +124,8 @@ class InterpolantBridge(ScriptedStudy):
             "sigma": scan.noise.sigma,
             "training_seconds": float(trained["seconds"]),
         }
-        for name in (bridge_name(n, data_step) for n in self.calls for data_step in (False, True)):
-            metrics[f"gain_{name}"] = metrics[f"psnr_{name}"] - metrics["psnr_tv"]
+        names = [bridge_name(n, data_step) for n in self.calls for data_step in (False, True)]
+        metrics |= gains(runs, names)
         arrays = {"loss": trained["loss"]}
         arrays |= shown(runs, truth, ("fbp", "tv", bridge_name(1, False), best), best)
         return Outcome(metrics, arrays | reliability(runs[f"{best}/images"], truth))
@@ -169,16 +169,21 @@ class InterpolantBridge(ScriptedStudy):
         names |= {f"red_diff_{n}": (f"RED-diff, prior {self.prior}", n) for n in self._prior_counts}
         rows = tuple(
             (label, str(n), f"{metrics[f'psnr_{name}']:.2f}", f"{metrics[f'ssim_{name}']:.4f}",
-             f"{metrics[f'psnr_mean_{name}']:.2f}", f"{metrics[f'seconds_{name}']:.1f}")
+             f"{metrics[f'psnr_budget_{name}']:.2f}", f"{metrics[f'psnr_mean_{name}']:.2f}",
+             f"{metrics[f'seconds_{name}']:.1f}")
             for name, (label, n) in names.items()
         )  # fmt: skip
         caption = (
             "PSNR and SSIM of single reconstructions or samples, mean over the held-out slices; "
-            f"PSNR of the mean of {self.num_samples} samples. Seconds are of all slices and "
+            f"PSNR of the mean of as many samples as {self.calls[-1]} calls allow, and of "
+            f"{self.num_samples}. Seconds are of all slices and "
             "samples. The bridge of one call and without data steps is the regression. The prior "
             "of RED-diff knows slices of finer pixels."
         )
-        columns = ("method", "calls", "PSNR (dB)", "SSIM", "PSNR of the mean (dB)", "seconds")
+        columns = (
+            "method", "calls", "PSNR (dB)", "SSIM", f"mean within {self.calls[-1]} calls (dB)",
+            "mean of all (dB)", "seconds",
+        )  # fmt: skip
         spreads = tuple(
             (label, str(n), *(f"{metrics[f'{key}_{name}']:.4f}" for key in ("spread", "error")),
              f"{metrics[f'within_{name}']:.2f}")
@@ -205,8 +210,12 @@ class InterpolantBridge(ScriptedStudy):
             f"{metrics['psnr_fbp']:.2f} dB, total variation {metrics['psnr_tv']:.2f} dB, "
             f"regression {metrics[f'psnr_{bridge_name(1, False)}']:.2f} dB, a sample of the bridge "
             f"with {self.calls[-1]} network calls and data steps "
-            f"{metrics[f'psnr_{self._best}']:.2f} dB, the mean of {self.num_samples} of them "
-            f"{metrics[f'psnr_mean_{self._best}']:.2f} dB."
+            f"{metrics[f'psnr_{self._best}']:.2f} dB (over total variation "
+            f"{metrics[f'gain_{self._best}']:+.2f} +- {metrics[f'gain_error_{self._best}']:.2f}), "
+            f"the mean of {self.calls[-1] // self._short} samples of {self._short} calls each "
+            f"{metrics[f'psnr_budget_{bridge_name(self._short, True)}']:.2f} dB "
+            f"({metrics[f'gain_budget_{bridge_name(self._short, True)}']:+.2f} +- "
+            f"{metrics[f'gain_budget_error_{bridge_name(self._short, True)}']:.2f})."
             + "".join(
                 f" RED-diff with the shipped prior and {n} calls: "
                 f"{metrics[f'psnr_red_diff_{n}']:.2f} dB."
@@ -217,6 +226,11 @@ class InterpolantBridge(ScriptedStudy):
     @property
     def _best(self) -> str:
         return bridge_name(self.calls[-1], True)
+
+    @property
+    def _short(self) -> int:
+        """The fewest calls that draw a sample."""
+        return min(n for n in self.calls if n > 1)
 
     @property
     def _prior_counts(self) -> list[int]:

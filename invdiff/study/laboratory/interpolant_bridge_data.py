@@ -26,6 +26,8 @@ __all__ = ["SparseScan", "StudySlices", "read_slices", "sparse_scan"]
 _log = logging.getLogger(__name__)
 
 _CHUNK = 64
+# part of a stack that is judged on, from its first to its last slice
+_MIDDLE = (0.3, 0.7)
 
 
 class StudySlices(NamedTuple):
@@ -130,8 +132,8 @@ def read_slices(
 
 
 def _middle(stack: Tensor, count: int) -> Tensor:
-    """Return slices that are spread evenly over the middle half."""
-    share = torch.linspace(0.25, 0.75, min(count, len(stack)), dtype=torch.float64)
+    """Return slices that are spread evenly over the middle of a stack."""
+    share = torch.linspace(*_MIDDLE, min(count, len(stack)), dtype=torch.float64)
     return stack[(share * (len(stack) - 1)).round().long()]
 
 

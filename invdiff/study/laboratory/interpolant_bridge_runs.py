@@ -55,8 +55,9 @@ class Comparison:
     def bridge(
         self, prior: BridgePrior, variants: Sequence[BridgeRestoration], num_samples: int
     ) -> Arrays:
-        """Draw samples by each variant."""
+        """Draw samples by each variant; the longest one sets the budget of network calls."""
         arrays: Arrays = {}
+        budget = max(sampler.num_calls for sampler in variants)
         for sampler in variants:
 
             def run(known: Likelihood, sampler: BridgeRestoration = sampler) -> Tensor:
@@ -65,7 +66,9 @@ class Comparison:
                 count = 1 if sampler.num_calls == 1 else num_samples
                 return sampler.sample(known, prior, count, generator=generator).values
 
-            arrays |= self._timed(bridge_name(sampler.num_calls, sampler.data_spread > 0), run)
+            name = bridge_name(sampler.num_calls, sampler.data_spread > 0)
+            # all variants with as many calls in all: few long samples, or more short ones
+            arrays |= self._timed(name, run, max(1, budget // sampler.num_calls))
         return arrays
 
     def red_diff(self, prior: str, num_calls: Sequence[int]) -> Arrays:
@@ -85,8 +88,14 @@ class Comparison:
             arrays |= self._timed(f"red_diff_{count}", run)
         return arrays
 
-    def _timed(self, name: str, run: Callable[[Likelihood], Tensor]) -> Arrays:
-        """Return images, scores and seconds of a method; samples come first."""
+    def _timed(self, name: str, run: Callable[[Likelihood], Tensor], affordable: int = 1) -> Arrays:
+        """Return images, scores and seconds of a method; samples come first.
+
+        Args:
+            name: Of the method.
+            run: Reconstructs.
+            affordable: Samples that the budget of network calls allows, whose mean is scored too.
+        """
         start = time.perf_counter()
         images = run(self.likelihood)
         seconds = time.perf_counter() - start
@@ -96,6 +105,9 @@ class Comparison:
             "psnr": psnr(images.clamp(0, 1), self.truth, data_range=1.0).mean(0),
             "ssim": ssim(images.clamp(0, 1), self.truth, data_range=1.0).mean(0),
             "psnr_mean": psnr(mean, self.truth, data_range=1.0),
+            "psnr_budget": psnr(
+                images[:affordable].mean(0).clamp(0, 1), self.truth, data_range=1.0
+            ),
         }
         arrays = {f"{name}/{key}": value.cpu().numpy() for key, value in scores.items()}
         arrays[f"{name}/seconds"] = np.asarray(seconds)

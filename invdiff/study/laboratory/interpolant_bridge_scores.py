@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from invdiff.study.laboratory.interpolant_bridge_runs import BODY
 from invdiff.study.scripted import Arrays, Metrics
 
-__all__ = ["gathered", "reliability", "shown"]
+__all__ = ["gains", "gathered", "reliability", "shown"]
 
 _NUM_GROUPS, _NUM_SHOWN = 10, 3
 
@@ -24,6 +24,23 @@ def gathered(runs: Arrays) -> Metrics:
         for method, score in scores
         if score != "images"
     }
+
+
+def gains(runs: Arrays, names: Sequence[str]) -> Metrics:
+    """Return what methods gain over total variation in PSNR, with standard errors over slices (0 of one).
+
+    Args:
+        runs: Of all methods.
+        names: Of those that are compared, by one sample and by as many as the budget allows.
+    """
+    metrics: Metrics = {}
+    for name in names:
+        for label, score in (("gain", "psnr"), ("gain_budget", "psnr_budget")):
+            gain = runs[f"{name}/{score}"] - runs["tv/psnr"]
+            metrics[f"{label}_{name}"] = float(gain.mean())
+            spread = gain.std(ddof=1) if len(gain) > 1 else 0.0
+            metrics[f"{label}_error_{name}"] = float(spread / np.sqrt(len(gain)))
+    return metrics
 
 
 def shown(runs: Arrays, truth: NDArray[Any], names: Sequence[str], best: str) -> Arrays:
