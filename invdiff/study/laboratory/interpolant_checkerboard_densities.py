@@ -12,11 +12,11 @@ from invdiff.interpolants.integrators import integrate_ode, time_grid
 from invdiff.interpolants.likelihood import ode_log_prob
 from invdiff.interpolants.process import Field, Process
 from invdiff.interpolants.sde_likelihood import PathWeights, sampler_log_prob
-from invdiff.study.laboratory.interpolant_checkerboard_runs import SdeRun
+from invdiff.study.laboratory.interpolant_checkerboard_runs import SdeRun, in_parts
 
 __all__ = ["MeanAndError", "by_paths", "mean_and_error", "ode_log_density", "sde_weights"]
 
-# points, or paths, that go through the network together
+# paths that go through the network together
 _CHUNK = 10_000
 
 
@@ -49,8 +49,9 @@ def ode_log_density(process: Process, x: Tensor, steps: int, end: float = 1.0) -
         return integrate_ode(field, state, times)
 
     with torch.no_grad():
-        parts = x.split(_CHUNK)
-        return torch.cat([ode_log_prob(process.velocity, part, _normal, solve) for part in parts])
+        return torch.cat([
+            ode_log_prob(process.velocity, part, _normal, solve) for part in in_parts(x)
+        ])  # fmt: skip
 
 
 def sde_weights(
@@ -74,22 +75,24 @@ def sde_weights(
                 process, part, _normal, times, num_paths,
                 epsilon=run.epsilon(), generator=generator,
             ).log_weights
-            for part in x.split(max(1, _CHUNK // num_paths))
+            for part in in_parts(x, max(1, _CHUNK // num_paths))
         ])  # fmt: skip
 
 
 def by_paths(true: Tensor, log_weights: Tensor, count: int) -> Tensor:
-    """Return what each point adds to the divergence, by the first so many of its paths.
+    """Return what each point adds to the divergence, if it has so many paths.
 
     The log of a mean of few weights is too low on average, so the divergence is too high, and
-    falls towards its value with more paths.
+    falls towards its value with more paths. All groups of so many paths are made use of.
 
     Args:
         true: Log density of the truth, ``(points,)``.
         log_weights: ``(points, num_paths)``.
         count: At most ``num_paths``.
     """
-    return true - PathWeights(log_weights[:, :count]).log_prob
+    groups = log_weights.shape[1] // count
+    grouped = log_weights[:, : groups * count].reshape(-1, count)
+    return true - PathWeights(grouped.double()).log_prob.reshape(-1, groups).mean(1)
 
 
 def _normal(x: Tensor) -> Tensor:

@@ -90,7 +90,8 @@ def loss(arrays: Arrays) -> Figure:
     axis = figure.subplots()
     values = arrays["loss"]
     # bins of growing width tell the fast start from the slow end, where noise is averaged
-    edges = np.unique(np.geomspace(1, len(values) + 1, 20).round().astype(int))
+    later = np.geomspace(min(20, len(values)), len(values) + 1, 16)
+    edges = np.unique(np.append(1, later).round().astype(int))
     bins = [values[low - 1 : high - 1] for low, high in itertools.pairwise(edges)]
     middle = np.sqrt(edges[:-1] * (edges[1:] - 1))
     errors = [part.std() / len(part) ** 0.5 for part in bins]

@@ -9,7 +9,6 @@ from invdiff.study.scripted import Metrics, Table
 
 __all__ = ["path_table", "sample_table", "summary_text"]
 
-_NOISE = {"constant": "epsilon = {:g}", "matched": "epsilon = {:g} (1 - t) / t"}
 # standard errors that a difference has to exceed
 _CLEAR = 2
 
@@ -104,7 +103,10 @@ def _others(metrics: Metrics, names: list[str]) -> str:
 
 
 def _noise(run: SdeRun) -> str:
-    return _NOISE[run.schedule].format(run.scale)
+    if run.schedule == "constant":
+        return f"epsilon = {run.scale:g}"
+    factor = "" if run.scale == 1 else f"{run.scale:g} "
+    return f"epsilon = {factor}(1 - t) / t"
 
 
 def _pair(metrics: Metrics, name: str, sign: int = 1) -> str:

@@ -15,7 +15,7 @@ from invdiff.interpolants.process import Process
 from invdiff.interpolants.sde import integrate_sde
 from invdiff.study.laboratory.interpolant_checkerboard_scores import MatchedEpsilon
 
-__all__ = ["SdeRun", "ode_samples", "paths_of", "sde_samples"]
+__all__ = ["SdeRun", "in_parts", "ode_samples", "paths_of", "sde_samples"]
 
 # points that go through the network together
 _CHUNK = 10_000
@@ -55,12 +55,17 @@ class SdeRun(NamedTuple):
         return kinds[self.schedule](self.scale)
 
 
+def in_parts(x: Tensor, size: int = _CHUNK) -> list[Tensor]:
+    """Return batches ``(size, ...)`` of x, the last one with what is left."""
+    return [x[i : i + size] for i in range(0, len(x), size)]
+
+
 def ode_samples(process: Process, start: Tensor, steps: int) -> Tensor:
     """Return what Heun's method makes of noise ``(count, 2)`` at t = 0."""
     times = time_grid(steps, 0.0, 1.0)
     with torch.no_grad():
         return torch.cat([
-            integrate_ode(process.velocity, part, times) for part in _parts(start)
+            integrate_ode(process.velocity, part, times) for part in in_parts(start)
         ])  # fmt: skip
 
 
@@ -73,7 +78,7 @@ def sde_samples(
     callback: StepCallback | None = None,
 ) -> Tensor:
     """Return what the SDE makes of noise ``(count, 2)`` at t = 0."""
-    parts = _parts(start)
+    parts = in_parts(start)
     return torch.cat([_sde_part(process, part, run, generator, callback) for part in parts])
 
 
@@ -104,10 +109,6 @@ def paths_of(
         points[-1], times[-1] = last, 1.0
     chosen = [int(np.abs(np.array(times) - t).argmin()) for t in np.linspace(0, 1, num_times)]
     return torch.stack([points[i] for i in chosen]).cpu().numpy(), np.array(times)[chosen]
-
-
-def _parts(x: Tensor) -> list[Tensor]:
-    return list(x.split(_CHUNK))
 
 
 def _sde_part(
