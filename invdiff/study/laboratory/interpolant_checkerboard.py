@@ -170,9 +170,9 @@ class InterpolantCheckerboard(ScriptedStudy):
     def captions(self) -> dict[str, str]:
         """Say what the figures show."""
         return {
-            "paths": f"{_NUM_SHOWN} points from the same noise. The ODE stretches the plane, and "
-            "leaves threads between squares that touch nowhere but in corners; the SDE "
-            "(epsilon = (1 - t) / t) mixes points on their way.",
+            "paths": f"{_NUM_SHOWN} points from the same noise. The ODE stretches the plane; the "
+            "SDE (epsilon = (1 - t) / t) also mixes points on their way. Both leave some between "
+            "the squares, which touch nowhere but in corners.",
             "density": "Density of the ODE's samples, by the divergence of the learned velocity: "
             "white is the true one on the left, where outside of the support it is 0.",
             "divergence": f"Left: by log densities at {self.num_points} true points of "
