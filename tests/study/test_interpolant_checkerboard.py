@@ -9,6 +9,7 @@ import torch
 import yaml
 from PIL import Image
 from scipy.integrate import dblquad
+from scipy.special import logsumexp
 from scipy.stats import norm
 
 from invdiff.interpolants.diffusion import ConstantEpsilon
@@ -17,10 +18,15 @@ from invdiff.interpolants.interpolant import OneSided
 from invdiff.interpolants.process import FieldProcess
 from invdiff.rng import derive_generator
 from invdiff.study.cli import main
+from invdiff.study.laboratory.interpolant_checkerboard_densities import (
+    by_paths,
+    mean_and_error,
+    ode_log_density,
+    sde_weights,
+)
 from invdiff.study.laboratory.interpolant_checkerboard_law import Checkerboard, CheckerboardProcess
 from invdiff.study.laboratory.interpolant_checkerboard_runs import (
     SdeRun,
-    log_prob,
     ode_samples,
     paths_of,
     sde_samples,
@@ -46,9 +52,11 @@ CHOICES = {
     "density_points": 8,
     "ode_steps": 4,
     "sde_steps": 8,
-    "scales": [0.3, 1.0],
-    "refined_steps": [12],
-    "other_ends": [0.9],
+    "constants": [0.3],
+    "scales": [1.0, 3.0],
+    "num_points": 30,
+    "num_paths": 4,
+    "path_counts": [2, 8],
     "bins": 2,
 }
 
@@ -78,10 +86,30 @@ def test_writes_numbers_figures_and_a_report(finished):
     assert all(np.isfinite(value) for value in metrics.values())
     for name in study.captions():
         assert (finished / f"{name}.png").is_file()
-    assert f"{metrics['nll']:.3f} nats" in (finished / "report.html").read_text()
-    (table,) = study.tables(metrics)
-    # true samples, the ODE, and for both schedules two scales, one refinement and one end
-    assert len(table.rows) == 2 + 2 * 4
+    assert f"{metrics['nll']:.3f} +- " in (finished / "report.html").read_text()
+    samples, paths = study.tables(metrics)
+    # true samples, the ODE and three SDEs
+    assert len(samples.rows) == 2 + 3
+    assert [row[0] for row in paths.rows] == ["2", "4", "8"]
+
+
+def test_differences_are_paired_and_the_main_setting_uses_the_same_paths(finished):
+    metrics, arrays = metrics_of(finished), np.load(finished / "arrays.npz")
+    assert arrays["end_matched_1"].shape == (30, 8)
+    assert arrays["end_matched_3"].shape == (30, 4)
+    # twice four paths of the main one
+    for name, groups in (("matched_1", 2), ("constant_0.3", 1)):
+        weights = arrays[f"end_{name}"].reshape(30, groups, 4)
+        found = (logsumexp(weights, -1) - math.log(4)).mean(1)
+        values = found - arrays["end_ode"]
+        assert metrics[f"gain_{name}"] == pytest.approx(values.mean(), rel=1e-4)
+        assert metrics[f"gain_{name}_error"] == pytest.approx(
+            values.std(ddof=1) / math.sqrt(30), rel=1e-4
+        )
+    assert metrics["paths_4_gain"] == metrics["gain_matched_1"]
+    # the mean of logs is at most the log of the mean
+    excess = [metrics[f"paths_{count}_excess"] for count in (2, 4, 8)]
+    assert excess[0] > excess[1] > excess[2] == 0
 
 
 def test_the_film_moves_and_is_small(finished):
@@ -96,7 +124,7 @@ def test_the_kept_field_has_the_reported_likelihood(finished):
     assert (saved.interpolant, saved.objective) == (OneSided(), "b")
     process = FieldProcess(saved.interpolant, b=saved.network)
     true = LAW.draw(20, derive_generator(0, "heldout"))
-    found = -float(log_prob(process, true, 4).mean())
+    found = -float(ode_log_density(process, true, 4).mean())
     assert found == pytest.approx(metrics_of(finished)["nll"], abs=1e-5)
 
 
@@ -200,7 +228,67 @@ def test_the_likelihood_of_a_linear_velocity_is_normal():
     process, a = FieldProcess(OneSided(), b=lambda x, t: 0.7 * x), 0.7
     x = normal(50)
     expected = norm.logpdf(x.double(), scale=math.exp(a)).sum(-1)
-    np.testing.assert_allclose(log_prob(process, x, 60), expected, atol=1e-4)
+    np.testing.assert_allclose(ode_log_density(process, x, 60), expected, atol=1e-4)
+    # half of the way
+    half = norm.logpdf(x.double(), scale=math.exp(a / 2)).sum(-1)
+    np.testing.assert_allclose(ode_log_density(process, x, 60, 0.5), half, atol=1e-4)
+
+
+def test_exact_fields_have_the_exact_density_at_the_end():
+    exact, end = CheckerboardProcess(LAW), double(0.9)
+    x = exact.draw(end, 60, derive_generator(0, "points"))
+    true = exact.log_prob(x, end)
+    shifted = FieldProcess(OneSided(), b=lambda x, t: exact.velocity(x, t.clamp(min=1e-3)))
+    ode = mean_and_error(true - ode_log_density(shifted, x, 40, 0.9))
+    assert abs(ode.mean) < 2e-3
+    run = SdeRun("matched", 1.0, 80, 0.9)
+    weights = sde_weights(shifted, x, run, 32, generator=derive_generator(0))
+    few, many = (mean_and_error(by_paths(true, weights, count)) for count in (2, 32))
+    # what is left are 80 steps
+    assert abs(many.mean) < 0.03
+    assert many.mean < few.mean
+
+
+def test_weights_do_not_depend_on_other_points():
+    process, x = FieldProcess(OneSided(), b=lambda x, t: -0.3 * x), normal(7)
+    run = SdeRun("constant", 0.5, 6, 0.9)
+    both = [
+        sde_weights(process, part, run, 3, generator=derive_generator(0)) for part in (x, x[:2])
+    ]
+    torch.testing.assert_close(both[0][:2], both[1])
+
+
+def test_the_density_at_a_time_has_the_mass_of_its_points():
+    exact, t = CheckerboardProcess(Checkerboard(2, 1.0)), double(0.7)
+    axis = torch.linspace(-4, 4, 161, dtype=torch.float64)
+    density = exact.log_prob(torch.cartesian_prod(axis, axis), t).exp()
+    assert float(density.sum()) * 0.05**2 == pytest.approx(1, abs=1e-6)
+    # of x_t, not of x_t / t
+    inside = float(density[torch.cartesian_prod(axis, axis).norm(dim=-1) < 0.5].sum()) * 0.05**2
+    drawn = exact.draw(t, 20_000, derive_generator(0)).norm(dim=-1) < 0.5
+    assert float(drawn.double().mean()) == pytest.approx(inside, abs=0.02)
+
+
+@pytest.mark.parametrize("end", [0.9, 0.999])
+def test_the_grid_ends_where_it_says_and_is_finest_there(end):
+    times = SdeRun("matched", 1.0, 10, end).times()
+    assert float(times[0]) == 0
+    assert float(times[-1]) == pytest.approx(end)
+    assert (times.diff().diff() < 0).all()
+
+
+@pytest.mark.parametrize(
+    ("gain", "words"),
+    [(0.05, "the SDE is better"), (0.01, "no clear difference"), (-0.05, "SDE is higher")],
+)
+def test_the_summary_calls_only_clear_differences(finished, gain, words):
+    study, metrics = parse_study(CHOICES), metrics_of(finished)
+    metrics |= {"gain_matched_1": gain, "gain_matched_1_error": 0.01}
+    assert words in study.summary(metrics)
+    others = {"constant_0.3": 0.1, "matched_3": -0.1}
+    for name, value in others.items():
+        metrics |= {f"gain_{name}": value, f"gain_{name}_error": 0.01}
+    assert "Of 2 other settings, 1 are below" in study.summary(metrics)
 
 
 def test_the_bound_is_smallest_at_the_matched_epsilon():
@@ -239,7 +327,8 @@ def test_paths_begin_with_the_noise_and_end_with_the_samples():
         ("scales=[1.0, 0.1]", "expected increasing"),
         ("scales=[0.0]", "greater than 0"),
         ("end=1.0", "less than 1"),
-        ("other_ends=[1.0]", "between 0 and 1"),
+        ("constants=[0.3, 0.3]", "expected increasing"),
+        ("scales=[0.3, 3.0]", "expected 1 among"),
     ],
 )
 def test_refusals(choice, complaint):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from invdiff.study.laboratory.interpolant_checkerboard_runs import SdeRun
 from invdiff.study.scripted import Arrays, Metrics
 
 if TYPE_CHECKING:
@@ -77,7 +79,7 @@ def density(arrays: Arrays, entropy: float) -> Figure:
 
 
 def loss(arrays: Arrays) -> Figure:
-    """Draw the loss of each step, and means of it.
+    """Draw means of the loss over ever more steps.
 
     Args:
         arrays: With "loss".
@@ -87,48 +89,58 @@ def loss(arrays: Arrays) -> Figure:
     figure = Figure(figsize=(5.6, 3.4), layout="constrained")
     axis = figure.subplots()
     values = arrays["loss"]
-    width = max(1, len(values) // 60)
-    means = values[: len(values) // width * width].reshape(-1, width).mean(1)
-    steps = np.arange(1, len(values) + 1)
-    axis.plot(steps, values, color=_GREY, linewidth=0.3, alpha=0.4)
-    axis.plot(width * (np.arange(len(means)) + 0.5), means, color=_COLORS["ode"])
-    low, high = means.min(), np.median(values[: max(1, width)])
-    axis.set(xlabel="step", ylabel="loss", ylim=(low - 0.2 * (high - low) - 1e-3, high + 1e-3))
+    # bins of growing width tell the fast start from the slow end, where noise is averaged
+    later = np.geomspace(min(20, len(values)), len(values) + 1, 16)
+    edges = np.unique(np.append(1, later).round().astype(int))
+    bins = [values[low - 1 : high - 1] for low, high in itertools.pairwise(edges)]
+    middle = np.sqrt(edges[:-1] * (edges[1:] - 1))
+    errors = [part.std() / len(part) ** 0.5 for part in bins]
+    means = [part.mean() for part in bins]
+    axis.errorbar(middle, means, errors, color=_COLORS["ode"], marker="o", markersize=3)
+    axis.set(xscale="log", xlabel="step", ylabel="loss")
+    axis.grid(alpha=0.3)
     return figure
 
 
-def divergences(metrics: Metrics, scales: Sequence[float], keys: dict[str, list[str]]) -> Figure:
-    """Draw the divergence against the amount of noise, beside that of the ODE, and the bounds.
+def divergences(metrics: Metrics, runs: Mapping[str, SdeRun]) -> Figure:
+    """Draw divergences against the amount of noise, beside the ODE's, and the bounds.
 
     Args:
-        metrics: With "kl_KEY", "kl_error_KEY" and "bound_KEY".
-        scales: c.
-        keys: Of the runs of each schedule, in the order of the scales.
+        metrics: With "gain_KEY", "kl_KEY", their errors and "bound_KEY".
+        runs: SDEs by key.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9.2, 3.7), layout="constrained")
-    left, right = figure.subplots(1, 2, sharex=True)
-    for name, runs in keys.items():
-        style = {"color": _COLORS[name], "label": _LABELS[name]}
-        values, errors = ([metrics[f"{what}_{key}"] for key in runs] for what in ("kl", "kl_error"))
-        left.errorbar(scales, values, errors, marker="o", markersize=4, **style)
-        right.plot(scales, [metrics[f"bound_{key}"] for key in runs], "o-", markersize=4, **style)
-    left.axhline(metrics["kl_ode"], color=_COLORS["ode"], label="ODE")
-    left.axhline(metrics["kl_true"], color=_GREY, linestyle=":", label="true samples")
-    left.axhline(
-        metrics["nll"] - metrics["entropy"], color=_COLORS["ode"], linestyle="--",
-        label="ODE, by its likelihood",
-    )  # fmt: skip
-    left.set(ylabel="KL(truth | samples), on a grid / nats", title="measured")
-    right.set(ylabel="bound / nats", title="Girsanov's bound", yscale="log")
-    left.set(xscale="log", xlabel="c", ylim=(min(0.0, 1.5 * metrics["kl_true"]), None))
-    right.set(xlabel="c")
-    right.set_xticks(scales, [f"{c:g}" for c in scales])
-    right.set_xticks([], minor=True)
-    left.legend(fontsize=8)
-    right.legend(fontsize=8)
+    figure = Figure(figsize=(11.4, 3.7), layout="constrained")
+    paired, grid, bounds = figure.subplots(1, 3, sharex=True)
+    for schedule, label in _LABELS.items():
+        keys = [key for key, run in runs.items() if run.schedule == schedule]
+        scales = [runs[key].scale for key in keys]
+        style = {"color": _COLORS[schedule], "label": label, "marker": "o", "markersize": 4}
+        gains, gain_errors = _columns(metrics, "gain", keys)
+        paired.errorbar(scales, [-gain for gain in gains], gain_errors, capsize=3, **style)
+        grid.errorbar(scales, *_columns(metrics, "kl", keys), capsize=3, **style)
+        bounds.plot(scales, [metrics[f"bound_{key}"] for key in keys], **style)
+    paired.axhline(0, color=_COLORS["ode"], label="ODE")
+    kl, error = metrics["kl_ode"], metrics["kl_ode_error"]
+    grid.axhline(kl, color=_COLORS["ode"], label="ODE")
+    grid.axhspan(kl - error, kl + error, color=_COLORS["ode"], alpha=0.2, linewidth=0)
+    grid.axhline(metrics["kl_true"], color=_GREY, linestyle=":", label="true samples")
+    paired.set(title="by densities", ylabel="KL(truth | SDE) - KL(truth | ODE) / nats")
+    grid.set(title="on a grid", ylabel="KL(truth | samples) / nats")
+    bounds.set(title="Girsanov's bound", ylabel="bound / nats", yscale="log")
+    scales = sorted({run.scale for run in runs.values()})
+    for axis in (paired, grid, bounds):
+        axis.set(xscale="log", xlabel="c")
+        axis.set_xticks(scales, [f"{c:g}" for c in scales])
+        axis.set_xticks([], minor=True)
+        axis.legend(fontsize=8)
     return figure
+
+
+def _columns(metrics: Metrics, what: str, keys: list[str]) -> tuple[list[float], list[float]]:
+    values = [metrics[f"{what}_{key}"] for key in keys]
+    return values, [metrics[f"{what}_{key}_error"] for key in keys]
 
 
 def write_film(folder: Path, path: dict[str, NDArray[np.float32]], half_width: float) -> None:

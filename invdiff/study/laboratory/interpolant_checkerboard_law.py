@@ -138,6 +138,18 @@ class CheckerboardProcess:
     law: Checkerboard
     interpolant: OneSided = _LINEAR
 
+    def draw(self, t: Tensor, count: int, generator: torch.Generator) -> Tensor:
+        """Draw points ``(count, 2)`` of the law of x_t, for one time; float32."""
+        x1 = self.law.draw(count, generator)
+        z = torch.randn(x1.shape, generator=generator, device=generator.device)
+        return self.interpolant.point(t, None, x1, z)
+
+    def log_prob(self, x: Tensor, t: Tensor) -> Tensor:
+        """Return the log density of x_t at points ``(*batch, 2)``, in float64; t in (0, 1)."""
+        # x_t / t is x_1 with noise
+        smoothed = self.law.smoothed_log_prob(x.double() / t, float((1 - t) / t))
+        return smoothed - 2 * float(t.log())
+
     def target(self, x: Tensor, t: Tensor) -> Tensor:
         """Return the mean of x_1 given x_t = x ``(batch, 2)``; t inside of (0, 1)."""
         point, t = x.double(), t.double()

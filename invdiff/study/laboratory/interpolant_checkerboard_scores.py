@@ -78,9 +78,7 @@ def velocity_errors(
     """Return the mean square error of the velocity under the true law, one for each time."""
     errors = []
     for t in times:
-        x1 = exact.law.draw(count, generator)
-        z = torch.randn(x1.shape, generator=generator, device=generator.device)
-        x = exact.interpolant.point(t, None, x1, z)
+        x = exact.draw(t, count, generator)
         with torch.no_grad():
             off = process.velocity(x, t) - exact.velocity(x, t)
         errors.append((off**2).sum(-1).mean())
