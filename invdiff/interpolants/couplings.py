@@ -85,6 +85,11 @@ class PairedCoupling:
 
     def draw(self, count: int, generator: torch.Generator) -> Draw:
         """Draw pairs."""
-        rows = torch.randint(len(self.x1), (count,), generator=generator, device=generator.device)
-        condition = None if self.condition is None else self.condition[rows]
-        return Draw(self.x0[rows], self.x1[rows], condition)
+        device = generator.device
+        rows = torch.randint(len(self.x1), (count,), generator=generator, device=device)
+        # pairs may be kept where there is more memory
+        parts = (
+            None if part is None else part[rows.to(part.device)].to(device)
+            for part in (self.x0, self.x1, self.condition)
+        )
+        return Draw(*parts)  # type: ignore[arg-type]
