@@ -39,6 +39,11 @@ X = torch.linspace(-1, 1, 6, dtype=torch.float64).reshape(3, 2)
 TIMES = torch.tensor([0.2, 0.5, 0.7], dtype=torch.float64)
 BRIDGE = ddbm.DiffusionBridge(ddbm.VariancePreserving())
 
+_GPU = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+
 
 def mixture():
     eye = torch.eye(2, dtype=torch.float64)
@@ -254,6 +259,7 @@ def test_samplers_read_only_the_times_of_the_host():
     assert all(r.device == x.device and r.dtype == x.dtype for r in results)
 
 
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=_GPU)])
 def test_pairs_may_stay_on_another_device_than_the_generator(device):
     pairs = PairedCoupling(X, X + 1, X)
     draw = pairs.draw(4, derive_generator(0, device=device))
