@@ -87,9 +87,10 @@ class PairedCoupling:
         """Draw pairs."""
         device = generator.device
         rows = torch.randint(len(self.x1), (count,), generator=generator, device=device)
-        # pairs may be kept where there is more memory
-        parts = (
-            None if part is None else part[rows.to(part.device)].to(device)
-            for part in (self.x0, self.x1, self.condition)
-        )
-        return Draw(*parts)  # type: ignore[arg-type]
+        condition = None if self.condition is None else _taken(self.condition, rows)
+        return Draw(_taken(self.x0, rows), _taken(self.x1, rows), condition)
+
+
+def _taken(values: Tensor, rows: Tensor) -> Tensor:
+    """Return rows on their own device: the values may be kept where there is more memory."""
+    return values[rows.to(values.device)].to(rows.device)

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from invdiff.interpolants.interpolant import MARGIN
 from invdiff.interpolants.process import Field
 
 __all__ = ["OdeMethod", "StepCallback", "check_times", "integrate_ode", "time_grid"]
@@ -16,7 +17,7 @@ OdeMethod = Literal["euler", "midpoint", "heun"]
 StepCallback = Callable[[int, Tensor, Tensor], None]
 
 
-def time_grid(num_steps: int, start: float = 1e-4, end: float = 1 - 1e-4) -> Tensor:
+def time_grid(num_steps: int, start: float = MARGIN, end: float = 1 - MARGIN) -> Tensor:
     """Return ``num_steps + 1`` equal times, float64; from 1 to 0 where start > end.
 
     Raises:

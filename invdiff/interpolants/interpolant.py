@@ -13,7 +13,11 @@ from invdiff.interpolants.gammas import BrownianGamma, FoellmerGamma, Gamma, NoG
 from invdiff.interpolants.paths import LinearPath, Path, PowerPath
 from invdiff.linalg import expand_right
 
-__all__ = ["Coefficients", "Interpolant", "Mirror", "OneSided", "TwoSided", "beside", "foellmer"]
+__all__ = ["MARGIN", "Coefficients", "Interpolant", "Mirror", "OneSided", "TwoSided", "beside",
+           "foellmer"]  # fmt: skip
+
+#: time at both ends where fields are neither learned nor asked unless wanted otherwise
+MARGIN = 1e-4
 
 _LINEAR, _BROWNIAN, _NO_GAMMA = LinearPath(), BrownianGamma(), NoGamma()
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from invdiff.interpolants.couplings import Draw
-from invdiff.interpolants.interpolant import Coefficients, Interpolant
+from invdiff.interpolants.interpolant import MARGIN, Coefficients, Interpolant
 from invdiff.interpolants.process import Field
 
 __all__ = ["Objective", "interpolant_loss", "regression_loss", "uniform_times"]
@@ -27,7 +27,7 @@ __all__ = ["Objective", "interpolant_loss", "regression_loss", "uniform_times"]
 Objective = Literal["b", "v", "s", "eta"]
 
 
-def uniform_times(count: int, generator: torch.Generator, margin: float = 1e-4) -> Tensor:
+def uniform_times(count: int, generator: torch.Generator, margin: float = MARGIN) -> Tensor:
     """Draw one time from each of count equal parts of [margin, 1 - margin], in random order.
 
     Stratified times are uniform each and make the mean over a batch less noisy.

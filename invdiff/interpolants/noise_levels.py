@@ -12,13 +12,13 @@ import math
 import torch
 from torch import Tensor
 
-from invdiff.interpolants.interpolant import Interpolant, OneSided
+from invdiff.interpolants.interpolant import MARGIN, Interpolant, OneSided
 from invdiff.interpolants.paths import LinearPath, TrigonometricPath
 
 __all__ = ["TRAINED_TIMES", "check_levels", "length", "noise_level", "time_of_level"]
 
 #: where fields are trained: what ``uniform_times`` draws
-TRAINED_TIMES = (1e-4, 1 - 1e-4)
+TRAINED_TIMES = (MARGIN, 1 - MARGIN)
 # halvings of [0, 1] down to the rounding of float64
 _HALVINGS = 54
 

@@ -14,7 +14,6 @@ from invdiff.interpolants.process import FieldProcess
 from invdiff.interpolants.schedule_conversion import ConvertedProcess
 from invdiff.interpolants.sde import integrate_sde
 from invdiff.likelihood import Likelihood
-from invdiff.priors import GaussianMixturePrior
 from invdiff.rng import derive_generator, population
 from invdiff.samplers import TDS, Ensemble
 from invdiff.samplers.resampling import ancestors, effective_sample_size, take
@@ -26,14 +25,6 @@ LINEAR, VP, POWER = (OneSided(p) for p in (LinearPath(), TrigonometricPath(), Po
 EXACT = 1e-10
 # standard errors
 SIGNIFICANT = 4.5
-
-
-@pytest.fixture
-def mixture():
-    root = torch.tensor([[1.0, 0.0], [0.6, 0.5]]).double()
-    covariances = torch.stack([0.1 * root @ root.T, 0.3 * torch.eye(2).double()])
-    means = torch.tensor([[-1.0, 0.5], [1.5, 0.0]]).double()
-    return GaussianMixturePrior(torch.tensor([0.3, 0.7]).double(), means, covariances)
 
 
 @pytest.fixture
