@@ -38,9 +38,7 @@ class BridgeProcess:
 
     def velocity(self, x: Tensor, t: Tensor) -> Tensor:
         """Return b(x, t) given x0."""
-        c, x1 = self.interpolant.at(t).expanded(x), self.predict(x, t)
-        rest = x - c.alpha * self.x0 - c.beta * x1
-        return c.alpha_dot * self.x0 + c.beta_dot * x1 + c.gamma_product / c.gamma**2 * rest
+        return self.both(x, t)[0]
 
     def noise(self, x: Tensor, t: Tensor) -> Tensor:
         """Return eta(x, t) given x0."""
@@ -49,7 +47,13 @@ class BridgeProcess:
 
     def score(self, x: Tensor, t: Tensor) -> Tensor:
         """Return s(x, t) given x0."""
-        return -self.noise(x, t) / self.interpolant.at(t).expanded(x).gamma
+        return self.both(x, t)[1]
+
+    def both(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Return b(x, t) and s(x, t) given x0, at one prediction."""
+        c, x1 = self.interpolant.at(t).expanded(x), self.predict(x, t)
+        s = -(x - c.alpha * self.x0 - c.beta * x1) / c.gamma**2
+        return c.alpha_dot * self.x0 + c.beta_dot * x1 - c.gamma_product * s, s
 
 
 def predict_from_denoiser(
@@ -80,6 +84,7 @@ def predict_from_denoiser(
         sigma = torch.where(c.beta > 0, c.gamma / c.beta, sigma_max).clamp(max=sigma_max)
         known = c.expanded(x)
         beta = torch.where(known.beta > 0, known.beta, torch.ones_like(known.beta))
-        return denoiser((x - known.alpha * x0) / beta, sigma)
+        level = sigma.to(x.dtype.to_real()).to(x.device)
+        return denoiser((x - known.alpha * x0) / beta, level)
 
     return predict

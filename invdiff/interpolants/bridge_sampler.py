@@ -22,10 +22,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from invdiff.interpolants.integrators import StepCallback
-from invdiff.interpolants.interpolant import Coefficients, Interpolant
+from invdiff.interpolants.integrators import StepCallback, check_times
+from invdiff.interpolants.interpolant import Coefficients, Interpolant, beside
 from invdiff.interpolants.process import Field
-from invdiff.linalg import expand_right
 
 __all__ = ["BridgeKernel", "bridge_kernel", "bridge_step", "sample_bridge"]
 
@@ -48,10 +47,7 @@ class BridgeKernel(NamedTuple):
         return self.mean(x, x0, x1) + self._expanded(x)[-1] * n
 
     def _expanded(self, x: Tensor) -> list[Tensor]:
-        return [
-            expand_right(c.to(x), x.ndim - c.ndim) if c.ndim else c.to(x.device).to(x.dtype)
-            for c in self
-        ]
+        return [beside(c, x) for c in self]
 
 
 def bridge_kernel(
@@ -143,6 +139,7 @@ def sample_bridge(
         ValueError: Times that don't increase from 0, a stochasticity out of [0, 1], no noise for a
             random step.
     """
+    check_times(times)
     if times[0] != 0:
         raise ValueError(f"sample_bridge: expected times from 0, got {times[0].item()}")
     x = x0

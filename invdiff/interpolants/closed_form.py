@@ -78,29 +78,34 @@ class ClosedFormProcess:
 
     def log_prob(self, x: Tensor, t: Tensor) -> Tensor:
         """Return log rho(x, t), shape ``batch``."""
-        return self._components.whitened(self._flat(x), self._at(t))[1].logsumexp(-1)
+        return self._components.whitened(self._flat(x, t), self._at(t))[1].logsumexp(-1)
 
     def _at(self, t: Tensor) -> Coefficients:
         return self.interpolant.at(t.to(self._components.mean1))
 
-    def _flat(self, x: Tensor) -> Tensor:
+    def _flat(self, x: Tensor, t: Tensor) -> Tensor:
         """Return x as ``(*batch, n)`` in the dtype of the components."""
         if x.shape[x.ndim - len(self.shape) :] != self.shape:
             raise ValueError(
                 f"{type(self).__name__}: expected x (*batch, *{self.shape}), got {tuple(x.shape)}"
             )
         batch = x.shape[: x.ndim - len(self.shape)]
+        if t.ndim and t.shape != batch:
+            raise ValueError(
+                f"{type(self).__name__}: expected t of shape () or {tuple(batch)}, got "
+                f"{tuple(t.shape)}"
+            )
         mean = self._components.mean1
         return x.reshape(*batch, mean.shape[-1]).to(mean)
 
     def _means(self, x: Tensor, t: Tensor, *sums: _SumAt) -> list[Tensor]:
-        """Return the mean of each sum given x_t = x, of the shape and dtype of x."""
+        """Return the mean of each sum given x_t = x, of shape, dtype and device of x."""
         pieces = [
             self._means_of_piece(part, self._at(times), sums)
-            for part, times in self._pieces(self._flat(x), t)
+            for part, times in self._pieces(self._flat(x, t), t)
         ]
         every = (torch.cat(parts) for parts in zip(*pieces, strict=True))
-        return [parts.reshape(x.shape).to(x.dtype) for parts in every]
+        return [parts.reshape(x.shape).to(x) for parts in every]
 
     def _pieces(self, flat: Tensor, t: Tensor) -> Iterable[tuple[Tensor, Tensor]]:
         batch, mean = flat.shape[:-1], self._components.mean1

@@ -85,6 +85,12 @@ class PairedCoupling:
 
     def draw(self, count: int, generator: torch.Generator) -> Draw:
         """Draw pairs."""
-        rows = torch.randint(len(self.x1), (count,), generator=generator, device=generator.device)
-        condition = None if self.condition is None else self.condition[rows]
-        return Draw(self.x0[rows], self.x1[rows], condition)
+        device = generator.device
+        rows = torch.randint(len(self.x1), (count,), generator=generator, device=device)
+        condition = None if self.condition is None else _taken(self.condition, rows)
+        return Draw(_taken(self.x0, rows), _taken(self.x1, rows), condition)
+
+
+def _taken(values: Tensor, rows: Tensor) -> Tensor:
+    """Return rows on their own device: the values may be kept where there is more memory."""
+    return values[rows.to(values.device)].to(rows.device)

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from invdiff.interpolants.interpolant import Coefficients, Interpolant
+from invdiff.interpolants.interpolant import Coefficients, Interpolant, beside
 
 __all__ = ["Diffusion", "DiffusionBridge", "DiffusionPoint", "VarianceExploding",
            "VariancePreserving"]  # fmt: skip
@@ -143,8 +143,8 @@ class DiffusionBridge(Interpolant):
         Args:
             x: x_t, ``(batch, *shape)``.
             x0: The degraded image.
-            t: Our time, in (0, 1], 0-dimensional.
+            t: Our time, in (0, 1], 0-dimensional or ``batch``.
         """
         p, end = self.diffusion.at(1 - t), self.diffusion.at(torch.ones_like(t))
-        growth = (end.scale / p.scale).to(x)
-        return growth * (x0 - growth * x) / (end.scale**2 * (end.ratio - p.ratio)).to(x)
+        growth = beside(end.scale / p.scale, x)
+        return growth * (x0 - growth * x) / beside(end.scale**2 * (end.ratio - p.ratio), x)

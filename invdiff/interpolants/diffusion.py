@@ -57,7 +57,15 @@ class ConstantEpsilon:
 
 
 @dataclass(frozen=True)
-class LinearEpsilon:
+class _Scaled:
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check(self, self.scale)
+
+
+@dataclass(frozen=True)
+class LinearEpsilon(_Scaled):
     r"""Noise that fades, :math:`\epsilon = c (1 - t)`.
 
     Args:
@@ -67,18 +75,13 @@ class LinearEpsilon:
         ValueError: Negative or not finite.
     """
 
-    scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        _check(self, self.scale)
-
     def __call__(self, t: Tensor) -> Tensor:
         """Return epsilon(t)."""
         return self.scale * (1 - t)
 
 
 @dataclass(frozen=True)
-class CosineEpsilon:
+class CosineEpsilon(_Scaled):
     r"""Noise that fades smoothly, :math:`\epsilon = c\, (1 + \cos \pi t)^2 / 4`.
 
     The "decreasing" of SiT.
@@ -90,18 +93,13 @@ class CosineEpsilon:
         ValueError: Negative or not finite.
     """
 
-    scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        _check(self, self.scale)
-
     def __call__(self, t: Tensor) -> Tensor:
         """Return epsilon(t)."""
         return self.scale * (1 + (math.pi * t).cos()) ** 2 / 4
 
 
 @dataclass(frozen=True)
-class SineSquaredEpsilon:
+class SineSquaredEpsilon(_Scaled):
     r"""Noise between the ends only, :math:`\epsilon = c \sin^2 \pi t`.
 
     Args:
@@ -110,11 +108,6 @@ class SineSquaredEpsilon:
     Raises:
         ValueError: Negative or not finite.
     """
-
-    scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        _check(self, self.scale)
 
     def __call__(self, t: Tensor) -> Tensor:
         """Return epsilon(t)."""
@@ -181,7 +174,7 @@ class ScoreFreeEpsilon:
 
 
 @dataclass(frozen=True)
-class PointSourceEpsilon:
+class PointSourceEpsilon(_Scaled):
     r"""That of ``foellmer``, :math:`\epsilon = \sigma^2 (1 - t)^2 / 2 = \gamma^2 / 2t`.
 
     With :math:`\gamma z = \sigma (1 - t) W_t`, W a Brownian motion, the forward SDE has the
@@ -194,11 +187,6 @@ class PointSourceEpsilon:
     Raises:
         ValueError: Negative or not finite.
     """
-
-    scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        _check(self, self.scale)
 
     def __call__(self, t: Tensor) -> Tensor:
         """Return epsilon(t)."""

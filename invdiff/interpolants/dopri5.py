@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from typing import NamedTuple
 
@@ -73,15 +72,16 @@ def integrate_dopri5(
         max_steps: At most so many, repeated ones included.
 
     Raises:
-        ValueError: Equal times, tolerances that are not positive, or no step.
+        ValueError: Equal times, or outside of [0, 1], tolerances that are not positive, or no step.
 
     Warns:
         NumericalWarning: A sample did not arrive in ``max_steps``.
     """
-    if not (math.isfinite(end - start) and start != end and min(rtol, atol) > 0 and max_steps > 0):
+    within = 0 <= min(start, end) < max(start, end) <= 1
+    if not (within and min(rtol, atol) > 0 and max_steps > 0):
         raise ValueError(
-            f"integrate_dopri5: expected two times, positive tolerances and max_steps >= 1, got "
-            f"{start}, {end}, {rtol}, {atol} and {max_steps}"
+            "integrate_dopri5: expected two times in [0, 1], positive tolerances and max_steps "
+            f">= 1, got {start}, {end}, {rtol}, {atol} and {max_steps}"
         )
     time = torch.full(x.shape[:1], start, dtype=torch.float64, device=x.device)
     slope = velocity(x, time)

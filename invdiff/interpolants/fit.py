@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from invdiff.interpolants.couplings import Coupling, Draw
-from invdiff.interpolants.interpolant import Interpolant
+from invdiff.interpolants.interpolant import MARGIN, Interpolant
 from invdiff.interpolants.losses import Objective, interpolant_loss, uniform_times
 from invdiff.interpolants.networks import told
 from invdiff.interpolants.process import Field
@@ -75,7 +75,7 @@ def train_on_pairs(
     *,
     batch_size: int,
     generator: torch.Generator,
-    margin: float = 1e-4,
+    margin: float = MARGIN,
     callback: Callable[[TrainingStep], None] | None = None,
 ) -> nn.Module:
     """Train a network in place by any loss of pairs and return the average of its weights.

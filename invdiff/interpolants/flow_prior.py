@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from invdiff.interpolants import conversions
-from invdiff.interpolants.interpolant import Interpolant
+from invdiff.interpolants.interpolant import Interpolant, beside
 from invdiff.interpolants.noise_levels import (
     TRAINED_TIMES,
-    beside,
     check_levels,
     length,
     noise_level,
@@ -84,7 +84,8 @@ class DenoiserProcess:
         times: Lowest and highest time at which D is called, within (0, 1).
 
     Raises:
-        ValueError: An interpolant with x0, or times outside of (0, 1).
+        ValueError: An interpolant with x0, without beta or gamma at these times, or times outside
+            of (0, 1).
     """
 
     denoiser: Denoiser
@@ -98,25 +99,37 @@ class DenoiserProcess:
             raise ValueError(
                 f"DenoiserProcess: expected times low < high in (0, 1), got {self.times}"
             )
+        c = self.interpolant.at(torch.tensor(self.times, dtype=torch.float64))
+        if not ((c.beta > 0) & (c.gamma > 0)).all():
+            raise ValueError(
+                f"DenoiserProcess: expected signal and noise at both of {self.times}, see "
+                f"{self.interpolant}"
+            )
 
-    def target(self, x: Tensor, t: Tensor) -> Tensor:
+    def target_mean(self, x: Tensor, t: Tensor) -> Tensor:
         """Return E[x1 | x_t = x] for x ``(*batch, *image)``, t 0-dimensional or ``batch``."""
         t = self._inside(t)
         scaled = x / beside(self.interpolant.at(t).beta, x)
-        return self.denoiser(scaled, noise_level(self.interpolant, t).to(x.dtype.to_real()))
+        level = noise_level(self.interpolant, t)
+        return self.denoiser(scaled, level.to(x.dtype.to_real()).to(x.device))
 
     def noise(self, x: Tensor, t: Tensor) -> Tensor:
         """Return eta."""
-        return self._noise(x, self.target(x, t), t)
+        return self._noise(x, self.target_mean(x, t), t)
 
     def velocity(self, x: Tensor, t: Tensor) -> Tensor:
         """Return b."""
-        target, c = self.target(x, t), self.interpolant.at(self._inside(t)).expanded(x)
-        return c.beta_dot * target + c.gamma_dot * self._noise(x, target, t)
+        return self.both(x, t)[0]
 
     def score(self, x: Tensor, t: Tensor) -> Tensor:
         """Return s."""
-        return conversions.score_from_noise(self.interpolant, self.noise(x, t), self._inside(t))
+        return self.both(x, t)[1]
+
+    def both(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Return b and s at one call of the denoiser."""
+        c, target = self.interpolant.at(self._inside(t)).expanded(x), self.target_mean(x, t)
+        eta = self._noise(x, target, t)
+        return c.beta_dot * target + c.gamma_dot * eta, -eta / c.gamma
 
     def _noise(self, x: Tensor, target: Tensor, t: Tensor) -> Tensor:
         c = self.interpolant.at(self._inside(t)).expanded(x)

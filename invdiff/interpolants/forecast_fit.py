@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from invdiff.interpolants.couplings import Coupling, Draw, PairedCoupling
 from invdiff.interpolants.fit import train_on_pairs
-from invdiff.interpolants.interpolant import TwoSided
-from invdiff.interpolants.noise_levels import beside
+from invdiff.interpolants.interpolant import TwoSided, beside
+from invdiff.interpolants.losses import regression_loss
 from invdiff.interpolants.point_source import point_source_scale
 from invdiff.interpolants.process import Field
 from invdiff.training import Training, TrainingStep
@@ -52,12 +52,12 @@ def forecast_loss(field: Field, interpolant: TwoSided, draw: Draw, t: Tensor, z:
         z: Standard normal, of the shape of x1.
 
     Raises:
-        ValueError: An interpolant with another gamma.
+        ValueError: An interpolant with another gamma; pairs, noise or a field of another shape.
     """
     root = beside(-point_source_scale(interpolant) * t.sqrt(), z)
     target = interpolant.path_velocity(t, draw.x0, draw.x1) + root * z
     value = field(interpolant.point(t, draw.x0, draw.x1, z), t.to(z))
-    return (value**2 / 2 - target * value).flatten(1).sum(1)
+    return regression_loss(value, target)
 
 
 def train_forecast(

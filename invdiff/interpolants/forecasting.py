@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from invdiff.interpolants.diffusion import Epsilon
+from invdiff.interpolants.integrators import check_times
 from invdiff.interpolants.noise import SampleNoise
 from invdiff.interpolants.point_source import PointSource
 from invdiff.rng import derive_generator, draw_seeds
@@ -119,7 +120,9 @@ def _check(times: Tensor, num_steps: int, num_members: int) -> None:
         raise ValueError(
             f"forecast: expected at least one step and member, got {num_steps} and {num_members}"
         )
-    if times.ndim != 1 or len(times) < 2 or times[0] != 0 or times[-1] != 1:
-        raise ValueError(f"forecast: expected times from 0 to 1, got {times.tolist()}")
-    if not (times.diff() > 0).all():
-        raise ValueError("forecast: expected times that increase")
+    check_times(times)
+    if times[0] != 0 or times[-1] != 1:
+        raise ValueError(
+            "forecast: expected times from 0 to 1, such as time_grid(steps, 0, 1), got times from "
+            f"{float(times[0])} to {float(times[-1])}"
+        )

@@ -160,7 +160,7 @@ class SigmoidGamma(Gamma):
     def value(self, t: Tensor) -> Tensor:
         """Return gamma(t)."""
         shifted = self.steepness * (t - 0.5)
-        end = t.new_tensor(self.steepness / 2)
+        end = torch.full_like(t, self.steepness / 2)
         plateau = torch.sigmoid(shifted + 1) - torch.sigmoid(shifted - 1)
         return plateau - torch.sigmoid(1 - end) + torch.sigmoid(-1 - end)
 

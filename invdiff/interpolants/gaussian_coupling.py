@@ -93,8 +93,12 @@ class GaussianCoupling:
         """Return the law of both ends given x0 ``(*batch, *shape)``: x0 itself and a Gaussian x1.
 
         Raises:
-            ValueError: Cov(x0) is singular.
+            ValueError: Cov(x0) is singular, or x0 has another shape.
         """
+        if x0.shape[-len(self.shape) :] != self.shape:
+            raise ValueError(
+                f"GaussianCoupling: expected x0 (*batch, *{self.shape}), got {tuple(x0.shape)}"
+            )
         num_batch_dims = x0.ndim - len(self.shape)
         factor, failed = torch.linalg.cholesky_ex(self.covariance0)
         if failed:

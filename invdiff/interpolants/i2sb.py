@@ -19,10 +19,9 @@ import torch
 from torch import Tensor
 
 from invdiff.interpolants.gammas import BrownianGamma, NoGamma
-from invdiff.interpolants.interpolant import TwoSided
+from invdiff.interpolants.interpolant import TwoSided, beside
 from invdiff.interpolants.paths import LinearPath
 from invdiff.interpolants.process import Field
-from invdiff.linalg import expand_right
 
 __all__ = ["SymmetricBetas", "drift_from_output", "i2sb_output", "i2sb_predict"]
 
@@ -123,5 +122,4 @@ def drift_from_output(output: Tensor, t: Tensor, total: float) -> Tensor:
 
 
 def _sigma(like: Tensor, t: Tensor, total: float) -> Tensor:
-    sigma = (total * (1 - t)).sqrt().to(like)
-    return expand_right(sigma, like.ndim - 1) if sigma.ndim else sigma
+    return beside((total * (1 - t)).sqrt(), like)

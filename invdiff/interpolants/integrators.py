@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from invdiff.interpolants.interpolant import MARGIN
 from invdiff.interpolants.process import Field
 
 __all__ = ["OdeMethod", "StepCallback", "check_times", "integrate_ode", "time_grid"]
@@ -16,7 +17,7 @@ OdeMethod = Literal["euler", "midpoint", "heun"]
 StepCallback = Callable[[int, Tensor, Tensor], None]
 
 
-def time_grid(num_steps: int, start: float = 1e-4, end: float = 1 - 1e-4) -> Tensor:
+def time_grid(num_steps: int, start: float = MARGIN, end: float = 1 - MARGIN) -> Tensor:
     """Return ``num_steps + 1`` equal times, float64; from 1 to 0 where start > end.
 
     Raises:
@@ -48,9 +49,12 @@ def integrate_ode(
         callback: Called with the number of each step, its end time and the values there.
 
     Raises:
-        ValueError: Times that are not monotonic, or fewer than two.
+        ValueError: An unknown method, times that are not monotonic or leave [0, 1], or fewer than
+            two.
     """
     check_times(times)
+    if method not in _STEPS:
+        raise ValueError(f"integrate_ode: expected a method of {tuple(_STEPS)}, got {method!r}")
     step = _STEPS[method]
     for i in range(len(times) - 1):
         x = step(velocity, x, times[i], times[i + 1])
@@ -63,11 +67,14 @@ def check_times(times: Tensor) -> None:
     """Check a grid of times.
 
     Raises:
-        ValueError: They are not strictly monotonic, or fewer than two.
+        ValueError: They are not strictly monotonic, leave [0, 1], or are fewer than two.
     """
+    if times.ndim != 1 or len(times) < 2:
+        raise ValueError(f"expected at least 2 monotonic times, got shape {tuple(times.shape)}")
     steps = times.diff()
-    if times.ndim != 1 or len(times) < 2 or not ((steps > 0).all() or (steps < 0).all()):
-        raise ValueError(f"expected at least 2 strictly monotonic times, got {times.tolist()}")
+    if not ((steps > 0).all() or (steps < 0).all()) or times.min() < 0 or times.max() > 1:
+        shown = f"{times[:3].tolist()} ... {times[-3:].tolist()}"
+        raise ValueError(f"expected strictly monotonic times in [0, 1], got {shown}")
 
 
 def _euler(velocity: Field, x: Tensor, t: Tensor, end: Tensor) -> Tensor:

@@ -13,7 +13,11 @@ from invdiff.interpolants.gammas import BrownianGamma, FoellmerGamma, Gamma, NoG
 from invdiff.interpolants.paths import LinearPath, Path, PowerPath
 from invdiff.linalg import expand_right
 
-__all__ = ["Coefficients", "Interpolant", "Mirror", "OneSided", "TwoSided", "foellmer"]
+__all__ = ["MARGIN", "Coefficients", "Interpolant", "Mirror", "OneSided", "TwoSided", "beside",
+           "foellmer"]  # fmt: skip
+
+#: time at both ends where fields are neither learned nor asked unless wanted otherwise
+MARGIN = 1e-4
 
 _LINEAR, _BROWNIAN, _NO_GAMMA = LinearPath(), BrownianGamma(), NoGamma()
 
@@ -34,9 +38,22 @@ class Coefficients(NamedTuple):
 
     def expanded(self, x: Tensor) -> Coefficients:
         """Return them in the dtype of x ``(*batch, *shape)``, to be multiplied with it."""
-        num_dims = x.ndim - self.alpha.ndim
-        parts = (c.to(x.dtype.to_real()).to(x.device) for c in self)
-        return Coefficients(*(expand_right(c, num_dims) if c.ndim else c for c in parts))
+        return Coefficients(*(beside(c, x) for c in self))
+
+
+def beside(c: Tensor, x: Tensor) -> Tensor:
+    """Return numbers, 0-dimensional or ``batch``, to be multiplied with x ``(*batch, *shape)``.
+
+    Raises:
+        ValueError: They are neither one nor one for each member of the batch.
+    """
+    if c.shape != x.shape[: c.ndim]:
+        raise ValueError(
+            f"expected one time, or one for each member of the batch, got times "
+            f"{tuple(c.shape)} for x {tuple(x.shape)}"
+        )
+    c = c.to(x.dtype.to_real()).to(x.device)
+    return expand_right(c, x.ndim - c.ndim) if c.ndim else c
 
 
 class Interpolant(abc.ABC):
@@ -53,15 +70,33 @@ class Interpolant(abc.ABC):
         """Return the coefficients at t in [0, 1], each of the shape of t."""
 
     def point(self, t: Tensor, x0: Tensor | None, x1: Tensor, z: Tensor) -> Tensor:
-        """Return x_t, of the shape of x1 ``(*batch, *shape)``."""
+        """Return x_t, of the shape of x1 ``(*batch, *shape)``.
+
+        Raises:
+            ValueError: No x0 where there has to be one, or parts of other shapes than x1.
+        """
+        self._check(x0, x1, z)
         c = self.at(t).expanded(x1)
         x = c.beta * x1 + c.gamma * z
         return x if x0 is None else x + c.alpha * x0
 
     def path_velocity(self, t: Tensor, x0: Tensor | None, x1: Tensor) -> Tensor:
-        """Return alpha' x0 + beta' x1, whose mean given x_t is v."""
+        """Return alpha' x0 + beta' x1, whose mean given x_t is v.
+
+        Raises:
+            ValueError: No x0 where there has to be one, or one of another shape than x1.
+        """
+        self._check(x0, x1)
         c = self.at(t).expanded(x1)
         return c.beta_dot * x1 if x0 is None else c.alpha_dot * x0 + c.beta_dot * x1
+
+    def _check(self, x0: Tensor | None, *others: Tensor) -> None:
+        if x0 is None and self.has_x0:
+            raise ValueError(f"expected an x0 for {self}, got None")
+        shapes = [tuple(part.shape) for part in (x0, *others) if part is not None]
+        # another shape would be broadcast to pairs of each with each
+        if any(shape != shapes[0] for shape in shapes):
+            raise ValueError(f"expected x0, x1 and z of one shape, got {shapes}")
 
 
 @dataclass(frozen=True)

@@ -203,7 +203,8 @@ def kl_on_grid(log_p: Tensor, log_q: Tensor, points: Tensor) -> float:
         log_q: Those of q.
         points: Increasing, and so far apart that p is nothing outside.
     """
-    return float(torch.trapezoid(log_p.exp() * (log_p - log_q), points))
+    p = log_p.exp()
+    return float(torch.trapezoid(torch.where(p > 0, p * (log_p - log_q), 0.0), points))
 
 
 def _compared(

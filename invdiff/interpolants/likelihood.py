@@ -17,7 +17,7 @@ from torch import Tensor
 from invdiff.interpolants.divergence import Divergence, exact_divergence
 from invdiff.interpolants.process import Field
 
-__all__ = ["ode_log_prob"]
+__all__ = ["log_prob_at", "ode_log_prob"]
 
 
 def ode_log_prob(
@@ -37,6 +37,9 @@ def ode_log_prob(
         solve: From the points to the base, for a field of vectors ``(batch, entries + 1)``; such as
             ``lambda f, y: integrate_ode(f, y, time_grid(100, 1, 0))``, or the adaptive solver.
         divergence: Exact, or an estimate that keeps the result unbiased to the order of the solver.
+
+    Raises:
+        ValueError: The base gives something else than one number for each point.
     """
 
     def with_volume(state: Tensor, t: Tensor) -> Tensor:
@@ -47,4 +50,19 @@ def ode_log_prob(
     state = torch.cat([x.flatten(1), x.new_zeros(len(x), 1)], 1)
     arrived = solve(with_volume, state)
     # d/dt of the last entry is the divergence, so it holds minus its integral from 0 to 1
-    return base_log_prob(arrived[:, :-1].reshape(x.shape)) + arrived[:, -1]
+    return log_prob_at(base_log_prob, arrived[:, :-1].reshape(x.shape)) + arrived[:, -1]
+
+
+def log_prob_at(log_prob: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Return the log density of each point of ``(batch, *shape)``.
+
+    Raises:
+        ValueError: It has another shape than ``batch``, such as a number for each entry.
+    """
+    value = log_prob(x)
+    if value.shape != x.shape[:1]:
+        raise ValueError(
+            f"expected a base_log_prob of shape {tuple(x.shape[:1])} for points "
+            f"{tuple(x.shape)}, got {tuple(value.shape)}"
+        )
+    return value

@@ -19,15 +19,15 @@ import torch
 from torch import Tensor
 
 from invdiff.interpolants.couplings import Draw
-from invdiff.interpolants.interpolant import Coefficients, Interpolant
+from invdiff.interpolants.interpolant import MARGIN, Coefficients, Interpolant
 from invdiff.interpolants.process import Field
 
-__all__ = ["Objective", "interpolant_loss", "uniform_times"]
+__all__ = ["Objective", "interpolant_loss", "regression_loss", "uniform_times"]
 
 Objective = Literal["b", "v", "s", "eta"]
 
 
-def uniform_times(count: int, generator: torch.Generator, margin: float = 1e-4) -> Tensor:
+def uniform_times(count: int, generator: torch.Generator, margin: float = MARGIN) -> Tensor:
     """Draw one time from each of count equal parts of [margin, 1 - margin], in random order.
 
     Stratified times are uniform each and make the mean over a batch less noisy.
@@ -72,7 +72,8 @@ def interpolant_loss(
         antithetic: Average over z and -z, at two calls of the field; one if there is no noise.
 
     Raises:
-        ValueError: An unknown objective, or one without a finite target at these times.
+        ValueError: An unknown objective, or one without a finite target at these times; pairs,
+            noise or a field of another shape.
     """
     c = interpolant.at(t)
     _check(objective, interpolant, c)
@@ -88,6 +89,25 @@ def _one_sign(
     x = interpolant.point(t, draw.x0, draw.x1, z)
     value = field(x, t.to(x))
     target = _target(objective, interpolant, draw, t, z)
+    return regression_loss(value, target)
+
+
+def regression_loss(value: Tensor, target: Tensor) -> Tensor:
+    r"""Return :math:`\tfrac12 |f|^2 - y \cdot f` of each member, ``(batch,)``.
+
+    Its mean is least where f is the mean of the target y.
+
+    Args:
+        value: f, ``(batch, *shape)``.
+        target: y, of the same shape.
+
+    Raises:
+        ValueError: A field of another shape, which would be broadcast.
+    """
+    if value.shape != target.shape:
+        raise ValueError(
+            f"expected a field of shape {tuple(target.shape)}, got {tuple(value.shape)}"
+        )
     return (value**2 / 2 - target * value).flatten(1).sum(1)
 
 

@@ -20,9 +20,17 @@ class SampleNoise:
         generator: Source of the streams, on the device that is to be used.
         num_samples: Size of the batch.
         like: An x ``(num_samples, *shape)``: shape, dtype and device of each draw.
+
+    Raises:
+        ValueError: No sample, or an x of another batch.
     """
 
     def __init__(self, generator: torch.Generator, num_samples: int, like: Tensor) -> None:
+        # the draws of fewer would be broadcast, and samples share their noise
+        if like.ndim < 1 or len(like) != num_samples:
+            raise ValueError(
+                f"SampleNoise: expected x of {num_samples} samples, got {tuple(like.shape)}"
+            )
         self._streams = problem_streams(generator, num_samples, ())
         self._like, self._shape = like, tuple(like.shape[1:])
         # of the shape alone, so that the draws don't depend on the batch

@@ -12,14 +12,13 @@ import math
 import torch
 from torch import Tensor
 
-from invdiff.interpolants.interpolant import Interpolant, OneSided
+from invdiff.interpolants.interpolant import MARGIN, Interpolant, OneSided
 from invdiff.interpolants.paths import LinearPath, TrigonometricPath
-from invdiff.linalg import expand_right
 
-__all__ = ["TRAINED_TIMES", "beside", "check_levels", "length", "noise_level", "time_of_level"]
+__all__ = ["TRAINED_TIMES", "check_levels", "length", "noise_level", "time_of_level"]
 
 #: where fields are trained: what ``uniform_times`` draws
-TRAINED_TIMES = (1e-4, 1 - 1e-4)
+TRAINED_TIMES = (MARGIN, 1 - MARGIN)
 # halvings of [0, 1] down to the rounding of float64
 _HALVINGS = 54
 
@@ -58,12 +57,6 @@ def time_of_level(
     else:
         t = _bisected(interpolant, sigma)
     return t.clamp(*times)
-
-
-def beside(c: Tensor, x: Tensor) -> Tensor:
-    """Return numbers, 0-dimensional or ``batch``, to be multiplied with x ``(*batch, *shape)``."""
-    c = c.to(x.dtype.to_real()).to(x.device)
-    return expand_right(c, x.ndim - c.ndim) if c.ndim else c
 
 
 def check_levels(interpolant: Interpolant, times: tuple[float, float], who: str) -> None:

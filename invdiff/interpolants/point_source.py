@@ -19,8 +19,7 @@ from torch import Tensor
 
 from invdiff.interpolants.diffusion import Epsilon, PointSourceEpsilon
 from invdiff.interpolants.gammas import FoellmerGamma
-from invdiff.interpolants.interpolant import Coefficients, TwoSided
-from invdiff.interpolants.noise_levels import beside
+from invdiff.interpolants.interpolant import Coefficients, TwoSided, beside
 
 __all__ = ["Drift", "PointSource", "point_source_scale"]
 
@@ -34,8 +33,8 @@ def point_source_scale(interpolant: TwoSided) -> float:
     Raises:
         ValueError: Another gamma.
     """
-    if not isinstance(interpolant.gamma, FoellmerGamma):
-        raise ValueError(f"expected an interpolant with FoellmerGamma, got {interpolant.gamma}")
+    if not (isinstance(interpolant, TwoSided) and isinstance(interpolant.gamma, FoellmerGamma)):
+        raise ValueError(f"expected a TwoSided interpolant with FoellmerGamma, got {interpolant}")
     return interpolant.gamma.scale
 
 

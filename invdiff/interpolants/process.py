@@ -11,7 +11,7 @@ from torch import Tensor
 from invdiff.interpolants import conversions
 from invdiff.interpolants.interpolant import Interpolant, Mirror
 
-__all__ = ["Field", "FieldProcess", "JointProcess", "Process", "velocity_and_score"]
+__all__ = ["CombinedProcess", "Field", "FieldProcess", "Process", "velocity_and_score"]
 
 # (x, t) -> a mean given x_t = x; x (*batch, *shape), t 0-dimensional or batch
 Field = Callable[[Tensor, Tensor], Tensor]
@@ -37,7 +37,7 @@ class Process(Protocol):
 
 
 @runtime_checkable
-class JointProcess(Process, Protocol):
+class CombinedProcess(Process, Protocol):
     """A process that finds b and s together at less than the cost of both."""
 
     def both(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -47,7 +47,7 @@ class JointProcess(Process, Protocol):
 
 def velocity_and_score(process: Process, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
     """Return b(x, t) and s(x, t), together where the process can."""
-    if isinstance(process, JointProcess):
+    if isinstance(process, CombinedProcess):
         return process.both(x, t)
     return process.velocity(x, t), process.score(x, t)
 

@@ -16,7 +16,7 @@ from invdiff.interpolants.couplings import PairedCoupling
 from invdiff.interpolants.fit import train_field
 from invdiff.interpolants.gammas import NoGamma
 from invdiff.interpolants.integrators import OdeMethod, integrate_ode
-from invdiff.interpolants.interpolant import TwoSided
+from invdiff.interpolants.interpolant import TwoSided, beside
 from invdiff.interpolants.paths import LinearPath
 from invdiff.interpolants.process import Field
 from invdiff.training import Training, TrainingStep
@@ -138,7 +138,8 @@ class ReflowedGaussian:
         self._mean, self._roots = mean, values.sqrt()
 
     def velocity(self, x: Tensor, t: Tensor) -> Tensor:
-        """Return b for x ``(*batch, dim)`` and t 0-dimensional."""
+        """Return b for x ``(*batch, dim)``, t 0-dimensional or ``batch``."""
+        t = beside(t, x)
         gain = (self._roots - 1) / (1 - t + t * self._roots)
         coordinates = (x - t * self._mean) @ self._vectors
         return self._mean + (gain * coordinates) @ self._vectors.T

@@ -10,23 +10,24 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from invdiff.interpolants import conversions
-from invdiff.interpolants.interpolant import Interpolant
+from invdiff.interpolants.interpolant import Interpolant, beside
 from invdiff.interpolants.noise_levels import (
     TRAINED_TIMES,
-    beside,
     check_levels,
     length,
     noise_level,
     time_of_level,
 )
-from invdiff.interpolants.process import Process
+from invdiff.interpolants.process import Process, velocity_and_score
 
-__all__ = ["ConvertedProcess", "converted"]
+__all__ = ["ConvertedProcess"]
 
 
 @dataclass(frozen=True)
 class ConvertedProcess:
     r"""A process in the clock and on the scale of another one-sided interpolant.
+
+    Such as a rectified flow as a variance-preserving one.
 
     With both noise levels equal at t(s) and :math:`x_s = c\, x_t`, :cite:t:`kim2025rbf`,
 
@@ -55,35 +56,30 @@ class ConvertedProcess:
 
     def velocity(self, x: Tensor, t: Tensor) -> Tensor:
         """Return b at the new time, x ``(*batch, *shape)``, t 0-dimensional or ``batch``."""
-        old, time, scale = self._there(t)
-        within = x / beside(scale, x)
-        b = self.process.velocity(within, time)
-        target = conversions.one_sided_target(old, within, b, time)
-        eta = conversions.one_sided_noise(old, within, b, time)
-        c = self.interpolant.at(t).expanded(x)
-        return c.beta_dot * target + c.gamma_dot * eta
+        within, time, _ = self._there(x, t)
+        return self._velocity(within, self.process.velocity(within, time), t, time)
 
     def score(self, x: Tensor, t: Tensor) -> Tensor:
         """Return s at the new time."""
-        _, time, scale = self._there(t)
-        c = beside(scale, x)
-        return self.process.score(x / c, time) / c
+        within, time, scale = self._there(x, t)
+        return self.process.score(within, time) / scale
 
-    def _there(self, t: Tensor) -> tuple[Interpolant, Tensor, Tensor]:
-        """Return the interpolant of the process, the time in it, and the scale c."""
+    def both(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Return b and s at the new time, at what the process needs for both."""
+        within, time, scale = self._there(x, t)
+        b, s = velocity_and_score(self.process, within, time)
+        return self._velocity(within, b, t, time), s / scale
+
+    def _velocity(self, within: Tensor, b: Tensor, t: Tensor, time: Tensor) -> Tensor:
+        old = self.process.interpolant
+        target = conversions.one_sided_target(old, within, b, time)
+        eta = conversions.one_sided_noise(old, within, b, time)
+        c = self.interpolant.at(t).expanded(within)
+        return c.beta_dot * target + c.gamma_dot * eta
+
+    def _there(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return x / c, the time in the process, and the scale c."""
         old, t = self.process.interpolant, t.double()
         time = time_of_level(old, noise_level(self.interpolant, t), self.times)
-        return old, time, length(self.interpolant, t) / length(old, time)
-
-
-def converted(
-    process: Process, interpolant: Interpolant, times: tuple[float, float] = TRAINED_TIMES
-) -> ConvertedProcess:
-    """Return the process on another path, such as a rectified flow as a variance-preserving one.
-
-    Args:
-        process: Of an interpolant without x0.
-        interpolant: Where to, without x0.
-        times: Where the process is known, see ``ConvertedProcess``.
-    """
-    return ConvertedProcess(process, interpolant, times)
+        scale = beside(length(self.interpolant, t) / length(old, time), x)
+        return x / scale, time, scale

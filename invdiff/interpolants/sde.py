@@ -10,7 +10,7 @@ r"""The SDEs of an interpolant: one family with the same marginals, forwards and
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import Tensor
 
@@ -51,9 +51,14 @@ def integrate_sde(
         callback: Called with the number of each step, its end time and the values there.
 
     Raises:
-        ValueError: Times that are not monotonic, or fewer than two.
+        ValueError: An unknown method, times that are not monotonic or leave [0, 1], or fewer than
+            two.
     """
     check_times(times)
+    if method not in get_args(SdeMethod):
+        raise ValueError(
+            f"integrate_sde: expected a method of {get_args(SdeMethod)}, got {method!r}"
+        )
     drift = _drift(process, epsilon, 1.0 if times[-1] > times[0] else -1.0)
     last = len(times) - 2
     for i in range(len(times) - 1):

@@ -27,6 +27,7 @@ from torch import Tensor
 from invdiff.interpolants.diffusion import Epsilon
 from invdiff.interpolants.divergence import Divergence, exact_divergence
 from invdiff.interpolants.integrators import check_times
+from invdiff.interpolants.likelihood import log_prob_at
 from invdiff.interpolants.noise import SampleNoise
 from invdiff.interpolants.process import Process, velocity_and_score
 from invdiff.linalg import inner
@@ -51,7 +52,13 @@ class PathWeights(NamedTuple):
 
     @property
     def variance(self) -> Tensor:
-        """Variance of the log weights over paths, ``(batch,)``; 0 if all is exact."""
+        """Variance of the log weights over paths, ``(batch,)``; 0 if all is exact.
+
+        Raises:
+            ValueError: Fewer than two paths.
+        """
+        if self.log_weights.shape[1] < 2:
+            raise ValueError("PathWeights: expected at least 2 paths for a variance, got 1")
         return self.log_weights.var(1)
 
 
@@ -133,9 +140,11 @@ def sampler_log_prob(
     weights = later.new_zeros(len(later))
     b, s = velocity_and_score(process, later, times[0])
     for i in range(len(times) - 1):
-        t, h, e = times[i + 1], (times[i] - times[i + 1]).to(x), epsilon(times[i + 1]).to(x)
-        if not e > 0:
+        t, h, amount = times[i + 1], (times[i] - times[i + 1]).to(x), epsilon(times[i + 1])
+        # where the times are, so that the device isn't waited for
+        if not amount > 0:
             raise ValueError(f"sampler_log_prob: expected epsilon > 0 at t = {float(t)}")
+        e = amount.to(x)
         z = noise().flatten(0, 1)
         earlier = later - h * (b - e * s) + (2 * e * h).sqrt() * z
         b, s = velocity_and_score(process, earlier, t)
@@ -160,7 +169,7 @@ def _started(
 def _finished(
     weights: Tensor, state: Tensor, base_log_prob: Callable[[Tensor], Tensor], num_paths: int
 ) -> PathWeights:
-    return PathWeights((weights + base_log_prob(state)).reshape(-1, num_paths))
+    return PathWeights((weights + log_prob_at(base_log_prob, state)).reshape(-1, num_paths))
 
 
 def _dot(u: Tensor, v: Tensor) -> Tensor:

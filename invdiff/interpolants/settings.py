@@ -7,29 +7,25 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from invdiff.interpolants import gammas, paths
-from invdiff.interpolants.interpolant import Interpolant, Mirror, OneSided, TwoSided
+from invdiff.interpolants import ddbm, gammas, paths
+from invdiff.interpolants import interpolant as kinds
+from invdiff.interpolants.interpolant import Interpolant
 
 __all__ = ["interpolant_from_settings", "interpolant_settings"]
 
-_PARTS: tuple[type[Any], ...] = (
-    Mirror,
-    OneSided,
-    TwoSided,
-    gammas.BrownianGamma,
-    gammas.FoellmerGamma,
-    gammas.NoGamma,
-    gammas.QuadraticGamma,
-    gammas.SigmoidGamma,
-    gammas.SineSquaredGamma,
-    paths.EncodingDecodingPath,
-    paths.LinearPath,
-    paths.PowerPath,
-    paths.TrigonometricPath,
-)
-_KINDS = {part.__name__: part for part in _PARTS}
+# all dataclasses that these modules name
+_KINDS: dict[str, type[Any]] = {
+    name: getattr(module, name)
+    for module in (kinds, ddbm, gammas, paths)
+    for name in module.__all__
+    if dataclasses.is_dataclass(getattr(module, name))
+}
 # what each field of an interpolant has to be
-_BASES = {"path": paths.Path, "gamma": gammas.Gamma}
+_BASES: dict[str, type[Any]] = {
+    "path": paths.Path,
+    "gamma": gammas.Gamma,
+    "diffusion": ddbm.Diffusion,
+}
 
 
 def interpolant_settings(interpolant: Interpolant) -> dict[str, Any]:

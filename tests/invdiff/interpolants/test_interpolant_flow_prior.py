@@ -14,7 +14,7 @@ from invdiff.interpolants.paths import (
 )
 from invdiff.interpolants.process import FieldProcess
 from invdiff.likelihood import Likelihood
-from invdiff.priors import GaussianMixturePrior, GaussianPrior
+from invdiff.priors import GaussianPrior
 from invdiff.rng import derive_generator
 from operators import GaussianNoise, Mask
 from tests.laws.sampler_instances import SAMPLERS
@@ -34,14 +34,6 @@ SHAPE = (4, 3)
 @pytest.fixture(params=PATHS)
 def interpolant(request):
     return OneSided(PATHS[request.param])
-
-
-@pytest.fixture
-def mixture():
-    root = torch.tensor([[1.0, 0.0], [0.6, 0.5]]).double()
-    covariances = torch.stack([0.1 * root @ root.T, 0.3 * torch.eye(2).double()])
-    means = torch.tensor([[-1.0, 0.5], [1.5, 0.0]]).double()
-    return GaussianMixturePrior(torch.tensor([0.3, 0.7]).double(), means, covariances)
 
 
 def exact_flow(prior, interpolant):

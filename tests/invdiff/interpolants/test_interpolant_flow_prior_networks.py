@@ -9,19 +9,11 @@ from invdiff.interpolants.interpolant import OneSided
 from invdiff.interpolants.networks import FieldMLP, FieldUNet, told
 from invdiff.interpolants.process import FieldProcess
 from invdiff.likelihood import Likelihood
-from invdiff.priors import GaussianMixturePrior, load_prior
+from invdiff.priors import load_prior
 from invdiff.rng import derive_generator
 from invdiff.samplers import TDS
 from invdiff.training import Training
 from operators import GaussianNoise, Mask
-
-
-@pytest.fixture
-def mixture():
-    root = torch.tensor([[1.0, 0.0], [0.6, 0.5]]).double()
-    covariances = torch.stack([0.1 * root @ root.T, 0.3 * torch.eye(2).double()])
-    means = torch.tensor([[-1.0, 0.5], [1.5, 0.0]]).double()
-    return GaussianMixturePrior(torch.tensor([0.3, 0.7]).double(), means, covariances)
 
 
 def test_a_shipped_prior_goes_there_and_back(generator):

@@ -11,10 +11,9 @@ from invdiff.interpolants.mixture import MixtureProcess
 from invdiff.interpolants.noise_levels import noise_level, time_of_level
 from invdiff.interpolants.paths import LinearPath, PowerPath, TrigonometricPath
 from invdiff.interpolants.process import FieldProcess
-from invdiff.interpolants.schedule_conversion import converted
+from invdiff.interpolants.schedule_conversion import ConvertedProcess
 from invdiff.interpolants.sde import integrate_sde
 from invdiff.likelihood import Likelihood
-from invdiff.priors import GaussianMixturePrior
 from invdiff.rng import derive_generator, population
 from invdiff.samplers import TDS, Ensemble
 from invdiff.samplers.resampling import ancestors, effective_sample_size, take
@@ -29,14 +28,6 @@ SIGNIFICANT = 4.5
 
 
 @pytest.fixture
-def mixture():
-    root = torch.tensor([[1.0, 0.0], [0.6, 0.5]]).double()
-    covariances = torch.stack([0.1 * root @ root.T, 0.3 * torch.eye(2).double()])
-    means = torch.tensor([[-1.0, 0.5], [1.5, 0.0]]).double()
-    return GaussianMixturePrior(torch.tensor([0.3, 0.7]).double(), means, covariances)
-
-
-@pytest.fixture
 def likelihood():
     """The first coordinate, which is likelier in the rare component."""
     operator = Mask(torch.tensor([True, False])).double()
@@ -48,7 +39,7 @@ def test_a_converted_process_is_the_exact_one_of_the_new_path(mixture, old, new,
     exact = MixtureProcess(new, mixture)
     ends = [] if old is POWER else [0.0, 1.0]
     times = (1e-6, 1 - 1e-6) if old is POWER else (0.0, 1.0)
-    made = converted(MixtureProcess(old, mixture), new, times)
+    made = ConvertedProcess(MixtureProcess(old, mixture), new, times)
     for t in (0.02, 0.5, 0.99, *ends):
         t = torch.tensor(t).double()
         x = exact.sample(6, t, generator=generator)
@@ -74,14 +65,14 @@ def test_the_velocity_is_that_of_the_change_of_variables(mixture, generator):
     process = MixtureProcess(LINEAR, mixture)
     expected = c_dot / c * x + c * t_dot * process.velocity(x / c, time(s))
     # central differences
-    actual = converted(process, VP).velocity(x, s)
+    actual = ConvertedProcess(process, VP).velocity(x, s)
     torch.testing.assert_close(actual, expected, rtol=1e-8, atol=1e-8)
 
 
 def test_a_conversion_and_back_is_no_change(mixture, generator):
     process = MixtureProcess(LINEAR, mixture)
     learned = FieldProcess(LINEAR, b=process.velocity)
-    back = converted(converted(learned, VP), LINEAR)
+    back = ConvertedProcess(ConvertedProcess(learned, VP), LINEAR)
     x, t = torch.randn(5, 2, generator=generator).double(), torch.tensor(0.6).double()
     torch.testing.assert_close(back.velocity(x, t), process.velocity(x, t), rtol=EXACT, atol=EXACT)
     torch.testing.assert_close(back.score(x, t), process.score(x, t), rtol=EXACT, atol=EXACT)
@@ -92,7 +83,7 @@ def test_the_ode_has_the_same_end_points(mixture, generator):
     process = MixtureProcess(LINEAR, mixture)
     ends = [
         integrate_ode(p.velocity, z, time_grid(300, 0.0, 1.0))
-        for p in (process, converted(process, VP, (0.0, 1.0)))
+        for p in (process, ConvertedProcess(process, VP, (0.0, 1.0)))
     ]
     # Heun's error at 300 steps
     torch.testing.assert_close(*ends, rtol=0, atol=2e-3)
@@ -100,7 +91,7 @@ def test_the_ode_has_the_same_end_points(mixture, generator):
 
 def test_the_dtype_is_kept(mixture):
     x = torch.ones(3, 2)
-    made = converted(MixtureProcess(LINEAR, mixture), VP)
+    made = ConvertedProcess(MixtureProcess(LINEAR, mixture), VP)
     for t in (torch.tensor(0.5), torch.full((3,), 0.5).double()):
         assert made.velocity(x, t).dtype == made.score(x, t).dtype == torch.float32
 
@@ -108,14 +99,14 @@ def test_the_dtype_is_kept(mixture):
 def test_refuses_what_has_no_falling_noise_level(mixture):
     process = MixtureProcess(LINEAR, mixture)
     with pytest.raises(ValueError, match="without x0"):
-        converted(process, TwoSided())
+        ConvertedProcess(process, TwoSided())
     with pytest.raises(ValueError, match="falls with time"):
-        converted(process, Mirror())
+        ConvertedProcess(process, Mirror())
     with pytest.raises(ValueError, match="low < high"):
-        converted(process, VP, (0.4, 0.2))
+        ConvertedProcess(process, VP, (0.4, 0.2))
     # beta' is 0 at t = 0, so that b says nothing about x1
     with pytest.raises(ValueError, match=r"within \(0, 1\)"):
-        converted(MixtureProcess(POWER, mixture), VP, (0.0, 1.0))
+        ConvertedProcess(MixtureProcess(POWER, mixture), VP, (0.0, 1.0))
 
 
 def twist(process, likelihood, x, t):
@@ -158,7 +149,7 @@ def in_the_rare_component(prior, likelihood, x, log_weights):
 
 def test_resampled_particles_of_a_converted_flow_reach_the_posterior(mixture, likelihood):
     flow = FieldProcess(LINEAR, b=MixtureProcess(LINEAR, mixture).velocity)
-    process = converted(flow, VP, (0.0, 1.0))
+    process = ConvertedProcess(flow, VP, (0.0, 1.0))
     exact = mixture.posterior(likelihood)
     runs = [
         resampled_particles(process, likelihood, 2000, ConstantEpsilon(0.7), derive_generator(0, k))
@@ -176,7 +167,7 @@ def test_resampled_particles_of_a_converted_flow_reach_the_posterior(mixture, li
 
 
 def test_resampled_particles_part_ways_by_the_sde_only(mixture, likelihood):
-    process = converted(MixtureProcess(LINEAR, mixture), VP, (0.0, 1.0))
+    process = ConvertedProcess(MixtureProcess(LINEAR, mixture), VP, (0.0, 1.0))
     distinct = [
         len(torch.unique(x.float(), dim=0))
         for x, _ in (
