@@ -16,7 +16,11 @@ from invdiff.interpolants.conversions import (
     velocity_from_score,
 )
 from invdiff.interpolants.couplings import Coupling, Draw, IndependentCoupling, PairedCoupling
-from invdiff.interpolants.ddbm import DiffusionBridge, VarianceExploding, VariancePreserving
+from invdiff.interpolants.ddbm import (
+    DiffusionBridge,
+    VarianceExplodingDiffusion,
+    VariancePreservingDiffusion,
+)
 from invdiff.interpolants.degraded_coupling import EnlargedCoupling, MaskedCoupling
 from invdiff.interpolants.diffusion import (
     ConstantEpsilon,
@@ -81,9 +85,9 @@ from invdiff.interpolants.paths import (
 )
 from invdiff.interpolants.point_source import Drift, PointSource
 from invdiff.interpolants.process import (
+    CombinedProcess,
     Field,
     FieldProcess,
-    JointProcess,
     Process,
     velocity_and_score,
 )
@@ -101,7 +105,7 @@ from invdiff.interpolants.residual_predictor import (
     train_predictor,
 )
 from invdiff.interpolants.restoration import BridgePrior, BridgeRestoration, Predictor
-from invdiff.interpolants.schedule_conversion import ConvertedProcess, converted
+from invdiff.interpolants.schedule_conversion import ConvertedProcess
 from invdiff.interpolants.schroedinger_gaussian import GaussianSchroedingerBridge, bures_distance
 from invdiff.interpolants.schroedinger_search import InterpolantSearch, SearchRound
 from invdiff.interpolants.sde import integrate_sde
@@ -118,6 +122,7 @@ __all__ = [
     "BrownianGamma",
     "ClosedFormProcess",
     "Coefficients",
+    "CombinedProcess",
     "ConstantEpsilon",
     "ConvertedProcess",
     "CosineEpsilon",
@@ -146,7 +151,6 @@ __all__ = [
     "Interpolant",
     "InterpolantSearch",
     "JointGaussianProcess",
-    "JointProcess",
     "KlEstimate",
     "LinearEpsilon",
     "LinearPath",
@@ -181,8 +185,8 @@ __all__ = [
     "TransportCoupling",
     "TrigonometricPath",
     "TwoSided",
-    "VarianceExploding",
-    "VariancePreserving",
+    "VarianceExplodingDiffusion",
+    "VariancePreservingDiffusion",
     "bbdm",
     "bbdm_output",
     "bbdm_times",
@@ -190,7 +194,6 @@ __all__ = [
     "bridge_kernel",
     "bridge_step",
     "bures_distance",
-    "converted",
     "drawn_network",
     "drift_from_output",
     "exact_divergence",

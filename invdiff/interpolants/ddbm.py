@@ -21,8 +21,8 @@ from torch import Tensor
 
 from invdiff.interpolants.interpolant import Coefficients, Interpolant, beside
 
-__all__ = ["Diffusion", "DiffusionBridge", "DiffusionPoint", "VarianceExploding",
-           "VariancePreserving"]  # fmt: skip
+__all__ = ["Diffusion", "DiffusionBridge", "DiffusionPoint", "VarianceExplodingDiffusion",
+           "VariancePreservingDiffusion"]  # fmt: skip
 
 
 class DiffusionPoint(NamedTuple):
@@ -48,7 +48,7 @@ class Diffusion(abc.ABC):
 
 
 @dataclass(frozen=True)
-class VarianceExploding(Diffusion):
+class VarianceExplodingDiffusion(Diffusion):
     r"""Noise of standard deviation :math:`\sigma_{max} u` is added.
 
     Args:
@@ -62,7 +62,9 @@ class VarianceExploding(Diffusion):
 
     def __post_init__(self) -> None:
         if not 0 < self.sigma_max < math.inf:
-            raise ValueError(f"VarianceExploding: expected sigma_max > 0, got {self.sigma_max}")
+            raise ValueError(
+                f"VarianceExplodingDiffusion: expected sigma_max > 0, got {self.sigma_max}"
+            )
 
     def at(self, u: Tensor) -> DiffusionPoint:
         """Return the marginals."""
@@ -73,7 +75,7 @@ class VarianceExploding(Diffusion):
 
 
 @dataclass(frozen=True)
-class VariancePreserving(Diffusion):
+class VariancePreservingDiffusion(Diffusion):
     r""":math:`dx = -\frac{\beta}{2} x\, du + \sqrt\beta\, dW` with a linear :math:`\beta(u)`.
 
     Args:
@@ -90,7 +92,7 @@ class VariancePreserving(Diffusion):
     def __post_init__(self) -> None:
         if not (0 <= self.beta_min < math.inf and 0 < self.beta_max < math.inf):
             raise ValueError(
-                f"VariancePreserving: expected beta_min >= 0 and beta_max > 0, got "
+                f"VariancePreservingDiffusion: expected beta_min >= 0 and beta_max > 0, got "
                 f"{self.beta_min} and {self.beta_max}"
             )
 

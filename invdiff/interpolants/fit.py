@@ -8,17 +8,18 @@ import torch
 from torch import Tensor, nn
 
 from invdiff.interpolants.couplings import Coupling, Draw
-from invdiff.interpolants.interpolant import MARGIN, Interpolant
+from invdiff.interpolants.interpolant import Interpolant
 from invdiff.interpolants.losses import Objective, interpolant_loss, uniform_times
 from invdiff.interpolants.networks import told
-from invdiff.interpolants.process import Field
 from invdiff.interpolants.skip import GaussianSkip
 from invdiff.training import Training, TrainingStep, train
 
 __all__ = ["PairLoss", "train_field", "train_on_pairs"]
 
-# (field that was told the condition, pairs, t, z) -> the loss of each pair, (batch,)
-PairLoss = Callable[[Field, Draw, Tensor, Tensor], Tensor]
+# (network, pairs, t, z) -> the loss of each pair, (batch,)
+PairLoss = Callable[[nn.Module, Draw, Tensor, Tensor], Tensor]
+# (count, generator) -> times, (count,)
+TimeSource = Callable[[int, torch.Generator], Tensor]
 
 
 def train_field(
@@ -53,8 +54,10 @@ def train_field(
     if isinstance(network, GaussianSkip):
         network.check(interpolant, objective)
 
-    def loss(field: Field, draw: Draw, t: Tensor, z: Tensor) -> Tensor:
-        return interpolant_loss(field, objective, interpolant, draw, t, z, antithetic=antithetic)
+    def loss(current: nn.Module, draw: Draw, t: Tensor, z: Tensor) -> Tensor:
+        field = told(current, draw.condition)
+        losses = interpolant_loss(field, objective, interpolant, draw, t, z, antithetic=antithetic)
+        return losses / draw.x1[0].numel()
 
     return train_on_pairs(
         network,
@@ -75,19 +78,19 @@ def train_on_pairs(
     *,
     batch_size: int,
     generator: torch.Generator,
-    margin: float = MARGIN,
+    times: TimeSource = uniform_times,
     callback: Callable[[TrainingStep], None] | None = None,
 ) -> nn.Module:
     """Train a network in place by any loss of pairs and return the average of its weights.
 
     Args:
-        network: ``(x, t, condition) -> (batch, *shape)``.
-        loss: ``(field, draw, t, z) -> (batch,)``; the field has been told the condition.
+        network: As the loss calls it.
+        loss: ``(network, draw, t, z) -> (batch,)``, see ``told`` for a field under a condition.
         coupling: Draws the ends.
         training: The optimisation.
         batch_size: Pairs of each step.
         generator: On the device of the network; the only source of randomness.
-        margin: Kept from both ends of time, see ``uniform_times``.
+        times: Draws the time of each pair.
         callback: Called after each step.
 
     Raises:
@@ -101,9 +104,8 @@ def train_on_pairs(
         # pairs may be simulated by physics that knows no half precision
         with torch.autocast(device.type, enabled=False), torch.no_grad():
             draw = coupling.draw(batch_size, generator)
-            t = uniform_times(batch_size, generator, margin)
+            t = times(batch_size, generator)
             z = torch.randn(draw.x1.shape, generator=generator, device=device, dtype=draw.x1.dtype)
-        losses = loss(told(current, draw.condition), draw, t, z)
-        return losses.mean() / draw.x1[0].numel()
+        return loss(current, draw, t, z).mean()
 
     return train(network, drawn_loss, training, callback=callback)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,8 @@ from torch import Tensor, nn
 from invdiff.interpolants.couplings import Coupling, Draw, PairedCoupling
 from invdiff.interpolants.fit import train_on_pairs
 from invdiff.interpolants.interpolant import TwoSided, beside
-from invdiff.interpolants.losses import regression_loss
+from invdiff.interpolants.losses import regression_loss, uniform_times
+from invdiff.interpolants.networks import told
 from invdiff.interpolants.point_source import point_source_scale
 from invdiff.interpolants.process import Field
 from invdiff.training import Training, TrainingStep
@@ -85,8 +87,9 @@ def train_forecast(
         ValueError: A loss that diverged, a batch below 1, or an interpolant with another gamma.
     """
 
-    def loss(field: Field, draw: Draw, t: Tensor, z: Tensor) -> Tensor:
-        return forecast_loss(field, interpolant, draw, t, z)
+    def loss(current: nn.Module, draw: Draw, t: Tensor, z: Tensor) -> Tensor:
+        losses = forecast_loss(told(current, draw.condition), interpolant, draw, t, z)
+        return losses / draw.x1[0].numel()
 
     return train_on_pairs(
         network,
@@ -96,6 +99,6 @@ def train_forecast(
         batch_size=batch_size,
         generator=generator,
         # the target is finite at both ends
-        margin=0.0,
+        times=partial(uniform_times, margin=0.0),
         callback=callback,
     )

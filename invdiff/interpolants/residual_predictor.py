@@ -18,10 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from invdiff.interpolants.couplings import Coupling, Draw
+from invdiff.interpolants.fit import train_on_pairs
 from invdiff.interpolants.interpolant import Interpolant
 from invdiff.interpolants.losses import uniform_times
 from invdiff.linalg import ratio
-from invdiff.training import Training, TrainingStep, train
+from invdiff.training import Training, TrainingStep
 
 __all__ = ["ResidualPredictor", "prediction_loss", "train_predictor"]
 
@@ -137,22 +138,25 @@ def train_predictor(
     Raises:
         ValueError: A loss that diverged, a batch below 1, or a share out of [0, 1].
     """
-    if batch_size < 1 or not 0 <= start_share <= 1:
-        raise ValueError(
-            f"train_predictor: expected batch_size >= 1 and start_share in [0, 1], got "
-            f"{batch_size} and {start_share}"
-        )
+    if not 0 <= start_share <= 1:
+        raise ValueError(f"train_predictor: expected start_share in [0, 1], got {start_share}")
 
-    def loss(current: nn.Module, step: int) -> Tensor:
-        device = generator.device
-        # the physics knows no half precision
-        with torch.autocast(device.type, enabled=False), torch.no_grad():
-            draw = coupling.draw(batch_size, generator)
-            t = uniform_times(batch_size, generator)
-            first = torch.rand(batch_size, generator=generator, device=device) < start_share
-            t = torch.where(first, torch.zeros_like(t), t)
-            z = torch.randn(draw.x1.shape, generator=generator, device=device, dtype=draw.x1.dtype)
-            remainder = predictor.remainder(t)
-        return prediction_loss(current, predictor.interpolant, draw, t, z, remainder).mean()
+    def times(count: int, generator: torch.Generator) -> Tensor:
+        t = uniform_times(count, generator)
+        first = torch.rand(count, generator=generator, device=generator.device) < start_share
+        return torch.where(first, torch.zeros_like(t), t)
 
-    return train(predictor, loss, training, callback=callback)
+    def loss(current: nn.Module, draw: Draw, t: Tensor, z: Tensor) -> Tensor:
+        remainder = predictor.remainder(t)
+        return prediction_loss(current, predictor.interpolant, draw, t, z, remainder)
+
+    return train_on_pairs(
+        predictor,
+        loss,
+        coupling,
+        training,
+        batch_size=batch_size,
+        generator=generator,
+        times=times,
+        callback=callback,
+    )

@@ -27,7 +27,7 @@ def gathered(runs: Arrays) -> Metrics:
 
 
 def gains(runs: Arrays, names: Sequence[str]) -> Metrics:
-    """Return what methods gain over total variation in PSNR, with standard errors over slices (0 of one).
+    """Return gains over total variation in PSNR, with standard errors over slices (0 of one).
 
     Args:
         runs: Of all methods.

@@ -7,7 +7,11 @@ import torch
 
 from invdiff.interpolants.bridge_process import BridgeProcess, predict_from_denoiser
 from invdiff.interpolants.bridge_sampler import sample_bridge
-from invdiff.interpolants.ddbm import DiffusionBridge, VarianceExploding, VariancePreserving
+from invdiff.interpolants.ddbm import (
+    DiffusionBridge,
+    VarianceExplodingDiffusion,
+    VariancePreservingDiffusion,
+)
 from invdiff.interpolants.gammas import BrownianGamma
 from invdiff.interpolants.integrators import integrate_ode, time_grid
 from invdiff.interpolants.interpolant import TwoSided
@@ -18,7 +22,11 @@ from tests.invdiff.interpolants.impulse_law import GaussianPair, impulse_law
 
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
 X0 = torch.tensor([0.7, -0.2], dtype=torch.float64)
-DIFFUSIONS = [VarianceExploding(1.7), VariancePreserving(), VariancePreserving(0.1, 20.0)]
+DIFFUSIONS = [
+    VarianceExplodingDiffusion(1.7),
+    VariancePreservingDiffusion(),
+    VariancePreservingDiffusion(0.1, 20.0),
+]
 LOGIT = 14.0
 INNER = torch.linspace(0.05, 0.95, 10, dtype=torch.float64)
 
@@ -67,10 +75,10 @@ def test_derivatives_are_those_of_the_coefficients(diffusion):
 
 def test_a_vp_diffusion_keeps_the_variance_and_has_its_coefficients():
     u = torch.linspace(0, 1, 11, dtype=torch.float64)
-    p = VariancePreserving(0.1, 2.0).at(u)
+    p = VariancePreservingDiffusion(0.1, 2.0).at(u)
     torch.testing.assert_close(p.scale**2 * (1 + p.ratio), torch.ones_like(u), **EXACT)
     torch.testing.assert_close(
-        VariancePreserving(0.1, 2.0).squared_diffusion(u), 0.1 + 1.9 * u, **EXACT
+        VariancePreservingDiffusion(0.1, 2.0).squared_diffusion(u), 0.1 + 1.9 * u, **EXACT
     )
 
 
@@ -104,7 +112,7 @@ def test_the_pull_is_the_gradient_of_the_density_of_the_end(diffusion):
 
 def test_a_ve_bridge_is_a_brownian_bridge_in_the_time_of_its_variance():
     bridge, brownian = (
-        DiffusionBridge(VarianceExploding(1.7)),
+        DiffusionBridge(VarianceExplodingDiffusion(1.7)),
         TwoSided(LinearPath(), BrownianGamma(1.7**2)),
     )
     c, expected = bridge.at(INNER), brownian.at(1 - (1 - INNER) ** 2)
@@ -153,7 +161,7 @@ def test_the_bridge_without_its_end_is_a_diffusion_at_another_time(diffusion):
     a, sigma = c.beta / room, c.gamma / room
     torch.testing.assert_close(a**2 + sigma**2, torch.ones_like(a), **EXACT)
     # find the time of that diffusion: log(1 + nu) = beta_min u + slope u^2 / 2
-    plain = VariancePreserving(0.1, 20.0)
+    plain = VariancePreservingDiffusion(0.1, 20.0)
     target, slope = ((sigma / a) ** 2).log1p(), 19.9
     u = (-0.1 + (0.01 + 2 * slope * target).sqrt()) / slope
     torch.testing.assert_close(plain.at(u).scale, a, **EXACT)
@@ -200,6 +208,6 @@ def test_samplers_reach_the_law_given_the_degraded_image(kind, diffusion):
 
 def test_bad_input_raises():
     with pytest.raises(ValueError, match="sigma_max"):
-        VarianceExploding(0.0)
+        VarianceExplodingDiffusion(0.0)
     with pytest.raises(ValueError, match="beta_max"):
-        VariancePreserving(0.1, -1.0)
+        VariancePreservingDiffusion(0.1, -1.0)

@@ -37,7 +37,7 @@ from invdiff.rng import derive_generator
 
 X = torch.linspace(-1, 1, 6, dtype=torch.float64).reshape(3, 2)
 TIMES = torch.tensor([0.2, 0.5, 0.7], dtype=torch.float64)
-BRIDGE = ddbm.DiffusionBridge(ddbm.VariancePreserving())
+BRIDGE = ddbm.DiffusionBridge(ddbm.VariancePreservingDiffusion())
 
 _GPU = [
     pytest.mark.gpu,
