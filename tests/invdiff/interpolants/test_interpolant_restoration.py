@@ -242,7 +242,10 @@ def test_refuses_choices_out_of_range(generator):
         with pytest.raises(ValueError, match="spread and scale > 0"):
             ResidualPredictor(Silent(), BRIDGE, spread, 0.0, scale)
     coupling = MeasuredCoupling(lambda n, g: None, OPERATOR, GaussianNoise(SIGMA), reconstruct)
-    for batch, share in ((0, 0.5), (1, 1.5)):
-        with pytest.raises(ValueError, match="batch_size >= 1 and start_share"):
+    for batch, share, message in (
+        (0, 0.5, "batch_size >= 1"),
+        (1, 1.5, r"start_share in \[0, 1\]"),
+    ):
+        with pytest.raises(ValueError, match=message):
             train_predictor(ResidualPredictor(Silent(), BRIDGE, 1.0), coupling, Training(),
                             batch_size=batch, start_share=share, generator=generator)  # fmt: skip
