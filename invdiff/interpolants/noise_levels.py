@@ -17,7 +17,7 @@ from invdiff.interpolants.paths import LinearPath, TrigonometricPath
 
 __all__ = ["TRAINED_TIMES", "check_levels", "length", "noise_level", "time_of_level"]
 
-#: where fields are trained: what ``uniform_times`` draws
+#: where fields are trained, as ``uniform_times`` draws
 TRAINED_TIMES = (MARGIN, 1 - MARGIN)
 # halvings of [0, 1] down to the rounding of float64
 _HALVINGS = 54
