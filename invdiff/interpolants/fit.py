@@ -8,8 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from invdiff.interpolants.couplings import Coupling, Draw
-from invdiff.interpolants.interpolant import Interpolant
-from invdiff.interpolants.losses import Objective, interpolant_loss, uniform_times
+from invdiff.interpolants.interpolant import MARGIN, Interpolant
+from invdiff.interpolants.losses import (
+    Objective,
+    check_objective,
+    unchecked_loss,
+    uniform_times,
+)
 from invdiff.interpolants.networks import told
 from invdiff.interpolants.skip import GaussianSkip
 from invdiff.training import Training, TrainingStep, train
@@ -20,6 +25,8 @@ __all__ = ["PairLoss", "train_field", "train_on_pairs"]
 PairLoss = Callable[[nn.Module, Draw, Tensor, Tensor], Tensor]
 # (count, generator) -> times, (count,)
 TimeSource = Callable[[int, torch.Generator], Tensor]
+# times at which an objective is looked at before a training
+_NUM_CHECKED = 65
 
 
 def train_field(
@@ -49,14 +56,19 @@ def train_field(
         callback: Called after each step.
 
     Raises:
-        ValueError: A loss that diverged, a batch below 1, or a ``GaussianSkip`` of another field.
+        ValueError: A loss that diverged, a batch below 1, a ``GaussianSkip`` of another field, or
+            an objective that the interpolant has no target for.
     """
     if isinstance(network, GaussianSkip):
         network.check(interpolant, objective)
+    # once and on the host: the times of a step are on the device
+    t = torch.linspace(MARGIN, 1 - MARGIN, _NUM_CHECKED, dtype=torch.float64)
+    check_objective(objective, interpolant, t)
+    pairs = antithetic and bool(interpolant.at(t).gamma.any())
 
     def loss(current: nn.Module, draw: Draw, t: Tensor, z: Tensor) -> Tensor:
         field = told(current, draw.condition)
-        losses = interpolant_loss(field, objective, interpolant, draw, t, z, antithetic=antithetic)
+        losses = unchecked_loss(field, objective, interpolant, draw, t, z, antithetic=pairs)
         return losses / draw.x1[0].numel()
 
     return train_on_pairs(

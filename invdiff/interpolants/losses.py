@@ -22,7 +22,14 @@ from invdiff.interpolants.couplings import Draw
 from invdiff.interpolants.interpolant import MARGIN, Coefficients, Interpolant
 from invdiff.interpolants.process import Field
 
-__all__ = ["Objective", "interpolant_loss", "regression_loss", "uniform_times"]
+__all__ = [
+    "Objective",
+    "check_objective",
+    "interpolant_loss",
+    "regression_loss",
+    "unchecked_loss",
+    "uniform_times",
+]
 
 Objective = Literal["b", "v", "s", "eta"]
 
@@ -75,10 +82,26 @@ def interpolant_loss(
         ValueError: An unknown objective, or one without a finite target at these times; pairs,
             noise or a field of another shape.
     """
-    c = interpolant.at(t)
-    _check(objective, interpolant, c)
+    check_objective(objective, interpolant, t)
+    noisy = bool(interpolant.at(t).gamma.any())
+    return unchecked_loss(
+        field, objective, interpolant, draw, t, z, antithetic=antithetic and noisy
+    )
+
+
+def unchecked_loss(
+    field: Field,
+    objective: Objective,
+    interpolant: Interpolant,
+    draw: Draw,
+    t: Tensor,
+    z: Tensor,
+    *,
+    antithetic: bool,
+) -> Tensor:
+    """Return ``interpolant_loss`` without looking at the times, so that no device is waited for."""
     one = _one_sign(field, objective, interpolant, draw, t, z)
-    if not antithetic or not c.gamma.any():
+    if not antithetic:
         return one
     return (one + _one_sign(field, objective, interpolant, draw, t, -z)) / 2
 
@@ -123,7 +146,13 @@ def _target(
     return path if objective == "v" else path + c.gamma_dot * z
 
 
-def _check(objective: Objective, interpolant: Interpolant, c: Coefficients) -> None:
+def check_objective(objective: Objective, interpolant: Interpolant, t: Tensor) -> None:
+    """Refuse an objective without a finite target at some of the times.
+
+    Raises:
+        ValueError: An unknown objective, or noise, derivatives or a path that it can't be had from.
+    """
+    c: Coefficients = interpolant.at(t)
     if objective not in get_args(Objective):
         raise ValueError(f"expected an objective of {get_args(Objective)}, got {objective!r}")
     if objective in ("s", "eta") and not c.gamma.all():
