@@ -66,7 +66,7 @@ def test_writes_numbers_figures_and_a_report(finished):
     page = (finished / "report.html").read_text()
     assert "from the end of the same scan" in page
     for method in ("fbp", "tv", "bridge_1", "bridge_3", "bridge_1_data", "bridge_3_data",
-                   "red_diff_3", "red_diff_4"):  # fmt: skip
+                   "regression", "red_diff_3", "red_diff_4"):  # fmt: skip
         assert 0 < metrics[f"psnr_{method}"] < 60
     gain = metrics["psnr_bridge_3_data"] - metrics["psnr_tv"]
     assert metrics["gain_bridge_3_data"] == pytest.approx(gain, abs=1e-4)
@@ -86,6 +86,12 @@ def test_only_samples_have_a_spread(finished):
     assert 0 < metrics["within_bridge_3_data"] < 1
     assert not {"spread_bridge_1", "spread_tv"} & set(metrics)
     assert metrics["psnr_mean_bridge_3"] > metrics["psnr_bridge_3"]
+
+
+def test_the_regression_is_another_network(finished):
+    metrics = metrics_of(finished)
+    assert metrics["psnr_regression"] != metrics["psnr_bridge_1"]
+    assert metrics["psnr_regression"] > metrics["psnr_fbp"] + 1
 
 
 def test_the_seed_decides_the_numbers(choices, tmp_path):

@@ -56,6 +56,7 @@ class InterpolantBridge(ScriptedStudy):
         stochasticity: Of the samples, see ``BridgeRestoration``.
         data_spread: Of the variants with data steps, in units of the image.
         num_samples: Samples of each slice.
+        regression: Whether a network is also trained, with the same settings, for one call alone.
         prior: Shipped prior of RED-diff; None leaves it out.
         prior_calls: Its network calls, besides those of the last variant.
     """
@@ -74,6 +75,7 @@ class InterpolantBridge(ScriptedStudy):
     stochasticity: float = Field(default=1.0, ge=0, le=1)
     data_spread: PositiveFloat = 0.01
     num_samples: Annotated[int, Field(ge=2)] = 8
+    regression: bool = True
     prior: str | None = "ct-256"
     prior_calls: Annotated[int, Field(ge=2)] = 120
 
@@ -103,7 +105,7 @@ class InterpolantBridge(ScriptedStudy):
             training=data.training.to(self.device), heldout=data.heldout.to(self.device)
         )
         scan = sparse_scan(data.training, self.views, self.noise)
-        trained = stages.run("training", partial(self._train, data, scan))
+        trained = stages.run("training", partial(self._train, data, scan, self.network.start_share))
         predictor = self._predictor(trained)
         prior = BridgePrior(predictor, self.network.interpolant, fbp)
         known = scan.measured(data.heldout, self._generator("measurement"))
@@ -112,6 +114,11 @@ class InterpolantBridge(ScriptedStudy):
         runs |= stages.run(
             "bridge", partial(comparison.bridge, prior, self._variants(), self.num_samples)
         )
+        if self.regression:
+            # as long a training on nothing but the first call
+            regression = stages.run("regression_training", partial(self._train, data, scan, 1.0))
+            first = BridgePrior(self._predictor(regression), self.network.interpolant, fbp)
+            runs |= stages.run("regression", partial(comparison.regression, first))
         if self.prior is not None:
             run = partial(comparison.red_diff, self.prior, self._prior_counts)
             runs |= stages.run("prior", run)
@@ -125,9 +132,9 @@ class InterpolantBridge(ScriptedStudy):
             "training_seconds": float(trained["seconds"]),
         }
         names = [bridge_name(n, data_step) for n in self.calls for data_step in (False, True)]
-        metrics |= gains(runs, names)
+        metrics |= gains(runs, names + ["regression"] * self.regression)
         arrays = {"loss": trained["loss"]}
-        arrays |= shown(runs, truth, ("fbp", "tv", bridge_name(1, False), best), best)
+        arrays |= shown(runs, truth, ("fbp", "tv", self._regression, best), best)
         return Outcome(metrics, arrays | reliability(runs[f"{best}/images"], truth))
 
     def figures(self, metrics: Metrics, arrays: Arrays) -> dict[str, Figure]:
@@ -135,7 +142,7 @@ class InterpolantBridge(ScriptedStudy):
         titles = {
             "fbp": "filtered\nback-projection",
             "tv": "total variation",
-            bridge_name(1, False): "regression\n(one call)",
+            self._regression: "regression\n(one call)",
             self._best: f"bridge, one sample\n({self.calls[-1]} calls, data steps)",
         }
         return {
@@ -163,6 +170,8 @@ class InterpolantBridge(ScriptedStudy):
     def tables(self, metrics: Metrics) -> list[Table]:
         """Return quality and calibration."""
         names = {"fbp": ("filtered back-projection", 0), "tv": ("total variation", 0)}
+        if self.regression:
+            names["regression"] = ("regression, trained for itself", 1)
         for data in (False, True):
             label = "bridge, data steps" if data else "bridge"
             names |= {bridge_name(n, data): (label, n) for n in self.calls}
@@ -177,7 +186,7 @@ class InterpolantBridge(ScriptedStudy):
             "PSNR and SSIM of single reconstructions or samples, mean over the held-out slices; "
             f"PSNR of the mean of as many samples as {self.calls[-1]} calls allow, and of "
             f"{self.num_samples}. Seconds are of all slices and "
-            "samples. The bridge of one call and without data steps is the regression. The prior "
+            "samples. The bridge of one call and without data steps is a regression too. The prior "
             "of RED-diff knows slices of finer pixels."
         )
         columns = (
@@ -208,7 +217,7 @@ class InterpolantBridge(ScriptedStudy):
             f"trained on {metrics['num_training']} slices in {metrics['training_seconds']:.0f} s, "
             f"judged on {metrics['num_heldout']} {kept}. PSNR: filtered back-projection "
             f"{metrics['psnr_fbp']:.2f} dB, total variation {metrics['psnr_tv']:.2f} dB, "
-            f"regression {metrics[f'psnr_{bridge_name(1, False)}']:.2f} dB, a sample of the bridge "
+            f"regression {metrics[f'psnr_{self._regression}']:.2f} dB, a sample of the bridge "
             f"with {self.calls[-1]} network calls and data steps "
             f"{metrics[f'psnr_{self._best}']:.2f} dB (over total variation "
             f"{metrics[f'gain_{self._best}']:+.2f} +- {metrics[f'gain_error_{self._best}']:.2f}), "
@@ -222,6 +231,10 @@ class InterpolantBridge(ScriptedStudy):
                 for n in self._prior_counts
             )
         )
+
+    @property
+    def _regression(self) -> str:
+        return "regression" if self.regression else bridge_name(1, False)
 
     @property
     def _best(self) -> str:
@@ -245,7 +258,7 @@ class InterpolantBridge(ScriptedStudy):
             for count in self.calls
         ]
 
-    def _train(self, data: StudySlices, scan: SparseScan) -> Arrays:
+    def _train(self, data: StudySlices, scan: SparseScan, start_share: float) -> Arrays:
         losses: list[Tensor] = []
 
         def note(step: TrainingStep) -> None:
@@ -259,7 +272,7 @@ class InterpolantBridge(ScriptedStudy):
             coupling,
             network.training(),
             batch_size=network.batch_size,
-            start_share=network.start_share,
+            start_share=start_share,
             generator=self._generator("training"),
             callback=note,
         )

@@ -64,6 +64,8 @@ def calls(metrics: Metrics, counts: Sequence[int], prior_counts: Sequence[int]) 
     }
     for label, (key, color, style) in lines.items():
         axis.plot(counts, [metrics[key.format(n)] for n in counts], style, color=color, label=label)
+    if "psnr_regression" in metrics:
+        axis.plot(1, metrics["psnr_regression"], "D", color="black", label="regression")
     axis.axhline(metrics["psnr_tv"], color="black", linewidth=0.9, label="total variation")
     for number in prior_counts:
         level, label = metrics[f"psnr_red_diff_{number}"], f"RED-diff, prior, {number} calls"

@@ -71,6 +71,15 @@ class Comparison:
             arrays |= self._timed(name, run, max(1, budget // sampler.num_calls))
         return arrays
 
+    def regression(self, prior: BridgePrior) -> Arrays:
+        """Reconstruct by one call of a network that was trained for it."""
+
+        def run(known: Likelihood) -> Tensor:
+            generator = derive_generator(self.seed, "regression", device=known.y.device)
+            return BridgeRestoration(1).sample(known, prior, 1, generator=generator).values
+
+        return self._timed("regression", run)
+
     def red_diff(self, prior: str, num_calls: Sequence[int]) -> Arrays:
         """Reconstruct by RED-diff with a shipped prior."""
         side = self.truth.shape[-1]
