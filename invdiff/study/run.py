@@ -16,6 +16,7 @@ from invdiff.priors import PretrainedPrior
 from invdiff.rng import derive_generator
 from invdiff.study.baselines import TITLES, check_baselines, reconstruct_classically
 from invdiff.study.config import Experiment
+from invdiff.study.device import require_device
 from invdiff.study.folder import finish, is_finished, prepare
 from invdiff.study.problem import Problem, build_problem
 from invdiff.study.progress import Trace
@@ -63,10 +64,7 @@ def run_experiment(
 
 
 def _load(experiment: Experiment) -> PretrainedPrior:
-    try:
-        torch.empty(0, device=experiment.device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device: {str(error).splitlines()[0]}") from None
+    require_device(experiment.device)
     return experiment.prior.load(experiment.device)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from invdiff.study.device import require_device
 from invdiff.study.folder import finish, is_finished, prepare
 from invdiff.study.load import parse_study
 from invdiff.study.page import inlined, render
@@ -40,6 +41,7 @@ def run_study(
     """
     if resume and not overwrite and is_finished(study, out):
         return _json(out / "metrics.json")
+    require_device(study.device)
     working = prepare(study, out, overwrite=overwrite, resume=resume)
     try:
         metrics = _compute(study, working)

@@ -12,9 +12,15 @@ from invdiff.interpolants.restoration import BridgePrior, BridgeRestoration
 from invdiff.likelihood import Likelihood
 from invdiff.study.cli import main
 from invdiff.study.laboratory.interpolant_bridge_data import sparse_scan
-from invdiff.study.laboratory.interpolant_bridge_runs import Comparison, bridge_name, calibration
+from invdiff.study.laboratory.interpolant_bridge_runs import (
+    Comparison,
+    bridge_name,
+    calibration,
+    share_within,
+)
 from invdiff.study.laboratory.interpolant_bridge_scores import reliability
 from invdiff.study.load import load_study, parse_study
+from invdiff.study.run_scripted import run_study
 from invdiff.study.stages import Stages
 
 
@@ -165,6 +171,35 @@ def test_exact_samples_are_calibrated():
     assert calibration(draws[:1], draws[-1]) == {}
 
 
+def test_few_samples_have_the_share_of_students_law():
+    generator = torch.Generator().manual_seed(0)
+    draws = 0.5 + 0.1 * torch.randn(5, 3, 60, 60, generator=generator)
+    found = calibration(draws[:-1], draws[-1])
+    # 10800 pixels
+    assert found["within"] == pytest.approx(share_within(4), abs=0.02)
+    assert share_within(4) == pytest.approx(0.609, abs=1e-3)
+    assert share_within(10_000) == pytest.approx(0.683, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"prior": "nobody"}, "prior: expected one of"),
+        ({"size": 8, "network": {"channels": [16, 32]}}, "prior: ct-256 with images of side 8"),
+    ],
+)
+def test_refuses_a_prior_before_the_training(choices, change, message, tmp_path):
+    study = parse_study(choices | change)
+    with pytest.raises(ValueError, match=message):
+        study.compute(Stages(tmp_path))
+    assert not any(tmp_path.iterdir())
+
+
+def test_refuses_a_device_that_is_not_there(choices, tmp_path):
+    with pytest.raises(ValueError, match="device: "):
+        run_study(parse_study(choices | {"device": "nonsense"}), tmp_path / "out")
+
+
 def test_the_shipped_study_says_what_it_needs():
     study = load_study("interpolant_bridge")
     assert (study.fallback, study.size, len(study.scans)) == ("sts-044", 128, 5)
@@ -177,6 +212,7 @@ def test_the_shipped_study_says_what_it_needs():
         ({"size": 36}, "size: expected a multiple of 8, got 36"),
         ({"calls": [1]}, "calls: expected increasing"),
         ({"calls": [5, 2]}, "calls: expected increasing"),
+        ({"calls": [2, 2]}, "calls: expected increasing"),
         ({"fallback": "nobody"}, "fallback: expected one of"),
         ({"network": {"channels": [16, 24]}}, "multiples of 16"),
         ({"noise": 0.0}, "noise"),

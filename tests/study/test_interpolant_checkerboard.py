@@ -112,6 +112,16 @@ def test_differences_are_paired_and_the_main_setting_uses_the_same_paths(finishe
     assert excess[0] > excess[1] > excess[2] == 0
 
 
+def test_the_noise_of_paths_is_not_that_of_their_starts(finished):
+    arrays = np.load(finished / "arrays.npz")
+    start, path = arrays["path_sde"][0], arrays["path_sde"][1]
+    np.testing.assert_array_equal(start, arrays["path_ode"][0])
+    # what noise adds to the way of the ODE
+    added = path - start
+    correlation = np.corrcoef(start.ravel(), added.ravel())[0, 1]
+    assert abs(correlation) < 0.5
+
+
 def test_the_film_moves_and_is_small(finished):
     path = finished / "film" / "checkerboard.gif"
     with Image.open(path) as film:

@@ -191,6 +191,8 @@ def test_sorted_noise_keeps_the_law_with_less_scatter():
         ("runs=[{epsilon: 0, steps: [30, 10]}]", "steps: expected increasing"),
         ("runs=[{epsilon: 0, steps: [30], reference: [1, 2]}]", "reference: expected 1"),
         ("waves=[]", "waves"),
+        ("ode_wavenumbers=[]", "ode_wavenumbers"),
+        ("ode_epsilons=[]", "ode_epsilons"),
         ("unknown=1", "unknown"),
     ],
 )

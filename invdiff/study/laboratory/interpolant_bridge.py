@@ -23,9 +23,15 @@ from invdiff.study.laboratory.interpolant_bridge_data import (
     read_slices,
     sparse_scan,
 )
-from invdiff.study.laboratory.interpolant_bridge_runs import Comparison, bridge_name
+from invdiff.study.laboratory.interpolant_bridge_runs import (
+    Comparison,
+    bridge_name,
+    prior_at,
+    share_within,
+)
 from invdiff.study.laboratory.interpolant_bridge_scores import gains, gathered, reliability, shown
 from invdiff.study.laboratory.sr_training_slices import HoldoutConfig, SliceSource
+from invdiff.study.laboratory.stored_weights import restore_weights, stored_weights
 from invdiff.study.laboratory.volume_scans import ScanSource
 from invdiff.study.scripted import Arrays, Metrics, Outcome, ScriptedStudy, Table
 from invdiff.study.stages import Stages
@@ -35,8 +41,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["InterpolantBridge"]
-
-_WEIGHTS = "weights/"
 
 
 class InterpolantBridge(ScriptedStudy):
@@ -90,7 +94,7 @@ class InterpolantBridge(ScriptedStudy):
     def _check_sizes(self) -> Self:
         if self.size % self.network.unit:
             raise ValueError(f"size: expected a multiple of {self.network.unit}, got {self.size}")
-        if max(self.calls) < 2 or self.calls != tuple(sorted(self.calls)):
+        if max(self.calls) < 2 or list(self.calls) != sorted(set(self.calls)):
             raise ValueError(
                 f"calls: expected increasing numbers up to 2 or more, got {self.calls}"
             )
@@ -101,26 +105,28 @@ class InterpolantBridge(ScriptedStudy):
         data = read_slices(
             self.slices, self.scans, self.holdout, self.fallback, self.size, self.num_heldout
         )
+        # before the training, which takes most of the time: a prior that can't be had
+        prior = None if self.prior is None else prior_at(self.prior, self.size, self.device)
         data = data._replace(
             training=data.training.to(self.device), heldout=data.heldout.to(self.device)
         )
         scan = sparse_scan(data.training, self.views, self.noise)
         trained = stages.run("training", partial(self._train, data, scan, self.network.start_share))
         predictor = self._predictor(trained)
-        prior = BridgePrior(predictor, self.network.interpolant, fbp)
+        bridge = BridgePrior(predictor, self.network.interpolant, fbp)
         known = scan.measured(data.heldout, self._generator("measurement"))
         comparison = Comparison(known, data.heldout, self.seed)
         runs = stages.run("classical", comparison.classical)
         runs |= stages.run(
-            "bridge", partial(comparison.bridge, prior, self._variants(), self.num_samples)
+            "bridge", partial(comparison.bridge, bridge, self._variants(), self.num_samples)
         )
         if self.regression:
             # as long a training on nothing but the first call
             regression = stages.run("regression_training", partial(self._train, data, scan, 1.0))
             first = BridgePrior(self._predictor(regression), self.network.interpolant, fbp)
             runs |= stages.run("regression", partial(comparison.regression, first))
-        if self.prior is not None:
-            run = partial(comparison.red_diff, self.prior, self._prior_counts)
+        if prior is not None:
+            run = partial(comparison.red_diff, prior, self._prior_counts)
             runs |= stages.run("prior", run)
         truth, best = data.heldout.cpu().numpy(), self._best
         metrics = gathered(runs) | {
@@ -178,7 +184,8 @@ class InterpolantBridge(ScriptedStudy):
         names |= {f"red_diff_{n}": (f"RED-diff, prior {self.prior}", n) for n in self._prior_counts}
         rows = tuple(
             (label, str(n), f"{metrics[f'psnr_{name}']:.2f}", f"{metrics[f'ssim_{name}']:.4f}",
-             f"{metrics[f'psnr_budget_{name}']:.2f}", f"{metrics[f'psnr_mean_{name}']:.2f}",
+             f"{metrics[f'psnr_budget_{name}']:.2f}" if n <= self.calls[-1] else "",
+             f"{metrics[f'psnr_mean_{name}']:.2f}",
              f"{metrics[f'seconds_{name}']:.1f}")
             for name, (label, n) in names.items()
         )  # fmt: skip
@@ -201,7 +208,7 @@ class InterpolantBridge(ScriptedStudy):
         )  # fmt: skip
         about = (
             "In the body. Calibrated samples have a spread equal to the error of their mean and "
-            "0.68 of the pixels within one standard deviation."
+            f"{share_within(self.num_samples):.2f} of the pixels within one standard deviation."
         )
         heads = ("method", "calls", "spread", "error of the mean", "within one deviation")
         return [
@@ -276,20 +283,13 @@ class InterpolantBridge(ScriptedStudy):
             generator=self._generator("training"),
             callback=note,
         )
-        weights = {f"{_WEIGHTS}{k}": v.cpu().numpy() for k, v in trained.state_dict().items()}
         numbers = {"loss": torch.stack(losses).float().cpu().numpy(), "spread": np.asarray(spread)}
-        return weights | numbers
+        return stored_weights(trained) | numbers
 
     def _predictor(self, trained: Arrays) -> ResidualPredictor:
         predictor = self.network.predictor(float(trained["spread"]), self._generator("weights"))
-        predictor.load_state_dict(
-            {
-                name.removeprefix(_WEIGHTS): torch.from_numpy(value)
-                for name, value in trained.items()
-                if name.startswith(_WEIGHTS)
-            }
-        )
-        return predictor.eval()
+        restore_weights(predictor, trained)
+        return predictor
 
     def _generator(self, label: str) -> torch.Generator:
         return derive_generator(self.seed, label, device=self.device)

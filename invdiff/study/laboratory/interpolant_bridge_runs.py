@@ -8,18 +8,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.stats import t as student
 from torch import Tensor
 
 from invdiff.classical import fbp, total_variation
 from invdiff.interpolants.restoration import BridgePrior, BridgeRestoration
 from invdiff.likelihood import Likelihood
 from invdiff.metrics import psnr, ssim
-from invdiff.priors import load_prior, rescale, resized
+from invdiff.priors import Denoiser, load_prior, rescale, resized
 from invdiff.rng import derive_generator
 from invdiff.samplers import RedDiff
 from invdiff.study.scripted import Arrays
 
-__all__ = ["BODY", "Comparison", "bridge_name", "calibration"]
+__all__ = ["BODY", "Comparison", "bridge_name", "calibration", "prior_at", "share_within"]
 
 # truth below it is air, where nothing is uncertain
 BODY = 0.05
@@ -80,11 +81,8 @@ class Comparison:
 
         return self._timed("regression", run)
 
-    def red_diff(self, prior: str, num_calls: Sequence[int]) -> Arrays:
-        """Reconstruct by RED-diff with a shipped prior."""
-        side = self.truth.shape[-1]
-        network = load_prior(prior, device=self.truth.device)
-        denoiser = resized(rescale(network, 0.0, 1.0), (side, side))
+    def red_diff(self, prior: Denoiser, num_calls: Sequence[int]) -> Arrays:
+        """Reconstruct by RED-diff with a general prior, see ``prior_at``."""
         arrays: Arrays = {}
         for count in num_calls:
             sampler = RedDiff(num_steps=count)
@@ -92,7 +90,7 @@ class Comparison:
             def run(known: Likelihood, sampler: RedDiff = sampler) -> Tensor:
                 generator = derive_generator(self.seed, "red-diff", device=known.y.device)
                 with torch.no_grad():
-                    return sampler.sample(known, denoiser, 1, generator=generator).values
+                    return sampler.sample(known, prior, 1, generator=generator).values
 
             arrays |= self._timed(f"red_diff_{count}", run)
         return arrays
@@ -127,6 +125,31 @@ class Comparison:
         }
 
 
+def prior_at(name: str, side: int, device: str) -> Denoiser:
+    """Return a shipped prior for square images in [0, 1].
+
+    Raises:
+        ValueError: No such prior, one of several channels, or a side that it can't have.
+    """
+    denoiser = resized(rescale(load_prior(name, device=device), 0.0, 1.0), (side, side))
+    with torch.no_grad():
+        try:
+            denoiser(torch.zeros(side, side, device=device), torch.tensor(1.0, device=device))
+        except RuntimeError as error:
+            # such as a skip connection that meets a layer of another size
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"prior: {name} with images of side {side}: {reason}") from None
+    return denoiser
+
+
+def share_within(num_samples: int) -> float:
+    """Return the share of errors below one deviation, of calibrated normal samples.
+
+    The deviation of few samples is uncertain, so it is that of Student's law: 0.683 only of many.
+    """
+    return float(2 * student.cdf(1, num_samples - 1) - 1)
+
+
 def calibration(images: Tensor, truth: Tensor) -> dict[str, float]:
     """Return how the spread of samples compares with the error of their mean, in the body.
 
@@ -136,9 +159,10 @@ def calibration(images: Tensor, truth: Tensor) -> dict[str, float]:
 
     Returns:
         ``spread``, the root mean square of the standard deviation; ``error``, that of the error
-        of the mean; and ``within``, the share of pixels whose error is below one deviation, 0.683
-        for a normal posterior. Both deviations allow for the finite number of samples. Empty
-        for one sample.
+        of the mean; and ``within``, the share of pixels whose error is below one deviation, for a
+        normal posterior ``share_within``. The deviation of the mean of the samples from the
+        truth is larger than that of the samples by a factor, which is taken in. Empty for one
+        sample.
     """
     count = len(images)
     if count < 2:

@@ -19,14 +19,11 @@ from invdiff.interpolants.process import FieldProcess
 from invdiff.interpolants.skip import GaussianSkip
 from invdiff.rng import derive_generator
 from invdiff.study.laboratory import interpolant_checkerboard_figures as figures
-from invdiff.study.laboratory.interpolant_checkerboard_densities import (
-    by_paths,
-    mean_and_error,
-    ode_log_density,
-    sde_weights,
-)
+from invdiff.study.laboratory.interpolant_checkerboard_comparison import DensityComparison
+from invdiff.study.laboratory.interpolant_checkerboard_densities import ode_log_density
 from invdiff.study.laboratory.interpolant_checkerboard_law import Checkerboard, CheckerboardProcess
 from invdiff.study.laboratory.interpolant_checkerboard_report import (
+    captions,
     path_table,
     sample_table,
     summary_text,
@@ -38,10 +35,12 @@ from invdiff.study.laboratory.interpolant_checkerboard_runs import (
     sde_samples,
 )
 from invdiff.study.laboratory.interpolant_checkerboard_scores import (
-    binned_divergence,
     divergence_bound,
+    likelihood_metrics,
+    sample_scores,
     velocity_errors,
 )
+from invdiff.study.laboratory.stored_weights import restore_weights, stored_weights
 from invdiff.study.scripted import Arrays, Metrics, Outcome, ScriptedStudy, Table
 from invdiff.study.stages import Stages
 from invdiff.training import Training, TrainingStep
@@ -51,7 +50,6 @@ if TYPE_CHECKING:
 
 __all__ = ["InterpolantCheckerboard"]
 
-_WEIGHTS = "weights/"
 # points and times of the error of the velocity; points and times of the film
 _NUM_ERRORS, _NUM_ERROR_TIMES = 2000, 40
 _NUM_SHOWN, _NUM_SHOWN_TIMES = 2000, 33
@@ -129,7 +127,7 @@ class InterpolantCheckerboard(ScriptedStudy):
         network = self._network(trained)
         process = FieldProcess(OneSided(), b=network)
         likelihood = stages.run("likelihood", partial(self._likelihood, process))
-        metrics = self._likelihood_metrics(likelihood)
+        metrics = likelihood_metrics(law, likelihood, self.smoothing)
         metrics |= {
             "num_parameters": sum(p.numel() for p in network.parameters()),
             "training_seconds": float(trained["seconds"]),
@@ -143,8 +141,9 @@ class InterpolantCheckerboard(ScriptedStudy):
         for name, run in self._runs().items():
             bound = divergence_bound(torch.from_numpy(errors["errors"]), times, run.epsilon())
             metrics[f"bound_{name}"] = bound
-        compared = self._compared(stages, process)
-        metrics |= self._comparison(compared)
+        comparison = self._comparison(process)
+        compared = comparison.arrays(stages, self.ode_steps, self.end)
+        metrics |= comparison.metrics(compared)
         shown = stages.run("paths", partial(self._paths, process))
         arrays = {"loss": trained["loss"], **likelihood, **errors, **shown, **compared}
         arrays.pop("seconds")
@@ -169,21 +168,7 @@ class InterpolantCheckerboard(ScriptedStudy):
 
     def captions(self) -> dict[str, str]:
         """Say what the figures show."""
-        return {
-            "paths": f"{_NUM_SHOWN} points from the same noise. The ODE stretches the plane; the "
-            "SDE (epsilon = (1 - t) / t) also mixes points on their way. Both leave some between "
-            "the squares, which touch nowhere but in corners.",
-            "density": "Density of the ODE's samples, by the divergence of the learned velocity: "
-            "white is the true one on the left, where outside of the support it is 0.",
-            "divergence": f"Left: by log densities at {self.num_points} true points of "
-            f"t = {self.end:g}, the same for all, with one standard error of the difference over "
-            f"points; {self.num_paths} paths make the SDE's divergence an upper bound. Middle: of "
-            "samples at t = 1, by counts on a grid, which see no error within a bin. Right: what "
-            "the error of the learned velocity alone allows at most, with exact integration; there "
-            "is no such bound for the ODE.",
-            "loss": "Means of the loss over steps, with one standard error; constants are left "
-            "out, so it is negative.",
-        }
+        return captions(_NUM_SHOWN, self.end, self.num_points, self.num_paths)
 
     def tables(self, metrics: Metrics) -> list[Table]:
         """Return what is known of each way to draw samples, and of the number of paths."""
@@ -250,18 +235,12 @@ class InterpolantCheckerboard(ScriptedStudy):
             generator=generator,
             callback=note,
         )
-        weights = network.state_dict().items()
-        stored = {f"{_WEIGHTS}{name}": value.cpu().numpy() for name, value in weights}
-        return stored | {"loss": torch.stack(losses).cpu().numpy()}
+        return stored_weights(network) | {"loss": torch.stack(losses).cpu().numpy()}
 
     def _network(self, trained: Arrays) -> nn.Module:
         network = drawn_network(self._build, generator=self._generator("unused"))
-        network.load_state_dict({
-            name.removeprefix(_WEIGHTS): torch.from_numpy(value)
-            for name, value in trained.items()
-            if name.startswith(_WEIGHTS)
-        })  # fmt: skip
-        return network.eval().requires_grad_(False)
+        restore_weights(network, trained)
+        return network.requires_grad_(False)
 
     def _likelihood(self, process: FieldProcess) -> Arrays:
         law = Checkerboard()
@@ -276,17 +255,6 @@ class InterpolantCheckerboard(ScriptedStudy):
             "density_axis": axis.cpu().numpy(),
         }
 
-    def _likelihood_metrics(self, found: Arrays) -> Metrics:
-        law, values = Checkerboard(), found["log_prob"]
-        step = float(found["density_axis"][1] - found["density_axis"][0])
-        return {
-            "nll": -float(values.mean()),
-            "nll_error": float(values.std(ddof=1)) / len(values) ** 0.5,
-            "entropy": law.entropy,
-            "mass": float(np.exp(found["log_density"]).sum()) * step**2,
-            "log_density_exact": law.mean_smoothed_log_prob(self.smoothing),
-        }
-
     def _stage(self, stages: Stages, name: str, compute: partial[Tensor]) -> Metrics:
         def scored() -> Arrays:
             return {key: np.asarray(v) for key, v in self._scores(name, compute()).items()}
@@ -295,15 +263,8 @@ class InterpolantCheckerboard(ScriptedStudy):
         return {f"seconds_{name}" if key == "seconds" else key: float(found[key]) for key in found}
 
     def _scores(self, name: str, x: Tensor) -> Metrics:
-        law = Checkerboard()
-        divergence, error = binned_divergence(law, x.cpu(), self.bins)
-        log_density = law.smoothed_log_prob(x, self.smoothing)
-        return {
-            f"kl_{name}": divergence,
-            f"kl_{name}_error": error,
-            f"off_{name}": float((~law.contains(x)).double().mean()),
-            f"log_density_{name}": float(log_density.mean()),
-        }
+        found = sample_scores(Checkerboard(), x, self.bins, self.smoothing)
+        return {score.format(name): value for score, value in found.items()}
 
     def _samples(self, process: FieldProcess, run: SdeRun | None) -> Tensor:
         start = self._noise("start", self.num_samples)
@@ -311,50 +272,13 @@ class InterpolantCheckerboard(ScriptedStudy):
             return ode_samples(process, start, self.ode_steps)
         return sde_samples(process, start, run, generator=self._generator("increments"))
 
-    def _compared(self, stages: Stages, process: FieldProcess) -> Arrays:
-        """Return log densities at the same points, and log weights where the density is a mean."""
+    def _comparison(self, process: FieldProcess) -> DensityComparison:
         exact, end = CheckerboardProcess(Checkerboard()), torch.tensor(self.end).double()
-        x = exact.draw(end, self.num_points, self._generator("points"))
-
-        def ode() -> Arrays:
-            return {"end_ode": ode_log_density(process, x, self.ode_steps, self.end).cpu().numpy()}
-
-        def weights(run: SdeRun, paths: int) -> Arrays:
-            generator = self._generator("weights")
-            found = sde_weights(process, x, run, paths, generator=generator)
-            return {f"end_{run.key}": found.cpu().numpy()}
-
-        found = {"end_true": exact.log_prob(x, end).cpu().numpy()}
-        found |= stages.run("density_ode", ode)
-        for name, run in self._runs().items():
-            paths = max(self._counts()) if run == self._main() else self.num_paths
-            found |= stages.run(f"density_{name}", partial(weights, run, paths))
-        found.pop("seconds")
-        return found
-
-    def _comparison(self, compared: Arrays) -> Metrics:
-        """Return divergences at the end, and their differences over the same points."""
-        true = torch.from_numpy(compared["end_true"])
-        ode = true - torch.from_numpy(compared["end_ode"])
-        metrics: Metrics = {}
-
-        def note(name: str, values: Tensor) -> None:
-            metrics[name], metrics[f"{name}_error"] = mean_and_error(values)
-
-        note("end_kl_ode", ode)
-        for name in self._runs():
-            weights = torch.from_numpy(compared[f"end_{name}"])
-            values = by_paths(true, weights, self.num_paths)
-            note(f"end_kl_{name}", values)
-            note(f"gain_{name}", ode - values)
-        weights = torch.from_numpy(compared[f"end_{self._main().key}"])
-        most = by_paths(true, weights, max(self._counts()))
-        for count in self._counts():
-            values = by_paths(true, weights, count)
-            note(f"paths_{count}_kl", values)
-            note(f"paths_{count}_excess", values - most)
-            note(f"paths_{count}_gain", ode - values)
-        return metrics
+        points = exact.draw(end, self.num_points, self._generator("points"))
+        return DensityComparison(
+            process, points, exact.log_prob(points, end), self._runs(), self._main().key,
+            self.num_paths, self._counts(), partial(self._generator, "weights"),
+        )  # fmt: skip
 
     def _errors(self, process: FieldProcess) -> Arrays:
         times = (torch.arange(_NUM_ERROR_TIMES, dtype=torch.float64) + 0.5) / _NUM_ERROR_TIMES
@@ -369,7 +293,7 @@ class InterpolantCheckerboard(ScriptedStudy):
         runs: dict[str, SdeRun | int] = {"ode": self.ode_steps, "sde": self._main()}
         for name, run in runs.items():
             points, times = paths_of(
-                process, start, run, _NUM_SHOWN_TIMES, generator=self._generator("shown")
+                process, start, run, _NUM_SHOWN_TIMES, generator=self._generator("shown_increments")
             )
             found |= {f"path_{name}": points, "path_times": times}
         return found

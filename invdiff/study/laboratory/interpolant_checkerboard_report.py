@@ -7,10 +7,36 @@ from collections.abc import Iterable, Mapping
 from invdiff.study.laboratory.interpolant_checkerboard_runs import SdeRun
 from invdiff.study.scripted import Metrics, Table
 
-__all__ = ["path_table", "sample_table", "summary_text"]
+__all__ = ["captions", "path_table", "sample_table", "summary_text"]
 
 # standard errors that a difference has to exceed
 _CLEAR = 2
+
+
+def captions(num_shown: int, end: float, num_points: int, num_paths: int) -> dict[str, str]:
+    """Say what the figures show.
+
+    Args:
+        num_shown: Points on their way.
+        end: Time at which densities are compared.
+        num_points: At which they are.
+        num_paths: Of each density of an SDE.
+    """
+    return {
+        "paths": f"{num_shown} points from the same noise. The ODE stretches the plane; the "
+        "SDE (epsilon = (1 - t) / t) also mixes points on their way. Both leave some between "
+        "the squares, which touch nowhere but in corners.",
+        "density": "Density of the ODE's samples, by the divergence of the learned velocity: "
+        "white is the true one on the left, where outside of the support it is 0.",
+        "divergence": f"Left: by log densities at {num_points} true points of "
+        f"t = {end:g}, the same for all, with one standard error of the difference over "
+        f"points; {num_paths} paths make the SDE's divergence an upper bound. Middle: of "
+        "samples at t = 1, by counts on a grid, which see no error within a bin. Right: what "
+        "the error of the learned velocity alone allows at most, with exact integration; there "
+        "is no such bound for the ODE.",
+        "loss": "Means of the loss over steps, with one standard error; constants are left "
+        "out, so it is negative.",
+    }
 
 
 def sample_table(metrics: Metrics, runs: Mapping[str, SdeRun], ode: str, caption: str) -> Table:

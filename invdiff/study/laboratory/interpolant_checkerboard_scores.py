@@ -5,14 +5,23 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from invdiff.interpolants.diffusion import Epsilon
 from invdiff.interpolants.process import Process
 from invdiff.study.laboratory.interpolant_checkerboard_law import Checkerboard, CheckerboardProcess
+from invdiff.study.scripted import Arrays, Metrics
 
-__all__ = ["MatchedEpsilon", "binned_divergence", "divergence_bound", "velocity_errors"]
+__all__ = [
+    "MatchedEpsilon",
+    "binned_divergence",
+    "divergence_bound",
+    "likelihood_metrics",
+    "sample_scores",
+    "velocity_errors",
+]
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,44 @@ def binned_divergence(law: Checkerboard, x: Tensor, bins: int) -> tuple[float, f
     first = each.sum() / len(inside) ** 2 - 1 / total
     second = (each**2 / 2).sum() / len(inside) ** 2
     return float(divergence), float((first.clamp(min=0) + second).sqrt())
+
+
+def sample_scores(law: Checkerboard, x: Tensor, bins: int, smoothing: float) -> Metrics:
+    """Return what is known of samples; names have a place for theirs.
+
+    Args:
+        law: The truth.
+        x: ``(count, 2)``.
+        bins: Of the divergence, along each axis of a square.
+        smoothing: Standard deviation of the noise that makes the true log density finite.
+    """
+    divergence, error = binned_divergence(law, x.cpu(), bins)
+    log_density = law.smoothed_log_prob(x, smoothing)
+    return {
+        "kl_{}": divergence,
+        "kl_{}_error": error,
+        "off_{}": float((~law.contains(x)).double().mean()),
+        "log_density_{}": float(log_density.mean()),
+    }
+
+
+def likelihood_metrics(law: Checkerboard, found: Arrays, smoothing: float) -> Metrics:
+    """Return the likelihood of true points, what it can be, and the mass of the picture.
+
+    Args:
+        law: The truth.
+        found: With "log_prob" of points, and "log_density" on the square of "density_axis".
+        smoothing: See ``sample_scores``.
+    """
+    values = found["log_prob"]
+    step = float(found["density_axis"][1] - found["density_axis"][0])
+    return {
+        "nll": -float(values.mean()),
+        "nll_error": float(values.std(ddof=1)) / len(values) ** 0.5,
+        "entropy": law.entropy,
+        "mass": float(np.exp(found["log_density"]).sum()) * step**2,
+        "log_density_exact": law.mean_smoothed_log_prob(smoothing),
+    }
 
 
 def velocity_errors(

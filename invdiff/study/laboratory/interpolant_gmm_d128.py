@@ -57,7 +57,7 @@ class InterpolantHighDim(ScriptedStudy):
     """
 
     kind: Literal["interpolant-gmm-d128"] = "interpolant-gmm-d128"
-    dim: PositiveInt = 128
+    dim: int = Field(128, ge=2)
     modes: int = Field(5, ge=2)
     training: FieldTraining = FieldTraining()
     epsilons: tuple[PositiveFloat, ...] = Field(
@@ -77,8 +77,6 @@ class InterpolantHighDim(ScriptedStudy):
             raise ValueError(f"epsilons: expected increasing numbers, got {self.epsilons}")
         if not set(self.shown) <= set(self.epsilons):
             raise ValueError(f"shown: expected some of the epsilons, got {self.shown}")
-        if self.dim < 2:
-            raise ValueError(f"dim: expected at least 2, got {self.dim}")
         least = 2 * self.modes * (self.dim + 3)
         if self.num_samples < least:
             raise ValueError(

@@ -16,6 +16,7 @@ from invdiff.interpolants.skip import GaussianSkip
 from invdiff.rng import derive_generator
 from invdiff.study.base import Config
 from invdiff.study.laboratory.interpolant_gmm_d128_problem import HighDimProblem
+from invdiff.study.laboratory.stored_weights import restore_weights, stored_weights
 from invdiff.study.scripted import Arrays
 from invdiff.training import Training, TrainingStep
 
@@ -23,8 +24,6 @@ __all__ = ["FIELDS", "FieldName", "FieldTraining", "HighDimFields"]
 
 FieldName = Literal["b", "s"]
 FIELDS: tuple[FieldName, ...] = ("b", "s")
-
-_WEIGHTS = "weights/"
 
 
 class FieldTraining(Config):
@@ -101,8 +100,7 @@ class HighDimFields:
             generator=derive_generator(self.seed, "training", name),
             callback=note,
         )
-        weights = {f"{_WEIGHTS}{key}": value.numpy() for key, value in network.state_dict().items()}
-        return weights | {"loss": torch.stack(losses).numpy()}
+        return stored_weights(network) | {"loss": torch.stack(losses).numpy()}
 
     def process(self, trained: dict[FieldName, Arrays]) -> FieldProcess:
         """Return the process of trained networks, see ``train``."""
@@ -111,10 +109,5 @@ class HighDimFields:
 
     def _restored(self, name: FieldName, arrays: Arrays) -> nn.Module:
         network = self.network(name)
-        weights = {
-            key.removeprefix(_WEIGHTS): torch.from_numpy(value)
-            for key, value in arrays.items()
-            if key.startswith(_WEIGHTS)
-        }
-        network.load_state_dict(weights)
-        return network.eval().requires_grad_(False)
+        restore_weights(network, arrays)
+        return network.requires_grad_(False)
