@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationInfo, field_validator
 from torch import Tensor, nn
 
 from invdiff.interpolants.couplings import IndependentCoupling
@@ -108,15 +108,10 @@ class InterpolantCheckerboard(ScriptedStudy):
 
     @field_validator("constants", "scales")
     @classmethod
-    def _check_scales(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+    def _check_scales(cls, value: tuple[float, ...], info: ValidationInfo) -> tuple[float, ...]:
         if list(value) != sorted(set(value)):
             raise ValueError(f"expected increasing numbers, got {value}")
-        return value
-
-    @field_validator("scales")
-    @classmethod
-    def _check_main(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        if _MAIN not in value:
+        if info.field_name == "scales" and _MAIN not in value:
             raise ValueError(f"expected {_MAIN:g} among scales, got {value}")
         return value
 
@@ -293,7 +288,7 @@ class InterpolantCheckerboard(ScriptedStudy):
         runs: dict[str, SdeRun | int] = {"ode": self.ode_steps, "sde": self._main()}
         for name, run in runs.items():
             points, times = paths_of(
-                process, start, run, _NUM_SHOWN_TIMES, generator=self._generator("shown_increments")
+                process, start, run, _NUM_SHOWN_TIMES, generator=self._generator("shown_noise")
             )
             found |= {f"path_{name}": points, "path_times": times}
         return found
