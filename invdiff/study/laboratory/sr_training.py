@@ -24,6 +24,7 @@ from invdiff.study.laboratory.sr_training_slices import (
     SliceSource,
     varied_parts,
 )
+from invdiff.study.laboratory.stored_weights import restore_weights, stored_weights
 from invdiff.study.scripted import Arrays, Metrics, Outcome, ScriptedStudy, Table
 from invdiff.study.stages import Stages
 from invdiff.superres.integrators import integrator_named
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SRTraining"]
 
-_WEIGHTS = "weights/"
 # batches that the held-out loss is the mean of, and images that are drawn
 _NUM_BATCHES, _NUM_EXAMPLES = 20, 4
 
@@ -165,21 +165,14 @@ class SRTraining(ScriptedStudy):
             graph=self.network.graph,
             callback=note,
         )
-        weights = prior.network.state_dict().items()
-        stored = {f"{_WEIGHTS}{name}": value.float().cpu().numpy() for name, value in weights}
-        return stored | {"loss": torch.stack(losses).float().cpu().numpy()}
+        return stored_weights(prior.network) | {"loss": torch.stack(losses).float().cpu().numpy()}
 
     def _prior(self, trained: Arrays) -> SuperResolutionPrior:
         recipe = self.network.build()
         # the weights that diffusers draws are thrown away
         with torch.random.fork_rng(devices=[]):
             network: nn.Module = recipe.network()
-        weights = {
-            name.removeprefix(_WEIGHTS): torch.from_numpy(value)
-            for name, value in trained.items()
-            if name.startswith(_WEIGHTS)
-        }
-        network.load_state_dict(weights)
+        restore_weights(network, trained)
         return SuperResolutionPrior(
             network.to(self.device),
             EDM(recipe.sigma_data),
