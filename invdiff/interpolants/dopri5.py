@@ -97,8 +97,8 @@ def integrate_dopri5(
         num_calls += 6
         size = _size(error, torch.maximum(x.abs(), proposal.abs()), rtol, atol)
         good = open_ & (size < 1)
-        # an infinite or undefined error makes the step as much shorter as is allowed
-        factor = (_SAFETY * size**-0.2).nan_to_num(_SMALLEST, posinf=_LARGEST)
+        # an undefined error makes the step as much shorter as is allowed
+        factor = torch.where(size.isnan(), _SMALLEST, _SAFETY * size**-0.2)
         longest = torch.where(retried | ~good, 1.0, _LARGEST)
         h = torch.where(open_, step * factor.clamp(min=_SMALLEST).minimum(longest), h)
         arrived = good & (step == end - time)

@@ -5,13 +5,12 @@ import pytest
 import torch
 
 from invdiff.interpolants.diffusion import ConstantEpsilon
-from invdiff.interpolants.interpolant import OneSided, TwoSided
+from invdiff.interpolants.interpolant import TwoSided
 from invdiff.interpolants.mixture import MixtureProcess
 from invdiff.interpolants.process import FieldProcess
 from invdiff.priors import GaussianMixturePrior
 from invdiff.rng import derive_generator
 from invdiff.study.laboratory.interpolant_gmm_d128 import InterpolantHighDim
-from invdiff.study.laboratory.interpolant_gmm_d128_exact import MixtureAxes
 from invdiff.study.laboratory.interpolant_gmm_d128_moments import mixture_kl, normal_kl
 from invdiff.study.laboratory.interpolant_gmm_d128_problem import HighDimProblem
 from invdiff.study.laboratory.interpolant_gmm_d128_runs import HighDimRuns
@@ -75,21 +74,7 @@ def test_results_are_those_of_the_seed(study, outcome, tmp_path):
     assert study.compute(Stages(tmp_path)).metrics["kl_moments"] == outcome.metrics["kl_moments"]
 
 
-@pytest.mark.parametrize("interpolant", [TwoSided(), OneSided()])
-def test_fields_in_the_axes_of_the_components_are_the_exact_ones(interpolant):
-    problem = HighDimProblem(3, 2, 0)
-    base = normal_mixture(torch.zeros(1, 3).double(), torch.eye(3).double()[None])
-    exact = MixtureProcess(interpolant, problem.target, base if interpolant.has_x0 else None)
-    axes = MixtureAxes(interpolant, problem.target, torch.float64)
-    x = draw(5, 2, 3)
-    for t in torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64):
-        log_rho, drift = axes(x, t, 0.7)
-        torch.testing.assert_close(log_rho, exact.log_prob(x, t))
-        torch.testing.assert_close(drift, exact.velocity(x, t) - 0.7 * exact.score(x, t))
-        torch.testing.assert_close(axes.score(x, t), exact.score(x, t))
-
-
-def test_samples_of_the_axes_have_the_exact_law():
+def test_samples_of_the_exact_process_have_its_law():
     problem, t = HighDimProblem(3, 2, 0), torch.tensor(0.4, dtype=torch.float64)
     samples = problem.exact.sample(40_000, t, generator=derive_generator(0))
     base = normal_mixture(torch.zeros(1, 3).double(), torch.eye(3).double()[None])

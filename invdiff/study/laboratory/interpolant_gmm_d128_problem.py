@@ -9,9 +9,9 @@ from torch import Tensor
 
 from invdiff.interpolants.couplings import IndependentCoupling
 from invdiff.interpolants.interpolant import TwoSided
-from invdiff.priors.gaussian import GaussianMixturePrior
+from invdiff.interpolants.mixture import MixtureProcess
+from invdiff.priors.gaussian import GaussianMixturePrior, GaussianPrior
 from invdiff.rng import derive_generator
-from invdiff.study.laboratory.interpolant_gmm_d128_exact import MixtureAxes
 
 __all__ = ["HighDimProblem"]
 
@@ -56,9 +56,13 @@ class HighDimProblem:
         return GaussianMixturePrior(torch.ones(self.modes).double(), means, covariances)
 
     @property
-    def exact(self) -> MixtureAxes:
+    def exact(self) -> MixtureProcess:
         """All fields in closed form, float32."""
-        return MixtureAxes(self.interpolant, self.target)
+        target = self.target
+        parts = (target.weights, target.means, target.covariances)
+        base = GaussianPrior(torch.zeros(self.dim), 1.0)
+        single = GaussianMixturePrior(*(part.float() for part in parts))
+        return MixtureProcess(self.interpolant, single, base)
 
     @property
     def coupling(self) -> IndependentCoupling:
