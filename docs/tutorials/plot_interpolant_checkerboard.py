@@ -18,14 +18,13 @@ from invdiff.interpolants import (
     IndependentCoupling,
     OneSided,
     SampleNoise,
-    drawn_network,
     integrate_ode,
     integrate_sde,
     time_grid,
     train_field,
 )
 from invdiff.rng import derive_generator
-from invdiff.training import Training
+from invdiff.training import Training, drawn_network
 
 
 def checkerboard(count, generator):

@@ -69,11 +69,11 @@ from invdiff.interpolants.kl_bounds import (
     kl_monte_carlo,
     kl_on_grid,
 )
-from invdiff.interpolants.likelihood import ode_log_prob
+from invdiff.interpolants.likelihood import ode_log_prob, standard_normal_log_prob
 from invdiff.interpolants.losses import interpolant_loss, uniform_times
 from invdiff.interpolants.measured_coupling import MeasuredCoupling, Reconstruct
 from invdiff.interpolants.mixture import MixtureProcess
-from invdiff.interpolants.networks import FieldMLP, FieldUNet, drawn_network, told
+from invdiff.interpolants.networks import FieldMLP, FieldUNet, told
 from invdiff.interpolants.noise import SampleNoise
 from invdiff.interpolants.noise_levels import noise_level, time_of_level
 from invdiff.interpolants.paths import (
@@ -194,7 +194,6 @@ __all__ = [
     "bridge_kernel",
     "bridge_step",
     "bures_distance",
-    "drawn_network",
     "drift_from_output",
     "exact_divergence",
     "field_differences",
@@ -234,6 +233,7 @@ __all__ = [
     "score_from_noise",
     "sde_log_prob",
     "series_coupling",
+    "standard_normal_log_prob",
     "straightness",
     "time_grid",
     "time_of_level",

@@ -9,6 +9,7 @@ so a point is taken back to t = 0 together with the integral.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 from invdiff.interpolants.divergence import Divergence, exact_divergence
 from invdiff.interpolants.process import Field
 
-__all__ = ["log_prob_at", "ode_log_prob"]
+__all__ = ["log_prob_at", "ode_log_prob", "standard_normal_log_prob"]
 
 
 def ode_log_prob(
@@ -51,6 +52,15 @@ def ode_log_prob(
     arrived = solve(with_volume, state)
     # d/dt of the last entry is the divergence, so it holds minus its integral from 0 to 1
     return log_prob_at(base_log_prob, arrived[:, :-1].reshape(x.shape)) + arrived[:, -1]
+
+
+def standard_normal_log_prob(x: Tensor) -> Tensor:
+    """Return the log density of standard normal numbers ``(batch, *shape)``, ``(batch,)``.
+
+    The base of interpolants that start in noise.
+    """
+    entries = x.flatten(1)
+    return -((entries**2).sum(1) + entries.shape[1] * math.log(2 * math.pi)) / 2
 
 
 def log_prob_at(log_prob: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

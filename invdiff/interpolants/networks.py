@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from invdiff.interpolants.process import Field
-from invdiff.rng import draw_seeds
 
-__all__ = ["FieldMLP", "FieldUNet", "drawn_network", "time_features", "told"]
-
-Network = TypeVar("Network", bound=nn.Module)
+__all__ = ["FieldMLP", "FieldUNet", "time_features", "told"]
 
 # diffusers embeds times of 0 to 1000
 _TIME_SCALE = 1000.0
@@ -199,21 +196,6 @@ class FieldUNet(nn.Module):
                 f"FieldUNet: expected a condition with {self.condition_channels} channels of the "
                 f"size of the images, got {None if condition is None else tuple(condition.shape)}"
             )
-
-
-def drawn_network(build: Callable[[], Network], *, generator: torch.Generator) -> Network:
-    """Return an untrained network on the device of a generator that decides its weights.
-
-    Args:
-        build: Makes the network, such as ``lambda: FieldMLP(2)``; torch and diffusers draw weights
-            from torch's default generator, which is left as it was.
-        generator: The only source of randomness.
-    """
-    (seed,) = draw_seeds(generator, 1)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        network = build()
-    return network.to(generator.device)
 
 
 def told(network: nn.Module, condition: Tensor | None) -> Field:

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
 
-__all__ = ["Config"]
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from invdiff.data import list_samples
+
+__all__ = ["Config", "SampleName"]
+
+
+def _known(name: str) -> str:
+    if name not in list_samples():
+        raise ValueError(f"expected one of {', '.join(list_samples())}, got {name!r}")
+    return name
+
+
+# of a sample that ships
+SampleName = Annotated[str, AfterValidator(_known)]
 
 
 class Config(BaseModel):

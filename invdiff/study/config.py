@@ -10,13 +10,11 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    field_validator,
     model_validator,
 )
 
-from invdiff.data import list_samples
 from invdiff.priors import PretrainedPrior, load_prior
-from invdiff.study.base import Config
+from invdiff.study.base import Config, SampleName
 from invdiff.study.forward import MRIConfig, OperatorConfig
 from invdiff.study.holdout import HoldoutConfig
 from invdiff.study.noise import GaussianConfig, NoiseConfig
@@ -84,19 +82,12 @@ class InputConfig(Config):
     """
 
     path: str | None = None
-    sample: str | None = None
+    sample: SampleName | None = None
     slice: Literal["middle"] | NonNegativeInt = "middle"
     modality: Literal["CT", "MR", "other"] | None = None
     key: str | None = None
     grid: GridConfig | None = None
     holdout: HoldoutConfig | None = None
-
-    @field_validator("sample")
-    @classmethod
-    def _check_sample(cls, name: str | None) -> str | None:
-        if name is not None and name not in list_samples():
-            raise ValueError(f"expected one of {', '.join(list_samples())}, got {name!r}")
-        return name
 
     @model_validator(mode="after")
     def _check_source(self) -> Self:

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torch.nn.functional import pixel_unshuffle
 
 from invdiff.priors.preconditioning import EDM
-from invdiff.rng import draw_seeds
 from invdiff.superres.network_prior import ConditionedNetwork, SuperResolutionPrior
 from invdiff.training import (
     NoiseLevels,
     Training,
     TrainingStep,
     cropped,
+    drawn_network,
     edm_loss,
     gamma_changed,
     mirrored,
@@ -122,11 +122,7 @@ def train_super_resolution(
     _check_slices(slices)
     if graph and torch.device(device).type != "cuda":
         raise ValueError(f"graph: needs a CUDA device, got {device}")
-    (seed,) = draw_seeds(generator, 1)
-    with torch.random.fork_rng(devices=[]):
-        # diffusers takes no generator for the weights
-        torch.default_generator.manual_seed(seed)
-        network: nn.Module = recipe.network().to(device)
+    network = drawn_network(recipe.network, generator=generator).to(device)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     preconditioning = EDM(recipe.sigma_data)
     # owns the resampling of the pairs; its network is the one that is being trained

@@ -1,6 +1,7 @@
 """Training of priors: the loss, the loop, and the folder that a trained network becomes."""
 
 from invdiff.training.augmentation import cropped, gamma_changed, mirrored
+from invdiff.training.first_weights import drawn_network, seeded_weights
 from invdiff.training.folder import save_prior
 from invdiff.training.loop import Training, TrainingStep, train
 from invdiff.training.objective import NoiseLevels, edm_loss
@@ -10,9 +11,11 @@ __all__ = [
     "Training",
     "TrainingStep",
     "cropped",
+    "drawn_network",
     "edm_loss",
     "gamma_changed",
     "mirrored",
     "save_prior",
+    "seeded_weights",
     "train",
 ]

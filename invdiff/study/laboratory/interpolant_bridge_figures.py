@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from invdiff.study.laboratory.loss_line import draw_loss
 from invdiff.study.scripted import Arrays, Metrics
 
 if TYPE_CHECKING:
@@ -101,13 +102,8 @@ def loss(arrays: Arrays) -> Figure:
 
     figure = Figure(figsize=(6.4, 3.0), layout="constrained")
     axis = figure.subplots()
-    values = arrays["loss"]
-    axis.plot(np.arange(1, len(values) + 1), values, color=_GREY, linewidth=0.4, alpha=0.6)
-    blocks = np.array_split(values, min(50, len(values)))
-    centres = np.cumsum([len(b) for b in blocks]) - [(len(b) - 1) / 2 for b in blocks]
-    means = [block.mean() for block in blocks]
-    axis.plot(centres, means, color=_ACCENT, label="mean")
-    axis.set(xlabel="step", ylabel="loss", ylim=(0, min(1.3, 1.1 * max(means))))
+    highest = draw_loss(axis, arrays["loss"], "mean")
+    axis.set(xlabel="step", ylabel="loss", ylim=(0, min(1.3, 1.1 * highest)))
     _finish(axis)
     return figure
 

@@ -14,7 +14,7 @@ from invdiff.interpolants.couplings import IndependentCoupling
 from invdiff.interpolants.field_folder import save_field
 from invdiff.interpolants.fit import train_field
 from invdiff.interpolants.interpolant import OneSided
-from invdiff.interpolants.networks import FieldMLP, drawn_network
+from invdiff.interpolants.networks import FieldMLP
 from invdiff.interpolants.process import FieldProcess
 from invdiff.interpolants.skip import GaussianSkip
 from invdiff.rng import derive_generator
@@ -43,7 +43,7 @@ from invdiff.study.laboratory.interpolant_checkerboard_scores import (
 from invdiff.study.laboratory.stored_weights import restore_weights, stored_weights
 from invdiff.study.scripted import Arrays, Metrics, Outcome, ScriptedStudy, Table
 from invdiff.study.stages import Stages
-from invdiff.training import Training, TrainingStep
+from invdiff.training import Training, TrainingStep, drawn_network
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

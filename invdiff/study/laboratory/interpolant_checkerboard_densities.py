@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from invdiff.interpolants.integrators import integrate_ode, time_grid
-from invdiff.interpolants.likelihood import ode_log_prob
+from invdiff.interpolants.likelihood import ode_log_prob, standard_normal_log_prob
 from invdiff.interpolants.process import Field, Process
 from invdiff.interpolants.sde_likelihood import PathWeights, sampler_log_prob
 from invdiff.study.laboratory.interpolant_checkerboard_runs import SdeRun, in_parts
@@ -96,4 +95,4 @@ def by_paths(true: Tensor, log_weights: Tensor, count: int) -> Tensor:
 
 
 def _normal(x: Tensor) -> Tensor:
-    return -(x.double() ** 2).sum(-1) / 2 - math.log(2 * math.pi)
+    return standard_normal_log_prob(x.double())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +11,7 @@ from invdiff.interpolants.diffusion import Epsilon
 from invdiff.interpolants.divergence import hutchinson
 from invdiff.interpolants.integrators import integrate_ode, time_grid
 from invdiff.interpolants.kl_bounds import field_errors
-from invdiff.interpolants.likelihood import ode_log_prob
+from invdiff.interpolants.likelihood import ode_log_prob, standard_normal_log_prob
 from invdiff.interpolants.noise import SampleNoise
 from invdiff.interpolants.process import Field, FieldProcess, Process
 from invdiff.interpolants.sde import integrate_sde
@@ -84,7 +83,7 @@ class HighDimRuns:
         return sampler_log_prob(
             process,
             self._points(),
-            _normal_log_prob,
+            standard_normal_log_prob,
             self.times.flip(0),
             count,
             epsilon=epsilon,
@@ -107,7 +106,11 @@ class HighDimRuns:
 
         with torch.no_grad():
             sampled = ode_log_prob(
-                self.learned.velocity, self._points(), _normal_log_prob, solve, divergence=fresh
+                self.learned.velocity,
+                self._points(),
+                standard_normal_log_prob,
+                solve,
+                divergence=fresh,
             )
         return {"paths": (self._true_log_density() - sampled.double()).numpy()}
 
@@ -131,10 +134,6 @@ class HighDimRuns:
 
     def _generator(self, label: str) -> torch.Generator:
         return derive_generator(self.seed, label)
-
-
-def _normal_log_prob(x: Tensor) -> Tensor:
-    return -((x**2).sum(-1) + x.shape[-1] * math.log(2 * math.pi)) / 2
 
 
 def _zero(x: Tensor, t: Tensor) -> Tensor:

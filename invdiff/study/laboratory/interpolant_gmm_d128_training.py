@@ -10,7 +10,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from invdiff.interpolants.fit import train_field
-from invdiff.interpolants.networks import FieldMLP, drawn_network, told
+from invdiff.interpolants.networks import FieldMLP, told
 from invdiff.interpolants.process import FieldProcess
 from invdiff.interpolants.skip import GaussianSkip
 from invdiff.rng import derive_generator
@@ -18,7 +18,7 @@ from invdiff.study.base import Config
 from invdiff.study.laboratory.interpolant_gmm_d128_problem import HighDimProblem
 from invdiff.study.laboratory.stored_weights import restore_weights, stored_weights
 from invdiff.study.scripted import Arrays
-from invdiff.training import Training, TrainingStep
+from invdiff.training import Training, TrainingStep, drawn_network
 
 __all__ = ["FIELDS", "FieldName", "FieldTraining", "HighDimFields"]
 

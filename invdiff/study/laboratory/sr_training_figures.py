@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from invdiff.study.laboratory.loss_line import draw_loss
 from invdiff.study.laboratory.sr_training_scores import decibels
 from invdiff.study.scripted import Arrays
 
@@ -29,15 +29,10 @@ def loss(arrays: Arrays, heldout: float) -> Figure:
 
     figure = Figure(figsize=(6.4, 3.2), layout="constrained")
     axis = figure.subplots()
-    values = arrays["loss"]
-    axis.plot(np.arange(1, len(values) + 1), values, color=_GREY, linewidth=0.4, alpha=0.6)
-    width = max(1, len(values) // 50)
-    blocks = np.array_split(values, max(1, len(values) // width))
-    centres = np.cumsum([len(b) for b in blocks]) - [(len(b) - 1) / 2 for b in blocks]
-    axis.plot(centres, [block.mean() for block in blocks], color=_ACCENT, label="training")
+    highest = draw_loss(axis, arrays["loss"], "training")
     axis.axhline(heldout, color=_BLUE, linestyle="--", label="held out, averaged weights")
     # single batches may be far off
-    top = 1.1 * max(heldout, *(block.mean() for block in blocks))
+    top = 1.1 * max(heldout, highest)
     axis.set(xlabel="step", ylabel="weighted denoising loss", ylim=(0, top))
     _finish(axis)
     return figure

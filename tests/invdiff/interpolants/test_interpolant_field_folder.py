@@ -7,10 +7,11 @@ from safetensors.torch import load_file, save_file
 from invdiff.interpolants import gammas, paths
 from invdiff.interpolants.field_folder import load_field, save_field
 from invdiff.interpolants.interpolant import Mirror, OneSided, TwoSided, foellmer
-from invdiff.interpolants.networks import FieldMLP, FieldUNet, drawn_network
+from invdiff.interpolants.networks import FieldMLP, FieldUNet
 from invdiff.interpolants.settings import interpolant_from_settings, interpolant_settings
 from invdiff.interpolants.skip import GaussianSkip
 from invdiff.rng import derive_generator
+from invdiff.training import drawn_network
 
 INTERPOLANTS = [
     OneSided(),

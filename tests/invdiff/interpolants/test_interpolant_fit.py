@@ -6,11 +6,11 @@ from invdiff.interpolants.fit import train_field
 from invdiff.interpolants.interpolant import OneSided, TwoSided
 from invdiff.interpolants.losses import interpolant_loss
 from invdiff.interpolants.mixture import MixtureProcess
-from invdiff.interpolants.networks import FieldMLP, drawn_network, told
+from invdiff.interpolants.networks import FieldMLP, told
 from invdiff.interpolants.skip import GaussianSkip
 from invdiff.priors.gaussian import GaussianMixturePrior
 from invdiff.rng import derive_generator
-from invdiff.training import Training
+from invdiff.training import Training, drawn_network
 
 MEAN, STD = 1.5, 0.5
 

@@ -9,7 +9,6 @@ from invdiff.interpolants.mixture import MixtureProcess
 from invdiff.interpolants.networks import (
     FieldMLP,
     FieldUNet,
-    drawn_network,
     time_features,
     told,
 )
@@ -18,6 +17,7 @@ from invdiff.interpolants.process import FieldProcess
 from invdiff.interpolants.skip import GaussianSkip
 from invdiff.priors.gaussian import GaussianMixturePrior
 from invdiff.rng import derive_generator
+from invdiff.training import drawn_network
 
 BASE_STD, TARGET_STD = 0.7, 2.0
 NETWORKS = {
