@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+import yaml
 from diffusers import DDPMScheduler, UNet2DModel
 
 from invdiff.data import read_dicom, sample_path
@@ -51,6 +52,19 @@ def nifti_ct(tmp_path_factory: pytest.TempPathFactory) -> Path:
     volume = np.stack([disc.T] * 3, axis=-1).astype(np.float32)
     nib.save(nib.Nifti1Image(volume, affine), path)
     return path
+
+
+@pytest.fixture(scope="module")
+def run_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[str, Any]], Path]:
+    """Run a study for all tests of a file; give its folder."""
+
+    def run(values: dict[str, Any]) -> Path:
+        folder = tmp_path_factory.mktemp("study")
+        (folder / "tiny.yaml").write_text(yaml.safe_dump(values))
+        assert main(["run", str(folder / "tiny.yaml"), "--out", str(folder / "out")]) == 0
+        return folder / "out"
+
+    return run
 
 
 @pytest.fixture

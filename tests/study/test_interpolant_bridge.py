@@ -5,12 +5,10 @@ import json
 import numpy as np
 import pytest
 import torch
-import yaml
 
 from invdiff.data import sample_path
 from invdiff.interpolants.restoration import BridgePrior, BridgeRestoration
 from invdiff.likelihood import Likelihood
-from invdiff.study.cli import main
 from invdiff.study.laboratory.interpolant_bridge_data import sparse_scan
 from invdiff.study.laboratory.interpolant_bridge_runs import (
     Comparison,
@@ -52,11 +50,8 @@ def choices():
 
 
 @pytest.fixture(scope="module")
-def finished(choices, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("study")
-    (folder / "tiny.yaml").write_text(yaml.safe_dump(choices))
-    assert main(["run", str(folder / "tiny.yaml"), "--out", str(folder / "out")]) == 0
-    return folder / "out"
+def finished(choices, run_once):
+    return run_once(choices)
 
 
 def metrics_of(folder):

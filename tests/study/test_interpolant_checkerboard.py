@@ -70,11 +70,8 @@ def normal(count, label="normal"):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("study")
-    (folder / "tiny.yaml").write_text(yaml.safe_dump(CHOICES))
-    assert main(["run", str(folder / "tiny.yaml"), "--out", str(folder / "out")]) == 0
-    return folder / "out"
+def finished(run_once):
+    return run_once(CHOICES)
 
 
 def metrics_of(folder):

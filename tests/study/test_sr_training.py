@@ -50,11 +50,8 @@ def choices(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def finished(choices, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("study")
-    (folder / "tiny.yaml").write_text(yaml.safe_dump(choices))
-    assert main(["run", str(folder / "tiny.yaml"), "--out", str(folder / "out")]) == 0
-    return folder / "out"
+def finished(choices, run_once):
+    return run_once(choices)
 
 
 def metrics_of(folder):

@@ -15,12 +15,13 @@ from invdiff.interpolants.dopri5 import integrate_dopri5
 from invdiff.interpolants.integrators import integrate_ode, time_grid
 from invdiff.interpolants.interpolant import Interpolant, TwoSided
 from invdiff.interpolants.kl_bounds import kl_monte_carlo
-from invdiff.interpolants.likelihood import ode_log_prob
+from invdiff.interpolants.likelihood import ode_log_prob, standard_normal_log_prob
 from invdiff.interpolants.mixture import MixtureProcess
 from invdiff.interpolants.process import Field
 from invdiff.interpolants.sde import integrate_sde
 from invdiff.interpolants.sde_likelihood import PathWeights, sampler_log_prob, sde_log_prob
 from invdiff.priors.gaussian import GaussianMixturePrior
+from invdiff.rng import derive_generator
 
 CONSTANT, FADING = ConstantEpsilon(0.5), LinearEpsilon()
 EYE = torch.eye(2, dtype=torch.float64)
@@ -325,3 +326,9 @@ def test_bad_paths_are_refused(
             epsilon=ConstantEpsilon(1),
             generator=generator,
         )
+
+
+def test_the_standard_normal_density_is_that_of_its_entries():
+    x = torch.randn(4, 2, 3, generator=derive_generator(0, "normal"), dtype=torch.float64)
+    expected = torch.distributions.Normal(0.0, 1.0).log_prob(x).flatten(1).sum(1)
+    torch.testing.assert_close(standard_normal_log_prob(x), expected)
