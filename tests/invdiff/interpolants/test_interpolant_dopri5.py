@@ -139,3 +139,18 @@ def test_bad_input_is_refused(bad: dict[str, float]) -> None:
     arguments: dict[str, float] = {"start": 0.0, "end": 1.0, **bad}
     with pytest.raises(ValueError, match="integrate_dopri5"):
         integrate_dopri5(lambda x, t: x, torch.ones(1, 1), **arguments)  # type: ignore[arg-type]
+
+
+def test_a_step_into_where_nothing_is_defined_is_shortened():
+    undefined = []
+
+    def velocity(x, t):
+        slope = -100 * (x.sqrt() - 1)
+        undefined.append(bool(slope.isnan().any()))
+        return slope
+
+    start = torch.tensor([[4.0]], dtype=torch.float64)
+    found = integrate_dopri5(velocity, start, 0.0, 1.0, rtol=1e-2, atol=1e-2)
+    assert any(undefined)
+    # the solution is 1 by then, up to the tolerance
+    torch.testing.assert_close(found.x, torch.ones_like(start), rtol=0, atol=0.02)
