@@ -1,0 +1,1 @@
+"""Graphs by a system of SDEs: node features and adjacency diffuse together."""

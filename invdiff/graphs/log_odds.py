@@ -1,0 +1,84 @@
+"""A denoiser of graphs whose edges are there or not."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from invdiff.graphs.networks import AdjacencyNetwork, NodeNetwork
+from invdiff.graphs.state import GraphState, flattened, masked
+
+__all__ = ["LogOddsDenoiser"]
+
+
+class LogOddsDenoiser(nn.Module):
+    r"""Posterior means of binary edges and one-hot node features, by Bayes' rule.
+
+    A noisy entry x of an edge, a in {0, 1}, changes its log odds by :math:`(x - 1/2) / \sigma^2`.
+    What the rest of the graph says of it is left to a network,
+
+    .. math:: D_A = \operatorname{sigmoid}\Bigl(\frac{A - 1/2}{\sigma^2}
+        + \operatorname{logit} \rho + \mathrm{net}_A\Bigr), \qquad
+        D_X = \operatorname{softmax}\Bigl(\frac{X}{\sigma^2} + \mathrm{net}_X\Bigr)
+
+    With networks that return 0 it is exact for edges that are there independently with probability
+    :math:`\rho`, and for features that are equally likely. The networks see these first guesses in
+    place of the noisy graph, and a feature :math:`\log(\sigma) / 4` at each node. Permutation
+    equivariant.
+
+    Args:
+        num_features: F, classes of a node.
+        density: :math:`\rho`, in (0, 1).
+        node_depth: Layers of the network of the nodes.
+        adjacency_depth: Layers of that of the adjacency.
+        width: Features of a node within both.
+
+    Raises:
+        ValueError: A density that isn't in (0, 1).
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        density: float,
+        *,
+        node_depth: int = 3,
+        adjacency_depth: int = 5,
+        width: int = 32,
+    ) -> None:
+        if not 0 < density < 1:
+            raise ValueError(f"density: expected a number between 0 and 1, got {density}")
+        super().__init__()
+        self.settings = {
+            "num_features": num_features,
+            "density": density,
+            "node_depth": node_depth,
+            "adjacency_depth": adjacency_depth,
+            "width": width,
+        }
+        self.num_features, self.bias = num_features, math.log(density / (1 - density))
+        self.node_network = NodeNetwork(num_features + 1, node_depth, width)
+        self.adjacency_network = AdjacencyNetwork(num_features + 1, adjacency_depth, width, width)
+
+    def forward(self, state: GraphState, sigma: Tensor) -> GraphState:
+        """Return the posterior means for a state of any leading shape; see ``GraphDenoiser``."""
+        odds = self.log_odds(state, sigma)
+        return masked(GraphState(odds.nodes.softmax(-1), odds.adjacency.sigmoid(), state.mask))
+
+    def log_odds(self, state: GraphState, sigma: Tensor) -> GraphState:
+        """Return the logits of the classes of the nodes, and of the edges."""
+        flat = flattened(state)
+        level = sigma.to(state.nodes.dtype).expand(state.nodes.shape[:-2]).reshape(-1, 1, 1)
+        nodes = flat.nodes / level**2
+        adjacency = (flat.adjacency - 0.5) / level**2 + self.bias
+        told = (level.log() / 4).expand(*flat.mask.shape, 1)
+        guess = masked(
+            GraphState(torch.cat([nodes.softmax(-1), told], -1), adjacency.sigmoid(), flat.mask)
+        )
+        nodes = nodes + self.node_network(guess)[..., : self.num_features]
+        adjacency = adjacency + self.adjacency_network(guess)
+        return GraphState(
+            nodes.reshape(state.nodes.shape), adjacency.reshape(state.adjacency.shape), state.mask
+        )
