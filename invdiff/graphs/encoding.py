@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import networkx as nx
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import one_hot
 
@@ -71,14 +70,13 @@ def decode_graphs(
     flat = flattened(state)
     edges = _finite(flat.adjacency) >= threshold
     # the lower triangle of a state repeats the upper one
-    symmetric = from_pairs(to_pairs(edges), edges.shape[-1])
-    present = flat.mask.unsqueeze(-1) & flat.mask.unsqueeze(-2)
-    matrices, masks = (symmetric & present).cpu().numpy(), flat.mask.cpu().numpy()
-    graphs = []
-    for matrix, mask in zip(matrices, masks, strict=True):
-        kept = mask if keep_isolated else _connected(matrix, mask)
-        graphs.append(nx.from_numpy_array(matrix[np.ix_(kept, kept)].astype(int)))
-    return graphs
+    edges = from_pairs(to_pairs(edges), edges.shape[-1])
+    edges = edges & flat.mask.unsqueeze(-1) & flat.mask.unsqueeze(-2)
+    kept = flat.mask if keep_isolated else _linked(edges, flat.mask)
+    return [
+        nx.from_numpy_array(matrix[rows][:, rows].numpy().astype(int))
+        for matrix, rows in zip(edges.cpu(), kept.cpu(), strict=True)
+    ]
 
 
 def quantized(adjacency: Tensor, num_levels: int = 2) -> Tensor:
@@ -111,8 +109,8 @@ def _check_simple(graph: nx.Graph) -> None:
         raise ValueError(f"graphs: expected no self loops, got edge {loop}")
 
 
-def _connected(matrix: NDArray[np.bool_], mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return which nodes have edges, or the first of the mask where there are none."""
-    linked: NDArray[np.bool_] = matrix.any(-1)
-    first: NDArray[np.bool_] = mask & (np.cumsum(mask) == 1)
-    return linked if linked.any() else first
+def _linked(edges: Tensor, mask: Tensor) -> Tensor:
+    """Return which nodes have edges, or the first of the mask where no node has one."""
+    linked = edges.any(-1)
+    first = mask & (mask.cumsum(-1) == 1)
+    return torch.where(linked.any(-1, keepdim=True), linked, first)

@@ -111,7 +111,8 @@ def ego_graphs(
             found.append(nx.convert_node_labels_to_integers(near))
     if len(found) < num_graphs:
         raise ValueError(
-            f"num_graphs: there are {len(found)} such neighbourhoods, got {num_graphs}"
+            f"num_graphs: expected at most {len(found)}, as many as there are of sizes {sizes}, "
+            f"got {num_graphs}"
         )
     return found
 

@@ -54,7 +54,8 @@ def novelty(smiles: Sequence[str], training: Sequence[str]) -> float:
 
     Args:
         smiles: Canonical ones, as from ``valid_smiles``.
-        training: Canonical ones, as ``MoleculeSet.smiles``.
+        training: Canonical ones. Graphs forget charges, so take those of the graphs that were
+            learned from, ``valid_smiles(to_molecules(state))``, not those of the file.
 
     Raises:
         ValueError: No SMILES.
