@@ -29,7 +29,8 @@ def community_graphs(
 
     .. math:: \frac{2\, \mathrm{outer}}{(k - 1)\, m},
 
-    which is ``outer`` edges for each node of the graph; two components without one get one.
+    which is ``outer`` edges for each node of the graph. Connected components that have no edge
+    between them get one, so graphs are connected.
     The published set ``community_small`` :cite:p:`jo2022` seeds community i with i: there are
     only five pairs of communities in it, one for each size, and graphs differ by the edges
     between them.
@@ -40,20 +41,20 @@ def community_graphs(
         num_communities: k, at least 2.
         sizes: Least and most nodes of a graph, rounded down to a multiple of k.
         inner: Probability of an edge within a community.
-        outer: Expected edges between communities for each node, at most m / 2 (k - 1).
+        outer: Expected edges between communities for each node, at most (k - 1) m / 2.
         fixed_blocks: Seed the communities as the published set does.
 
     Raises:
         ValueError: A number out of its range.
     """
     _check_bounds("sizes", sizes, num_communities)
+    _check_probabilities(inner=inner)
     if num_communities < 2:
         raise ValueError(f"num_communities: expected at least 2, got {num_communities}")
     graphs = []
     for total in _integers(num_graphs, sizes, generator):
         size = total // num_communities
-        bridge = 2 * outer / ((num_communities - 1) * size)
-        _check_probabilities(inner=inner, bridge=bridge)
+        bridge = _bridge_probability(outer, num_communities, size)
         seeds = [i if fixed_blocks else generator for i in range(num_communities)]
         blocks = [nx.gnp_random_graph(size, inner, seed=seed) for seed in seeds]
         graphs.append(_bridged(nx.disjoint_union_all(blocks), bridge, generator))
@@ -168,6 +169,13 @@ def block_model_graphs(
         drawn = _integers(blocks, sizes, generator)
         graphs.append(nx.stochastic_block_model(drawn, edges.tolist(), seed=generator))
     return graphs
+
+
+def _bridge_probability(outer: float, num_communities: int, size: int) -> float:
+    most = (num_communities - 1) * size / 2
+    if not 0 <= outer <= most:
+        raise ValueError(f"outer: expected 0 to {most} edges for each node, got {outer}")
+    return outer / most
 
 
 def _bridged(graph: nx.Graph, bridge: float, generator: Generator) -> nx.Graph:

@@ -44,6 +44,12 @@ def test_shipped_sets_keep_their_order():
     assert len(load_graphs("grid")[0]) == 150
 
 
+def test_test_graphs_repeat_training_graphs():
+    training, test = split_graphs(load_graphs("ego_small"))
+    repeated = sum(any(nx.is_isomorphic(graph, seen) for seen in training) for graph in test)
+    assert (repeated, len(test)) == (28, 40)
+
+
 def test_all_sets_are_listed():
     assert list_graph_sets() == sorted(FACTS)
 
