@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.stats import wasserstein_distance
 
-from invdiff.graphs.descriptors import describe
+from invdiff.graphs.descriptors import Descriptors, describe
 from invdiff.graphs.graph_kernels import GaussianEMD, GaussianL2, GaussianTV
 from invdiff.graphs.graph_mmd import PROTOCOLS, graph_mmd, squared_mmd
 
@@ -94,23 +94,29 @@ def test_discrepancy_of_graphs_grows_with_the_difference(protocol):
     assert max(abs(value) for value in vars(same).values()) < 1e-14
 
 
+def moved_mass(bins: int, to: int, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return histograms with all mass in bin 0, and with a share of it elsewhere."""
+    x = np.eye(bins)[:1]
+    return x, (1 - share) * x + share * np.eye(bins)[to]
+
+
 def test_settings_of_the_protocols():
-    complete, path = describe([nx.complete_graph(4)]), describe([nx.path_graph(4)])
-    emd = graph_mmd(complete, path, protocol="emd")
-    # all degrees 3 against 1, 2; all coefficients 1 against 0, with 99 bins of 0.01 between them
-    assert emd.degree == pytest.approx(2 - 2 * np.exp(-(1.5**2) / 2))
-    assert emd.cluster == pytest.approx(2 - 2 * np.exp(-(0.99**2) / (2 * 0.1**2)))
-    # orbits 0 to 5 and 14: 3, 0, 0, 3, 0, 0, 1 a node against 1.5, 1, 0.5, 0, 0.5, 0.5, 0
-    orbits = np.array([1.5, 1, 0.5, 3, 0.5, 0.5, 1])
-    assert emd.orbit == pytest.approx(2 - 2 * np.exp(-(orbits**2).sum() / (2 * 30**2)))
-    # eigenvalues 0, 4/3, 4/3, 4/3 against 0, 1/2, 3/2, 2, in bins of nearly 0.01
-    moved = (abs(133 - 50) + abs(133 - 150) + abs(133 - 199)) / 4
-    assert emd.spectral == pytest.approx(2 - 2 * np.exp(-(moved**2) / 2))
-    tv = graph_mmd(complete, path, protocol="tv")
-    assert tv.degree == pytest.approx(2 - 2 * np.exp(-1 / 2))
-    assert tv.cluster == pytest.approx(2 - 2 * np.exp(-1 / (2 * 0.1**2)))
-    assert tv.orbit == pytest.approx(2 - 2 * np.exp(-((orbits.sum() / 2) ** 2) / (2 * 30**2)))
-    assert tv.spectral == pytest.approx(2 - 2 * np.exp(-((3 / 4) ** 2) / 2))
+    pairs = [
+        moved_mass(5, to=2, share=0.75),
+        moved_mass(100, to=50, share=0.1),
+        (np.zeros((1, 15)), np.array([[18.0, 24.0] + 13 * [0.0]])),
+        moved_mass(200, to=4, share=0.5),
+    ]
+    x, y = (Descriptors(*side) for side in zip(*pairs, strict=True))
+    # distances over sigma: degrees, coefficients in bins of 0.01, orbits, spectra in bins
+    scaled = {
+        "emd": [2 * 0.75, 50 * 0.01 * 0.1 / 0.1, 30 / 30, 4 * 0.5],
+        "tv": [0.75, 0.1 / 0.1, 21 / 30, 0.5],
+    }
+    assert set(scaled) == set(PROTOCOLS)
+    for protocol, distances in scaled.items():
+        found = list(vars(graph_mmd(x, y, protocol=protocol)).values())
+        np.testing.assert_allclose(found, 2 - 2 * np.exp(-np.square(distances) / 2))
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, float("nan"), float("inf")])
