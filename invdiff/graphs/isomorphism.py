@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import networkx as nx
 
 from invdiff.graphs.adjacency import AnyGraph, as_adjacency, as_networkx
+from invdiff.graphs.orbits import orbit_counts
 
 __all__ = ["IsomorphismClasses", "count_distinct", "novelty", "uniqueness"]
 
@@ -15,9 +16,10 @@ __all__ = ["IsomorphismClasses", "count_distinct", "novelty", "uniqueness"]
 class IsomorphismClasses:
     """The distinct graphs among those added, up to the order of their nodes.
 
-    Graphs are first told apart by the colours of :cite:t:`weisfeiler1968`, which can't split
-    isomorphic ones; those whose colours agree are compared exactly, by :cite:t:`juttner2018`.
-    That takes exponential time in the worst case, which noisy graphs aren't.
+    Graphs are first told apart by the colours of :cite:t:`weisfeiler1968`, which start from the
+    counts of ``orbit_counts`` and can't split isomorphic graphs; those whose colours agree are
+    compared exactly, by :cite:t:`juttner2018`. That takes exponential time in the worst case, of
+    large graphs that are regular and have no short cycles.
 
     Args:
         graphs: Any that ``as_adjacency`` takes.
@@ -82,9 +84,12 @@ def _count(graphs: Sequence[AnyGraph]) -> int:
 
 
 def _coloured(graph: AnyGraph) -> nx.Graph:
-    found = as_networkx(as_adjacency(graph))
-    nx.set_node_attributes(found, {node: str(degree) for node, degree in found.degree}, "degree")
-    colours = nx.weisfeiler_lehman_subgraph_hashes(found, node_attr="degree")
+    adjacency = as_adjacency(graph)
+    found = as_networkx(adjacency)
+    # degrees alone would leave regular graphs to the slow comparison
+    first = {node: str(row) for node, row in enumerate(orbit_counts(adjacency).tolist())}
+    nx.set_node_attributes(found, first, "orbits")
+    colours = nx.weisfeiler_lehman_subgraph_hashes(found, node_attr="orbits")
     # the last colour of a node has seen furthest
     last = {node: ladder[-1] for node, ladder in colours.items()}
     nx.set_node_attributes(found, last, "colour")

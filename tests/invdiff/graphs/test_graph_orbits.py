@@ -74,6 +74,16 @@ def test_counts_of_a_large_complete_graph_are_binomials():
     np.testing.assert_array_equal(counts, np.tile(expected, (361, 1)))
 
 
+def test_counts_of_a_large_dense_graph_are_exact():
+    # beyond the integers that single precision has
+    a = random_graph(np.random.default_rng(3), 361, 0.85)
+    counts, d = orbit_counts(a), a.sum(0)
+    edges = a * (a @ a)
+    walks = edges @ (d - 2)
+    assert walks.max() > 2**24
+    np.testing.assert_array_equal(counts[:, [10, 12, 13, 14]] @ [1, 2, 2, 6], walks)
+
+
 def test_counts_of_a_large_star_are_binomials():
     counts = orbit_counts(nx.star_graph(360))
     assert counts[0].nonzero()[0].tolist() == [0, 2, 7]
