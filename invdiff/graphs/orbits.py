@@ -50,7 +50,7 @@ def _counts(a: NDArray[np.float64]) -> list[NDArray[np.float64]]:
     e = a * c
     t = e.sum(1) / 2
     o1, o2, o3 = a @ (d - 1) - 2 * t, _pairs(d) - t, t
-    o14 = _complete(a)
+    o14 = _complete(a, t)
     o13 = (a * _pairs(c)).sum(1) - 3 * o14
     o12 = _far_from_the_edge(a, c) - 3 * o14
     o11 = t * (d - 2) - 2 * o13 - 3 * o14
@@ -70,10 +70,15 @@ def _pairs(count: NDArray[np.float64]) -> NDArray[np.float64]:
     return count * (count - 1) / 2
 
 
-def _complete(a: NDArray[np.float64]) -> NDArray[np.float64]:
+def _complete(a: NDArray[np.float64], triangles: NDArray[np.float64]) -> NDArray[np.float64]:
     """Count the triangles among the neighbours of each node."""
-    near = [a[np.ix_(row, row)] for row in a > 0]
-    return np.array([((b @ b) * b).sum() / 6 for b in near])
+    found = np.zeros(len(a))
+    # a complete graph of 4 nodes has 3 triangles at each
+    for node in np.flatnonzero(triangles > 2):
+        near = np.flatnonzero(a[node])
+        b = a[np.ix_(near, near)]
+        found[node] = ((b @ b) * b).sum() / 6
+    return found
 
 
 def _far_from_the_edge(a: NDArray[np.float64], c: NDArray[np.float64]) -> NDArray[np.float64]:
