@@ -1,20 +1,17 @@
 """Evaluation of generated graphs, and the floors of data whose values are known."""
 
-import json
 import math
-from pathlib import Path
 
 import networkx as nx
 import numpy as np
 import pytest
 import torch
 
+from invdiff.graphs.datasets import load_graphs, split_graphs
 from invdiff.graphs.descriptors import describe
 from invdiff.graphs.evaluation import evaluate_graphs, evaluate_runs
 from invdiff.graphs.graph_mmd import graph_mmd
 from invdiff.graphs.isomorphism import IsomorphismClasses
-
-GRAPHS = Path(__file__).parents[4] / "shared/data/graphs"
 
 
 def graphs(seed: int, count: int, density: float = 0.3) -> list[np.ndarray]:
@@ -22,20 +19,6 @@ def graphs(seed: int, count: int, density: float = 0.3) -> list[np.ndarray]:
         nx.to_numpy_array(nx.gnp_random_graph(8 + k % 5, density, seed=100 * seed + k))
         for k in range(count)
     ]
-
-
-def loaded(name: str) -> tuple[list[nx.Graph], list[nx.Graph]]:
-    """Return training and test graphs; the first fifth is for tests."""
-    path = GRAPHS / f"{name}.json"
-    if not path.exists():
-        pytest.skip(f"needs {path.name}")
-    found = []
-    for item in json.loads(path.read_text()):
-        graph = nx.empty_graph(item["num_nodes"])
-        graph.add_edges_from(item["edges"])
-        found.append(graph)
-    count = len(found) // 5
-    return found[count:], found[:count]
 
 
 def test_evaluation_is_that_of_its_parts():
@@ -132,7 +115,7 @@ def test_empty_sets_are_refused():
     ],
 )
 def test_floors_are_those_of_the_code_of_the_method(name, floor, first_floor):
-    training, test = loaded(name)
+    training, test = split_graphs(load_graphs(name))
     found = evaluate_graphs(training, test, training, first_only=True)
     # half a unit of the last figure given
     rounding = np.array([6e-5, 6e-5, 6e-5, 6e-4])
@@ -145,7 +128,7 @@ def test_floors_are_those_of_the_code_of_the_method(name, floor, first_floor):
     [("community_small", 10, 52), ("ego_small", 28, 82), ("grid", 17, 46)],
 )
 def test_test_graphs_that_are_training_graphs(name, known, distinct):
-    training, test = loaded(name)
+    training, test = split_graphs(load_graphs(name))
     classes = IsomorphismClasses(training)
     assert sum(graph in classes for graph in test) == known
     for graph in test:
