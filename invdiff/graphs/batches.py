@@ -22,17 +22,19 @@ class GraphBatches:
         generator: Read once; the only source of randomness.
 
     Raises:
-        ValueError: No graphs, another leading shape, or a batch below 1.
+        ValueError: No graphs, another leading shape or device, or a batch below 1.
     """
 
-    def __init__(
-        self, graphs: GraphState, batch_size: int, *, generator: torch.Generator
-    ) -> None:
+    def __init__(self, graphs: GraphState, batch_size: int, *, generator: torch.Generator) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
         if graphs.mask.ndim != 2 or not len(graphs.mask):
             raise ValueError(
-                f"graphs: expected a mask (count, N) with count >= 1, got {tuple(graphs.mask.shape)}"
+                f"graphs: expected a mask (count >= 1, N), got {tuple(graphs.mask.shape)}"
+            )
+        if graphs.mask.device != generator.device:
+            raise ValueError(
+                f"graphs: on {graphs.mask.device}, but the generator is on {generator.device}"
             )
         self.graphs, self.batch_size = graphs, batch_size
         self._device = generator.device

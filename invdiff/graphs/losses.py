@@ -39,7 +39,7 @@ def score_matching_losses(
     *,
     likelihood_weighting: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    r"""Return the denoising score matching losses of :cite:t:`jo2022` by X and by A, means of graphs.
+    r"""Return the denoising score matching losses by X and by A :cite:p:`jo2022`, means of graphs.
 
     .. math:: \tfrac12 w(t) \sum \Bigl(s_\theta(x_t, t) + \frac{z}{s(t)}\Bigr)^2, \qquad
         w = s^2 \text{ or } g^2

@@ -139,7 +139,8 @@ class TrainingCheckpoint:
         try:
             with safe_open(self.path, framework="pt") as file:
                 about = json.loads((file.metadata() or {})["about"])
-                return {name: file.get_tensor(name) for name in file.keys()}, dict(about)
+                names = file.keys()
+                return {name: file.get_tensor(name) for name in names}, dict(about)
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{self.path}: not a readable checkpoint of a training ({reason(error)})"
