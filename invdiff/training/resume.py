@@ -80,6 +80,8 @@ class TrainingCheckpoint:
             state = _optimizer_state(found.get("optimizer", {}), optimizer)
             self._restore_generators(found.get("generators", {}))
             losses = kept["losses"].to(next(network.parameters()).device)
+            if losses.ndim != 1:
+                raise ValueError(f"losses: expected one a step, got {tuple(losses.shape)}")
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise ValueError(f"{self.path}: {reason(error)}") from error
         network.load_state_dict(found["network"])
