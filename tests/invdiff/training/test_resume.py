@@ -35,14 +35,15 @@ def checkpoint_of(path, generators, every=3, about="data"):
     return TrainingCheckpoint(path, {"data": about}, every=every, generators=generators)
 
 
-def trained(training, path=None, *, killed=None, network=None, every=3, about="data"):
+def trained(training, path=None, *, killed=None, network=None, every=3, about="data",
+            device="cpu"):  # fmt: skip
     """Return network, average and the losses told; raise ``Killed`` after a step."""
-    generator = derive_generator(0, "resume")
+    generator = derive_generator(0, "resume", device=device)
     network = drawn_network(network or built, generator=generator)
     losses = []
 
     def loss(current, step):
-        x = torch.randn(6, 2, 5, 5, generator=generator)
+        x = torch.randn(6, 2, 5, 5, generator=generator, device=device)
         return (current(x).float() - x[:, :1, 1:-1, 1:-1] ** 2).square().mean()
 
     def callback(step):
@@ -78,6 +79,21 @@ def test_a_training_may_be_killed_often_or_before_its_first_checkpoint(tmp_path)
         with pytest.raises(Killed):
             trained(training, path, killed=killed)
     assert_same_bits(trained(training, path), trained(training))
+
+
+def linear():
+    """Layers whose gradients are the same in each run on a GPU."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(50, 9), nn.Unflatten(1, (1, 3, 3)))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_killed_training_on_a_gpu_ends_with_the_same_bits(tmp_path):
+    for kind, training in TRAININGS.items():
+        run = {"network": linear, "device": "cuda"}
+        with pytest.raises(Killed):
+            trained(training, tmp_path / kind, killed=KILLED, **run)
+        assert_same_bits(trained(training, tmp_path / kind, **run), trained(training, **run))
 
 
 def test_a_finished_training_is_not_run_again(tmp_path):
