@@ -25,7 +25,9 @@ class LogOddsDenoiser(nn.Module):
 
     With networks that return 0 it is exact for edges that are there independently with probability
     :math:`\rho`, and for features that are equally likely. The networks see these first guesses in
-    place of the noisy graph, and a feature :math:`\log(\sigma) / 4` at each node. Permutation
+    place of the noisy graph, and a feature :math:`\log(\sigma) / 4` at each node. The guess of an
+    edge is centred and in units of its standard deviation :math:`\sqrt{\rho (1 - \rho)}`: sums over
+    neighbours would drown what tells nodes apart otherwise, and nothing was learnt. Permutation
     equivariant.
 
     Args:
@@ -73,12 +75,17 @@ class LogOddsDenoiser(nn.Module):
         level = sigma.to(state.nodes.dtype).expand(state.nodes.shape[:-2]).reshape(-1, 1, 1)
         nodes = flat.nodes / level**2
         adjacency = (flat.adjacency - 0.5) / level**2 + self.bias
-        told = (level.log() / 4).expand(*flat.mask.shape, 1)
-        guess = masked(
-            GraphState(torch.cat([nodes.softmax(-1), told], -1), adjacency.sigmoid(), flat.mask)
-        )
+        guess = masked(GraphState(self._told(nodes, level), self._centred(adjacency), flat.mask))
         nodes = nodes + self.node_network(guess)[..., : self.num_features]
         adjacency = adjacency + self.adjacency_network(guess)
         return GraphState(
             nodes.reshape(state.nodes.shape), adjacency.reshape(state.adjacency.shape), state.mask
         )
+
+    def _told(self, nodes: Tensor, level: Tensor) -> Tensor:
+        """Return the guessed classes with the level of noise beside them."""
+        return torch.cat([nodes.softmax(-1), (level.log() / 4).expand(*nodes.shape[:-1], 1)], -1)
+
+    def _centred(self, adjacency: Tensor) -> Tensor:
+        density = self.settings["density"]
+        return (adjacency.sigmoid() - density) / math.sqrt(density * (1 - density))

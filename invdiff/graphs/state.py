@@ -11,6 +11,7 @@ from invdiff.rng import Streams
 
 __all__ = [
     "GraphState",
+    "flattened",
     "from_pairs",
     "masked",
     "normal_noise",
