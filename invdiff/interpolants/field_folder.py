@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 from invdiff.interpolants.interpolant import Interpolant
@@ -18,6 +16,7 @@ from invdiff.interpolants.losses import Objective
 from invdiff.interpolants.networks import FieldMLP, FieldUNet
 from invdiff.interpolants.settings import interpolant_from_settings, interpolant_settings
 from invdiff.interpolants.skip import GaussianSkip
+from invdiff.training.weights import read_settings, read_weights, reason, write_weights
 
 __all__ = ["SavedField", "load_field", "save_field"]
 
@@ -70,8 +69,7 @@ def save_field(
     }
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
-    weights = {name: value.detach().contiguous() for name, value in network.state_dict().items()}
-    save_file(weights, path / _WEIGHTS)
+    write_weights(path / _WEIGHTS, network)
     (path / _SETTINGS).write_text(json.dumps(settings, indent=2) + "\n")
 
 
@@ -83,7 +81,7 @@ def load_field(folder: str | os.PathLike[str], *, device: torch.device | str = "
             than those of the network.
     """
     path = Path(folder)
-    settings = _read_settings(path / _SETTINGS)
+    settings = read_settings(path / _SETTINGS)
     try:
         interpolant = interpolant_from_settings(settings["interpolant"])
         objective = settings["objective"]
@@ -93,8 +91,8 @@ def load_field(folder: str | os.PathLike[str], *, device: torch.device | str = "
         with torch.random.fork_rng(devices=[]):
             network = _built(settings["network"], interpolant, objective)
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path / _SETTINGS}: {_reason(error)}") from error
-    _load_weights(network, path / _WEIGHTS)
+        raise ValueError(f"{path / _SETTINGS}: {reason(error)}") from error
+    read_weights(path / _WEIGHTS, network)
     return SavedField(network.to(device).eval(), interpolant, objective, settings["info"])
 
 
@@ -122,38 +120,3 @@ def _built(
     if "skip" in settings:
         network = GaussianSkip(network, interpolant, objective, **settings["skip"])
     return network
-
-
-def _load_weights(network: nn.Module, path: Path) -> None:
-    try:
-        weights = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"{path}: not a readable safetensors file ({_reason(error)})") from error
-    expected = network.state_dict()
-    if differing := sorted(expected.keys() ^ weights.keys()):
-        raise ValueError(f"{path}: tensors that are missing or unknown, such as {differing[0]}")
-    for name, value in weights.items():
-        if value.shape != expected[name].shape or value.dtype != expected[name].dtype:
-            raise ValueError(
-                f"{path}: expected {name} of shape {tuple(expected[name].shape)} and "
-                f"{expected[name].dtype}, got {tuple(value.shape)} and {value.dtype}"
-            )
-        if not value.isfinite().all():
-            raise ValueError(f"{path}: {name} is not finite")
-    network.load_state_dict(weights)
-
-
-def _read_settings(path: Path) -> dict[str, Any]:
-    try:
-        settings = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: not a readable JSON file ({_reason(error)})") from error
-    if not isinstance(settings, dict) or not isinstance(settings.get("info"), dict):
-        raise ValueError(f'{path}: expected an object with an object "info"')
-    return settings
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, KeyError):
-        return f"no {error}"
-    return " ".join(str(error).split())[:200]

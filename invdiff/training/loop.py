@@ -1,10 +1,10 @@
-"""The optimisation of a network: AdamW, warm-up and decay, clipping and an average of weights."""
+"""The optimisation of a network: Adam, warm-up and decay, clipping and an average of weights."""
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from invdiff.training.graphs import GraphedNetwork
+from invdiff.training.resume import TrainingCheckpoint
 
 __all__ = ["Training", "TrainingStep", "train"]
 
@@ -37,6 +38,12 @@ class Training:
         gradient_clip: Largest norm of the gradient.
         ema_decay: Of the average of the weights that is kept.
         dtype: Precision of the network's arithmetic; weights stay in float32.
+        rate_decay: Factor of the learning rate after every ``decay_steps``, in (0, 1], in place
+            of the cosine.
+        decay_steps: Steps of a constant learning rate, where ``rate_decay`` is given.
+        decoupled: False: Adam, where the weight decay is a part of the gradient.
+        growing_ema: The average starts with the first weights, and its decay after step n = 1,
+            2, ... is at most (1 + n) / (10 + n); else it starts after the warm-up.
 
     Raises:
         ValueError: A number out of its range.
@@ -49,6 +56,10 @@ class Training:
     gradient_clip: float = 1.0
     ema_decay: float = 0.999
     dtype: torch.dtype = torch.bfloat16
+    rate_decay: float | None = None
+    decay_steps: int = 1
+    decoupled: bool = True
+    growing_ema: bool = False
 
     def __post_init__(self) -> None:
         if (
@@ -65,10 +76,17 @@ class Training:
                 f"Training: expected num_warmup >= 0, weight_decay >= 0 and gradient_clip > 0, "
                 f"got {self.num_warmup}, {self.weight_decay} and {self.gradient_clip}"
             )
+        if self.decay_steps < 1 or not (self.rate_decay is None or 0 < self.rate_decay <= 1):
+            raise ValueError(
+                "Training: expected decay_steps >= 1 and rate_decay in (0, 1], "
+                f"got {self.decay_steps} and {self.rate_decay}"
+            )
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step over its highest value."""
         warm = min(1.0, (step + 1) / max(1, self.num_warmup))
+        if self.rate_decay is not None:
+            return warm * float(self.rate_decay ** (step // self.decay_steps))
         return warm * (1 + math.cos(math.pi * step / self.num_steps)) / 2
 
 
@@ -78,6 +96,8 @@ def train(
     training: Training,
     *,
     graph_example: tuple[Tensor, Tensor] | None = None,
+    clipped: Sequence[nn.Module] = (),
+    checkpoint: TrainingCheckpoint | None = None,
     callback: Callable[[TrainingStep], None] | None = None,
 ) -> nn.Module:
     """Train a network in place and return the average of its weights, as a network of its own.
@@ -88,46 +108,73 @@ def train(
         training: Its settings.
         graph_example: Images and times as the loss passes them: the network runs as a CUDA graph,
             for batches of this shape only; a small network then trains several times as fast.
-        callback: Called after each step.
+        clipped: Parts of the network whose gradients are clipped each on its own; by default
+            the whole.
+        checkpoint: Keeps the state; a training that was killed goes on where its file is, and
+            ends with the same bits.
+        callback: Called after each step; also for those that a resumed training had done.
 
     Raises:
-        ValueError: The loss is not finite at the end.
+        ValueError: The loss is not finite at the end, or a checkpoint of another training.
     """
     parameter = next(network.parameters())
     network.train()
-    # torch's AveragedModel asks the device for its count at each step; this doesn't
-    averaging: Any = get_ema_multi_avg_fn
-    renew, average = averaging(training.ema_decay), copy.deepcopy(network)
-    optimizer = torch.optim.AdamW(
-        network.parameters(),
-        training.learning_rate,
-        weight_decay=training.weight_decay,
-        fused=parameter.is_cuda,
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, training.rate)
+    average, optimizer = copy.deepcopy(network), _optimizer(network, training)
+    losses: list[Tensor] = []
+    if checkpoint is not None:
+        losses = checkpoint.restore(network, average, optimizer, repr(training))
+    value = losses[-1] if losses else torch.full((), math.nan)
+    if callback is not None:
+        for step, past in enumerate(losses):
+            callback(TrainingStep(step, training.num_steps, past))
     called = network
     if graph_example is not None:
         called = GraphedNetwork(network, *graph_example, training.dtype)
-    value = torch.full((), math.nan)
-    for step in range(training.num_steps):
+    for step in range(len(losses), training.num_steps):
         with torch.autocast(
             parameter.device.type, training.dtype, enabled=training.dtype != torch.float32
         ):
             value = loss(called, step)
         optimizer.zero_grad()
         value.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(network.parameters(), training.gradient_clip)
+        for part in clipped or (network,):
+            nn.utils.clip_grad_norm_(part.parameters(), training.gradient_clip)
+        for group in optimizer.param_groups:
+            group["lr"] = training.learning_rate * training.rate(step)
         optimizer.step()
-        schedule.step()
-        # a long average of few steps would keep the weights of the start
-        if step == training.num_warmup:
-            average.load_state_dict(network.state_dict())
-        elif step > training.num_warmup:
-            renew(list(average.parameters()), list(network.parameters()), None)
+        _renew(average, network, training, step)
         if callback is not None:
             callback(TrainingStep(step, training.num_steps, value.detach()))
+        if checkpoint is not None:
+            last = step + 1 == training.num_steps
+            checkpoint.save(value, network, average, optimizer, last=last)
     if not torch.isfinite(value):
         raise ValueError("train: the loss is not finite, try a lower learning_rate")
-    if training.num_steps <= training.num_warmup:
+    if not training.growing_ema and training.num_steps <= training.num_warmup:
         average.load_state_dict(network.state_dict())
     return average.eval()
+
+
+def _optimizer(network: nn.Module, training: Training) -> torch.optim.Optimizer:
+    kind = torch.optim.AdamW if training.decoupled else torch.optim.Adam
+    return kind(
+        network.parameters(),
+        training.learning_rate,
+        weight_decay=training.weight_decay,
+        fused=next(network.parameters()).is_cuda,
+    )
+
+
+def _renew(average: nn.Module, network: nn.Module, training: Training, step: int) -> None:
+    decay = training.ema_decay
+    if training.growing_ema:
+        decay = min(decay, (2 + step) / (11 + step))
+    # a long average of few steps would keep the weights of the start
+    elif step < training.num_warmup:
+        return
+    elif step == training.num_warmup:
+        average.load_state_dict(network.state_dict())
+        return
+    # torch's AveragedModel asks the device for its count at each step; this doesn't
+    averaging: Any = get_ema_multi_avg_fn
+    averaging(decay)(list(average.parameters()), list(network.parameters()), None)
