@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from invdiff.graphs.integrator import GraphCallback, StepResult, follow, per_side
-from invdiff.graphs.reverse_sde import EulerMaruyama, Predictor
+from invdiff.graphs.reverse_sde import Predictor
 from invdiff.graphs.reverse_times import reverse_times
 from invdiff.graphs.scores import PartialScores
 from invdiff.graphs.state import GraphState, normal_noise
@@ -93,8 +93,8 @@ class PredictorCorrector:
         ValueError: No corrections.
     """
 
-    predictor: Predictor = EulerMaruyama()
-    corrector: Langevin = Langevin()
+    predictor: Predictor
+    corrector: Langevin
     num_corrections: int = 1
 
     def __post_init__(self) -> None:

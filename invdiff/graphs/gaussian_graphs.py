@@ -107,4 +107,6 @@ class GaussianGraphs:
     def _graph(self, coordinates: Tensor, mask: Tensor) -> GraphState:
         shape = (self.num_nodes, self.num_features)
         nodes, pairs = coordinates.tensor_split([self.num_nodes * self.num_features], -1)
-        return GraphState(nodes.unflatten(-1, shape), from_pairs(pairs, self.num_nodes), mask)
+        return GraphState(
+            nodes.reshape(*nodes.shape[:-1], *shape), from_pairs(pairs, self.num_nodes), mask
+        )

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from invdiff.graphs.integrator import GraphCallback, Integrator
+from invdiff.graphs.schedules import Schedule
 from invdiff.graphs.scores import PartialScores
 from invdiff.graphs.state import GraphState, masked, normal_noise, to_pairs
-from invdiff.graphs.system import GraphSystem, scaled_by
+from invdiff.graphs.system import GraphSystem
 from invdiff.rng import Streams, problem_streams
 
 __all__ = ["Start", "StateMoments", "draw_sizes", "generate", "matched_start", "state_moments"]
@@ -76,17 +77,22 @@ def matched_start(noise: GraphState, system: GraphSystem, moments: StateMoments)
         system: Gives a and s of both sides.
         moments: m and v of the graphs at time 0.
     """
-    like, end = noise.nodes, moments.pair_mean.new_ones(())
-    scale, std = system.nodes.scale(end), system.nodes.std(end)
-    nodes = scale * moments.node_mean, (scale**2 * moments.node_variance + std**2).sqrt()
-    scale, std = system.adjacency.scale(end), system.adjacency.std(end)
-    pairs = scale * moments.pair_mean, (scale**2 * moments.pair_variance + std**2).sqrt()
+    nodes = _noisy(system.nodes, moments.node_mean, moments.node_variance)
+    pairs = _noisy(system.adjacency, moments.pair_mean, moments.pair_variance)
+    like = noise.nodes
     start = GraphState(
         nodes[0].to(like) + nodes[1].to(like) * noise.nodes,
         pairs[0].to(like) + pairs[1].to(like) * noise.adjacency,
         noise.mask,
     )
     return masked(start)
+
+
+def _noisy(schedule: Schedule, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean and the standard deviation at time 1."""
+    end = mean.new_ones(())
+    scale, std = schedule.scale(end), schedule.std(end)
+    return scale * mean, (scale**2 * variance + std**2).sqrt()
 
 
 def generate(

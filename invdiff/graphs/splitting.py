@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from torch import Tensor
@@ -52,7 +52,7 @@ class Splitting:
     num_steps: int = 1000
     end: float = 1e-4
     denoise: bool = True
-    corrector: Langevin | None = Langevin(snr=0.15)
+    corrector: Langevin | None = field(default_factory=lambda: Langevin(snr=0.15))
     exact_backward: bool = True
 
     def __post_init__(self) -> None:

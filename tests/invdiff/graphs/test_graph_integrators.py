@@ -1,0 +1,299 @@
+"""Laws of every integrator, orders of convergence, and figures of single ones."""
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from gaussian_runs import FEATURES, NODES, coordinates, exact_moments, random_graphs
+from test_graph_interfaces import noisy_state, scores_of_networks
+
+from invdiff.graphs.corrector import Langevin, PredictorCorrector
+from invdiff.graphs.exponential import Exponential
+from invdiff.graphs.flow_ode import Heun
+from invdiff.graphs.gaussian_graphs import GaussianGraphs
+from invdiff.graphs.integrator import posterior_mean
+from invdiff.graphs.reverse_sde import EulerMaruyama, ReverseDiffusion
+from invdiff.graphs.schedules import VE, VP, SubVP
+from invdiff.graphs.splitting import Splitting
+from invdiff.graphs.state import GraphState, from_pairs, masked, normal_noise, to_pairs
+from invdiff.graphs.system import GraphSystem
+from invdiff.rng import Streams, problem_streams
+
+COLD = Langevin(snr=0.1)
+INTEGRATORS = [
+    EulerMaruyama(6),
+    ReverseDiffusion(6),
+    PredictorCorrector(EulerMaruyama(6), COLD),
+    PredictorCorrector(ReverseDiffusion(6, denoise=False), COLD, num_corrections=2),
+    Splitting(6),
+    Splitting(6, corrector=None, exact_backward=False, denoise=False),
+    Heun(6),
+    Heun(6, denoise=False, spacing="time"),
+    Exponential(6),
+    Exponential(1),
+    Exponential(6, noise=1.0),
+    Exponential(6, noise=1.0, spacing="log_snr", denoise=False),
+]
+MIXES = [(VP(), VE(0.2, 1.0)), (SubVP(0.2, 2.0), VP()), (VP(0.1, 4.0), VP(0.1, 4.0))]
+END = 0.01
+STANDARD_ERRORS = 4.5
+
+every_integrator = pytest.mark.parametrize("integrator", INTEGRATORS, ids=str)
+
+
+def streams_of(seed: int, count: int) -> Streams:
+    return problem_streams(torch.Generator().manual_seed(seed), count, ())
+
+
+def some(state: GraphState, rows: slice) -> GraphState:
+    return GraphState(*(side[rows] for side in state))
+
+
+def ragged_scores(state: GraphState, t: torch.Tensor) -> GraphState:
+    """Scores that couple X and A, and read the number of nodes, for graphs of any size."""
+    degree = state.adjacency.sum(-1, keepdim=True) / state.mask.sum(-1)[..., None, None]
+    nodes = -state.nodes - 0.3 * degree
+    adjacency = -state.adjacency - 0.1 * (state.nodes @ state.nodes.mT).tanh()
+    return masked(GraphState(nodes, adjacency, state.mask))
+
+
+class RaggedScores:
+    system, num_features = GraphSystem(VP(), VE(0.2, 1.0)), FEATURES
+
+    def __call__(self, state: GraphState, t: torch.Tensor) -> GraphState:
+        return ragged_scores(state, t)
+
+
+def double(state: GraphState) -> GraphState:
+    return GraphState(state.nodes.double(), state.adjacency.double(), state.mask)
+
+
+@every_integrator
+def test_a_graph_depends_on_its_own_stream_only(integrator, generator):
+    start = double(noisy_state(generator, [3, 5, 1, 4], FEATURES))
+    whole = integrator.run(RaggedScores(), start, streams_of(7, 4))
+    again = integrator.run(RaggedScores(), start, streams_of(7, 4))
+    part = some(start, slice(1, 3))
+    own = Streams(streams_of(7, 4).generators[1:3], (2,))
+    alone = integrator.run(RaggedScores(), part, own)
+    for side in (0, 1):
+        assert torch.equal(whole[side], again[side])
+        torch.testing.assert_close(alone[side], whole[side][1:3], atol=1e-12, rtol=1e-12)
+
+
+@every_integrator
+def test_another_seed_changes_what_is_random(integrator, generator):
+    start = double(noisy_state(generator, [3, 5], FEATURES))
+    one, other = (integrator.run(RaggedScores(), start, streams_of(k, 2)) for k in (1, 2))
+    random = not isinstance(integrator, Heun) and getattr(integrator, "noise", 1.0) > 0
+    for side in (0, 1):
+        assert torch.equal(one[side], other[side]) != random
+
+
+@every_integrator
+def test_graphs_of_networks_are_symmetric_and_masked(integrator, generator):
+    scores, start = scores_of_networks(4), noisy_state(generator, [2, 6], 4)
+    with torch.no_grad():
+        found = integrator.run(scores, start, streams_of(0, 2))
+    assert found.nodes.dtype == found.adjacency.dtype == torch.float32
+    assert bool(found.nodes.isfinite().all()) and bool(found.adjacency.isfinite().all())
+    clean = masked(found)
+    assert torch.equal(clean.nodes, found.nodes)
+    assert torch.equal(clean.adjacency, found.adjacency)
+    assert torch.equal(found.adjacency, found.adjacency.mT)
+
+
+@every_integrator
+def test_callback_sees_every_step_and_the_result_is_the_last(integrator, generator):
+    start, seen = double(noisy_state(generator, [3], FEATURES)), []
+    found = integrator.run(RaggedScores(), start, streams_of(0, 1), seen.append)
+    assert [p.step for p in seen] == list(range(seen[0].num_steps))
+    assert all(bool(a.t > b.t) for a, b in pairwise(seen))
+    if not (isinstance(integrator, Heun) and integrator.denoise):
+        assert torch.equal(seen[-1].state.nodes, found.nodes)
+
+
+def calls_of(integrator) -> int:
+    count = 0
+
+    class Counted(RaggedScores):
+        def __call__(self, state, t):
+            nonlocal count
+            count += 1
+            return ragged_scores(state, t)
+
+    start = double(noisy_state(torch.Generator().manual_seed(0), [3], FEATURES))
+    integrator.run(Counted(), start, streams_of(0, 1))
+    return count
+
+
+def test_calls_of_the_scores_are_as_documented():
+    for single in (EulerMaruyama(5), Splitting(5), Exponential(5), Exponential(5, denoise=False)):
+        assert calls_of(single) == 5
+    assert calls_of(PredictorCorrector(EulerMaruyama(5), COLD, num_corrections=2)) == 15
+    assert calls_of(Heun(5)) == 11
+
+
+def covariance_errors(make, mix, counts) -> tuple[list[float], list[float]]:
+    graphs = random_graphs(*mix)
+    mean, covariance = graphs.marginal(torch.tensor(END, dtype=torch.float64))
+    runs = [exact_moments(make(count), graphs) for count in counts]
+    means = [(found - mean).abs().max().item() for found, _ in runs]
+    return means, [torch.linalg.norm(found - covariance).item() for _, found in runs]
+
+
+ORDERS = {
+    "Euler-Maruyama": (1, lambda n: EulerMaruyama(n, END, denoise=False)),
+    "reverse diffusion": (1, lambda n: ReverseDiffusion(n, END, denoise=False)),
+    "splitting": (1, lambda n: Splitting(n, END, denoise=False, corrector=None)),
+    "Heun": (2, lambda n: Heun(n, END, denoise=False)),
+    "exponential ODE": (2, lambda n: Exponential(n, END, denoise=False)),
+    "exponential half": (2, lambda n: Exponential(n, END, noise=0.5, denoise=False)),
+    "exponential SDE": (2, lambda n: Exponential(n, END, noise=1.0, denoise=False)),
+}
+
+
+@pytest.mark.parametrize("mix", MIXES, ids=str)
+@pytest.mark.parametrize("name", ORDERS)
+def test_moments_converge_with_the_order_of_the_method(name, mix):
+    order, make = ORDERS[name]
+    counts = (40, 80)
+    means, covariances = covariance_errors(make, mix, counts)
+    assert math.log2(covariances[0] / covariances[1]) == pytest.approx(order, abs=0.2)
+    # some methods follow the mean exactly
+    if means[1] > 1e-12:
+        assert math.log2(means[0] / means[1]) == pytest.approx(order, abs=0.2)
+
+
+@pytest.mark.parametrize("mix", MIXES, ids=str)
+def test_a_tenth_of_the_steps_is_enough_for_the_second_order(mix):
+    _, (first,) = covariance_errors(ORDERS["splitting"][1], mix, [200])
+    for name in ("exponential ODE", "exponential SDE"):
+        _, (second,) = covariance_errors(ORDERS[name][1], mix, [20])
+        assert second < first
+
+
+# graphs.md A.4: variance .25, published kernel and exact one
+FIGURES = {10: (0.2264, 0.2311), 100: (0.24737, 0.24786), 1000: (0.24973, 0.24978)}
+
+
+@pytest.mark.parametrize("steps", FIGURES)
+def test_splitting_has_the_known_variances_with_both_kernels(steps):
+    centre, quarter = torch.zeros(1), torch.full((1, 1), 0.25)
+    graphs = GaussianGraphs(centre, quarter, 1, 1, GraphSystem(VP(), VP()))
+    for exact, figure in zip((False, True), FIGURES[steps], strict=True):
+        splitting = Splitting(steps, 1e-9, False, corrector=None, exact_backward=exact)
+        _, variance = exact_moments(splitting, graphs)
+        unit = 1e-4 if steps == 10 else 1e-5
+        assert variance.item() == pytest.approx(figure, abs=unit)
+
+
+def test_kernels_of_splitting_agree_without_a_drift():
+    graphs = random_graphs(VE(), VE(0.2, 1.0))
+    runs = [
+        exact_moments(Splitting(5, corrector=None, exact_backward=exact), graphs)
+        for exact in (False, True)
+    ]
+    torch.testing.assert_close(runs[0], runs[1])
+
+
+def test_the_result_is_the_posterior_mean_at_the_end():
+    graphs, streams = random_graphs(*MIXES[0]), streams_of(3, 2)
+    start = graphs.sample(2, torch.ones(()), generator=torch.Generator().manual_seed(4))
+    for short, full in (
+        (Heun(9, END, denoise=False), Heun(9, END)),
+        (Exponential(9, END, denoise=False), Exponential(10, END)),
+    ):
+        state = short.run(graphs, start, streams)
+        expected = posterior_mean(graphs, state, torch.tensor(END, dtype=torch.float64))
+        torch.testing.assert_close(full.run(graphs, start, streams), expected)
+
+
+def test_langevin_step_is_the_published_one(generator):
+    state, score = (double(noisy_state(generator, [5, 3], FEATURES)) for _ in range(2))
+    alpha = torch.tensor(0.9, dtype=torch.float64)
+    noise = normal_noise(state, streams_of(0, 2))
+    for whole in (False, True):
+        found = Langevin(0.2, 0.7, whole).corrected(state, score, (alpha, alpha), streams_of(0, 2))
+        norms = [side.flatten(1).norm(dim=1) for side in (noise.adjacency, score.adjacency)]
+        if whole:
+            norms = [norm.mean() for norm in norms]
+        step = (2 * 0.9 * (0.2 * norms[0] / norms[1]) ** 2).expand(2)[:, None, None]
+        moved = state.adjacency + step * score.adjacency
+        expected = moved + 0.7 * (2 * step).sqrt() * noise.adjacency
+        torch.testing.assert_close(found.adjacency, expected)
+
+
+def test_norms_of_the_batch_break_its_invariance(generator):
+    start = double(noisy_state(generator, [3, 5], FEATURES))
+    published = PredictorCorrector(EulerMaruyama(3), Langevin(0.2, batch_norms=True))
+    whole = published.run(RaggedScores(), start, streams_of(0, 2))
+    own = Streams(streams_of(0, 2).generators[:1], (1,))
+    alone = published.run(RaggedScores(), some(start, slice(1)), own)
+    assert (alone.nodes - whole.nodes[:1]).abs().max() > 1e-3
+
+
+SAMPLED = [
+    PredictorCorrector(EulerMaruyama(60, END, denoise=False), Langevin(0.05, 1.0)),
+    Splitting(60, END, denoise=False, corrector=Langevin(0.05, 1.0)),
+    Exponential(20, END, noise=1.0, denoise=False),
+]
+
+
+@pytest.mark.parametrize("integrator", SAMPLED, ids=str)
+def test_samples_have_the_moments_of_the_graphs(integrator, generator):
+    count, graphs = 1000, random_graphs(*MIXES[0])
+    start = graphs.sample(count, torch.ones(()), generator=generator)
+    found = coordinates(integrator.run(graphs, start, streams_of(5, count)))
+    mean, covariance = graphs.marginal(torch.tensor(END, dtype=torch.float64))
+    std = covariance.diagonal().sqrt()
+    assert ((found.mean(0) - mean).abs() < STANDARD_ERRORS * std / count**0.5).all()
+    spread = (std.outer(std) ** 2 + covariance**2).sqrt() / count**0.5
+    assert ((found.T.cov() - covariance).abs() < STANDARD_ERRORS * spread).all()
+
+
+def test_updates_of_nodes_and_adjacency_are_simultaneous(generator):
+    start = double(noisy_state(generator, [4], FEATURES))
+    seen = []
+
+    class Watched(RaggedScores):
+        def __call__(self, state, t):
+            seen.append(state)
+            return ragged_scores(state, t)
+
+    PredictorCorrector(EulerMaruyama(1), COLD).run(Watched(), start, streams_of(0, 1))
+    first, second = seen
+    assert torch.equal(first.nodes, start.nodes)
+    assert not torch.equal(first.nodes, second.nodes)
+    assert not torch.equal(first.adjacency, second.adjacency)
+
+
+@pytest.mark.parametrize("kind", [EulerMaruyama, ReverseDiffusion, Splitting, Heun, Exponential])
+def test_integrators_refuse_bad_settings(kind):
+    with pytest.raises(ValueError, match=f"{kind.__name__}: expected num_steps > 0, got 0"):
+        kind(0)
+    for end in (0.0, 1.0, math.nan):
+        with pytest.raises(ValueError, match="end"):
+            kind(5, end)
+    if kind in (Heun, Exponential):
+        with pytest.raises(ValueError, match="spacing"):
+            kind(5, spacing="quadratic")
+        with pytest.raises(ValueError, match="rho"):
+            kind(5, rho=0.0)
+
+
+def test_corrections_refuse_bad_settings():
+    with pytest.raises(ValueError, match="snr"):
+        Langevin(0.0)
+    with pytest.raises(ValueError, match="noise_scale"):
+        Langevin(noise_scale=-1.0)
+    with pytest.raises(ValueError, match="num_corrections"):
+        PredictorCorrector(EulerMaruyama(), Langevin(), 0)
+    with pytest.raises(ValueError, match="noise"):
+        Exponential(noise=-0.1)
+
+
+def test_pairs_and_matrices_convert(generator):
+    pairs = torch.randn(2, NODES * (NODES - 1) // 2, generator=generator)
+    assert torch.equal(to_pairs(from_pairs(pairs, NODES)), pairs)
