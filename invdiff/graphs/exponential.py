@@ -39,8 +39,8 @@ class Exponential:
         \Bigl(D_i + \tfrac{h_i}{2 h_{i-1}} (D_i - D_{i-1})\Bigr)
         + s' \sqrt{1 - e^{-2 \eta^2 h}}\, z
 
-    The error of the moments falls with the square of the number of steps, for any
-    :math:`\eta`, where the scores are linear; the linear terms of the reverse SDEs are exact.
+    Where the scores are linear, the error of the moments falls with the square of the number of
+    steps for any :math:`\eta`, and the mean is exact.
 
     Args:
         num_steps: Calls of the scores, at least 1.

@@ -41,7 +41,7 @@ class Heun:
 
     num_steps: int = 50
     end: float = 1e-4
-    spacing: Spacing = "rho"
+    spacing: Spacing = "time"
     rho: float = 7.0
     denoise: bool = True
 

@@ -50,9 +50,9 @@ def reverse_times(
             :cite:t:`karras2022` space it.
         rho: :math:`\rho`.
     """
-    ramp = torch.linspace(0, 1, num_steps + 1, dtype=torch.float64)
     if spacing == "time":
-        return 1 + ramp * (end - 1)
+        return torch.linspace(1, end, num_steps + 1, dtype=torch.float64)
+    ramp = torch.linspace(0, 1, num_steps + 1, dtype=torch.float64)
     ends = _quantity(system, torch.tensor([1.0, end], dtype=torch.float64), spacing, rho)
     wanted = ends[0] + ramp * (ends[1] - ends[0])
     low, high = torch.full_like(wanted, end), torch.ones_like(wanted)

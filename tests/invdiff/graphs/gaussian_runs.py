@@ -52,16 +52,23 @@ def random_graphs(nodes: Schedule, adjacency: Schedule) -> GaussianGraphs:
     return GaussianGraphs(mean, covariance, NODES, FEATURES, GraphSystem(nodes, adjacency))
 
 
-def exact_moments(integrator: Integrator, graphs: GaussianGraphs) -> tuple[Tensor, Tensor]:
-    """Return mean and covariance of the result if the start has the exact ones at time 1."""
+def exact_moments(
+    integrator: Integrator, graphs: GaussianGraphs, num_draws: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return mean and covariance of the result if the start has the exact ones at time 1.
+
+    ``num_draws`` are the numbers that a run draws for a graph; another run counts them if unknown.
+    """
     mean, covariance = graphs.marginal(torch.ones((), dtype=torch.float64))
     size, shape = len(mean), (graphs.num_nodes, graphs.num_features)
-    drawn = UnitNoise(1, 1)
-    integrator.run(graphs, graph(mean[None], *shape), drawn)
+    if num_draws is None:
+        drawn = UnitNoise(1, 1)
+        integrator.run(graphs, graph(mean[None], *shape), drawn)
+        num_draws = drawn.row - 1
     units = torch.eye(size, dtype=torch.float64)
-    rows = size + drawn.row
-    start = mean + torch.cat([torch.zeros(1, size), units, torch.zeros(drawn.row - 1, size)])
-    ends = coordinates(integrator.run(graphs, graph(start, *shape), UnitNoise(rows, 1 + size)))
+    start = mean + torch.cat([torch.zeros(1, size), units, torch.zeros(num_draws, size)])
+    noise = UnitNoise(len(start), 1 + size)
+    ends = coordinates(integrator.run(graphs, graph(start, *shape), noise))
     moved = ends[1:] - ends[0]
     of_start, of_noise = moved[:size], moved[size:]
     return ends[0], of_start.T @ covariance @ of_start + of_noise.T @ of_noise

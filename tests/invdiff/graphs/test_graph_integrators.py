@@ -1,22 +1,21 @@
-"""Laws of every integrator, orders of convergence, and figures of single ones."""
+"""Laws of every integrator."""
 
 import math
 from itertools import pairwise
 
 import pytest
 import torch
-from gaussian_runs import FEATURES, NODES, coordinates, exact_moments, random_graphs
+from gaussian_runs import FEATURES, random_graphs
 from test_graph_interfaces import noisy_state, scores_of_networks
 
 from invdiff.graphs.corrector import Langevin, PredictorCorrector
 from invdiff.graphs.exponential import Exponential
 from invdiff.graphs.flow_ode import Heun
-from invdiff.graphs.gaussian_graphs import GaussianGraphs
 from invdiff.graphs.integrator import posterior_mean
 from invdiff.graphs.reverse_sde import EulerMaruyama, ReverseDiffusion
-from invdiff.graphs.schedules import VE, VP, SubVP
+from invdiff.graphs.schedules import VE, VP
 from invdiff.graphs.splitting import Splitting
-from invdiff.graphs.state import GraphState, from_pairs, masked, normal_noise, to_pairs
+from invdiff.graphs.state import GraphState, masked, normal_noise
 from invdiff.graphs.system import GraphSystem
 from invdiff.rng import Streams, problem_streams
 
@@ -35,9 +34,7 @@ INTEGRATORS = [
     Exponential(6, noise=1.0),
     Exponential(6, noise=1.0, spacing="log_snr", denoise=False),
 ]
-MIXES = [(VP(), VE(0.2, 1.0)), (SubVP(0.2, 2.0), VP()), (VP(0.1, 4.0), VP(0.1, 4.0))]
 END = 0.01
-STANDARD_ERRORS = 4.5
 
 every_integrator = pytest.mark.parametrize("integrator", INTEGRATORS, ids=str)
 
@@ -97,11 +94,20 @@ def test_graphs_of_networks_are_symmetric_and_masked(integrator, generator):
     with torch.no_grad():
         found = integrator.run(scores, start, streams_of(0, 2))
     assert found.nodes.dtype == found.adjacency.dtype == torch.float32
-    assert bool(found.nodes.isfinite().all()) and bool(found.adjacency.isfinite().all())
+    assert bool(found.nodes.isfinite().all())
+    assert bool(found.adjacency.isfinite().all())
     clean = masked(found)
     assert torch.equal(clean.nodes, found.nodes)
     assert torch.equal(clean.adjacency, found.adjacency)
     assert torch.equal(found.adjacency, found.adjacency.mT)
+
+
+@every_integrator
+def test_the_host_never_waits_for_the_device(integrator, generator):
+    # on this device, which has no values, all that reads one raises
+    start = GraphState(*(side.to("meta") for side in noisy_state(generator, [3, 5], FEATURES)))
+    found = integrator.run(RaggedScores(), start, streams_of(0, 2))
+    assert found.nodes.device.type == found.adjacency.device.type == "meta"
 
 
 @every_integrator
@@ -135,71 +141,8 @@ def test_calls_of_the_scores_are_as_documented():
     assert calls_of(Heun(5)) == 11
 
 
-def covariance_errors(make, mix, counts) -> tuple[list[float], list[float]]:
-    graphs = random_graphs(*mix)
-    mean, covariance = graphs.marginal(torch.tensor(END, dtype=torch.float64))
-    runs = [exact_moments(make(count), graphs) for count in counts]
-    means = [(found - mean).abs().max().item() for found, _ in runs]
-    return means, [torch.linalg.norm(found - covariance).item() for _, found in runs]
-
-
-ORDERS = {
-    "Euler-Maruyama": (1, lambda n: EulerMaruyama(n, END, denoise=False)),
-    "reverse diffusion": (1, lambda n: ReverseDiffusion(n, END, denoise=False)),
-    "splitting": (1, lambda n: Splitting(n, END, denoise=False, corrector=None)),
-    "Heun": (2, lambda n: Heun(n, END, denoise=False)),
-    "exponential ODE": (2, lambda n: Exponential(n, END, denoise=False)),
-    "exponential half": (2, lambda n: Exponential(n, END, noise=0.5, denoise=False)),
-    "exponential SDE": (2, lambda n: Exponential(n, END, noise=1.0, denoise=False)),
-}
-
-
-@pytest.mark.parametrize("mix", MIXES, ids=str)
-@pytest.mark.parametrize("name", ORDERS)
-def test_moments_converge_with_the_order_of_the_method(name, mix):
-    order, make = ORDERS[name]
-    counts = (40, 80)
-    means, covariances = covariance_errors(make, mix, counts)
-    assert math.log2(covariances[0] / covariances[1]) == pytest.approx(order, abs=0.2)
-    # some methods follow the mean exactly
-    if means[1] > 1e-12:
-        assert math.log2(means[0] / means[1]) == pytest.approx(order, abs=0.2)
-
-
-@pytest.mark.parametrize("mix", MIXES, ids=str)
-def test_a_tenth_of_the_steps_is_enough_for_the_second_order(mix):
-    _, (first,) = covariance_errors(ORDERS["splitting"][1], mix, [200])
-    for name in ("exponential ODE", "exponential SDE"):
-        _, (second,) = covariance_errors(ORDERS[name][1], mix, [20])
-        assert second < first
-
-
-# graphs.md A.4: variance .25, published kernel and exact one
-FIGURES = {10: (0.2264, 0.2311), 100: (0.24737, 0.24786), 1000: (0.24973, 0.24978)}
-
-
-@pytest.mark.parametrize("steps", FIGURES)
-def test_splitting_has_the_known_variances_with_both_kernels(steps):
-    centre, quarter = torch.zeros(1), torch.full((1, 1), 0.25)
-    graphs = GaussianGraphs(centre, quarter, 1, 1, GraphSystem(VP(), VP()))
-    for exact, figure in zip((False, True), FIGURES[steps], strict=True):
-        splitting = Splitting(steps, 1e-9, False, corrector=None, exact_backward=exact)
-        _, variance = exact_moments(splitting, graphs)
-        unit = 1e-4 if steps == 10 else 1e-5
-        assert variance.item() == pytest.approx(figure, abs=unit)
-
-
-def test_kernels_of_splitting_agree_without_a_drift():
-    graphs = random_graphs(VE(), VE(0.2, 1.0))
-    runs = [
-        exact_moments(Splitting(5, corrector=None, exact_backward=exact), graphs)
-        for exact in (False, True)
-    ]
-    torch.testing.assert_close(runs[0], runs[1])
-
-
 def test_the_result_is_the_posterior_mean_at_the_end():
-    graphs, streams = random_graphs(*MIXES[0]), streams_of(3, 2)
+    graphs, streams = random_graphs(VP(), VE(0.2, 1.0)), streams_of(3, 2)
     start = graphs.sample(2, torch.ones(()), generator=torch.Generator().manual_seed(4))
     for short, full in (
         (Heun(9, END, denoise=False), Heun(9, END)),
@@ -232,25 +175,6 @@ def test_norms_of_the_batch_break_its_invariance(generator):
     own = Streams(streams_of(0, 2).generators[:1], (1,))
     alone = published.run(RaggedScores(), some(start, slice(1)), own)
     assert (alone.nodes - whole.nodes[:1]).abs().max() > 1e-3
-
-
-SAMPLED = [
-    PredictorCorrector(EulerMaruyama(60, END, denoise=False), Langevin(0.05, 1.0)),
-    Splitting(60, END, denoise=False, corrector=Langevin(0.05, 1.0)),
-    Exponential(20, END, noise=1.0, denoise=False),
-]
-
-
-@pytest.mark.parametrize("integrator", SAMPLED, ids=str)
-def test_samples_have_the_moments_of_the_graphs(integrator, generator):
-    count, graphs = 1000, random_graphs(*MIXES[0])
-    start = graphs.sample(count, torch.ones(()), generator=generator)
-    found = coordinates(integrator.run(graphs, start, streams_of(5, count)))
-    mean, covariance = graphs.marginal(torch.tensor(END, dtype=torch.float64))
-    std = covariance.diagonal().sqrt()
-    assert ((found.mean(0) - mean).abs() < STANDARD_ERRORS * std / count**0.5).all()
-    spread = (std.outer(std) ** 2 + covariance**2).sqrt() / count**0.5
-    assert ((found.T.cov() - covariance).abs() < STANDARD_ERRORS * spread).all()
 
 
 def test_updates_of_nodes_and_adjacency_are_simultaneous(generator):
@@ -292,8 +216,3 @@ def test_corrections_refuse_bad_settings():
         PredictorCorrector(EulerMaruyama(), Langevin(), 0)
     with pytest.raises(ValueError, match="noise"):
         Exponential(noise=-0.1)
-
-
-def test_pairs_and_matrices_convert(generator):
-    pairs = torch.randn(2, NODES * (NODES - 1) // 2, generator=generator)
-    assert torch.equal(to_pairs(from_pairs(pairs, NODES)), pairs)
