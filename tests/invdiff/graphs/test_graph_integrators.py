@@ -103,6 +103,18 @@ def test_graphs_of_networks_are_symmetric_and_masked(integrator, generator):
 
 
 @every_integrator
+def test_what_stands_at_absent_nodes_is_not_read(integrator, generator):
+    start = double(noisy_state(generator, [2, 4], FEATURES))
+    filled = GraphState(start.nodes + 1, start.adjacency + 1, start.mask)
+    found, expected = (
+        integrator.run(RaggedScores(), state, streams_of(0, 2))
+        for state in (filled, masked(filled))
+    )
+    assert torch.equal(found.nodes, expected.nodes)
+    assert torch.equal(found.adjacency, expected.adjacency)
+
+
+@every_integrator
 def test_the_host_never_waits_for_the_device(integrator, generator):
     # on this device, which has no values, all that reads one raises
     start = GraphState(*(side.to("meta") for side in noisy_state(generator, [3, 5], FEATURES)))
@@ -183,11 +195,12 @@ def test_updates_of_nodes_and_adjacency_are_simultaneous(generator):
 
     class Watched(RaggedScores):
         def __call__(self, state, t):
-            seen.append(state)
+            seen.append((state, t))
             return ragged_scores(state, t)
 
     PredictorCorrector(EulerMaruyama(1), COLD).run(Watched(), start, streams_of(0, 1))
-    first, second = seen
+    (first, t), (second, later) = seen
+    assert t == later == 1
     assert torch.equal(first.nodes, start.nodes)
     assert not torch.equal(first.nodes, second.nodes)
     assert not torch.equal(first.adjacency, second.adjacency)
