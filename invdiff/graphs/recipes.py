@@ -165,7 +165,7 @@ class LogOddsRecipe:
     node_depth: int = 3
     adjacency_depth: int = 5
     width: int = 32
-    sigma_min: float = 0.1
+    sigma_min: float = 0.2
     sigma_max: float = 10.0
     training: Training = _TRAINING
 
