@@ -168,7 +168,9 @@ def block_mixture(
         )
     i, j = torch.triu_indices(num_nodes, num_nodes, offset=1, device=blocks.device)
     same = blocks[:, i] == blocks[:, j]
-    low, high = (torch.tensor(v, dtype=torch.float64, device=blocks.device) for v in (between, within))
+    low, high = (
+        torch.tensor(v, dtype=torch.float64, device=blocks.device) for v in (between, within)
+    )
     if weights is None:
         weights = high.new_ones(len(blocks))
     return EdgeMixture(weights, torch.where(same, high, low))

@@ -67,7 +67,9 @@ def test_denoiser_and_density_are_those_of_the_sum(prior, sigma, generator):
     torch.testing.assert_close(prior.log_prob(x, sigma), joint.logsumexp(-1))
     levels = torch.full((4, 3), sigma)
     for level in (levels, levels[0, 0]):
-        torch.testing.assert_close(prior(x, level), joint.softmax(-1) @ graphs, rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(
+            prior(x, level), joint.softmax(-1) @ graphs, rtol=1e-6, atol=1e-6
+        )
     torch.testing.assert_close(prior.log_prob(x, levels.double()), joint.logsumexp(-1))
 
 
