@@ -23,8 +23,9 @@ class VectorDenoiser:
 
     such as the Gaussian with the mean and the covariance of the graphs. Its denoiser is the best
     linear one; the density that it assumes at :math:`\sigma_{max}` is off by the third moment of
-    the graphs over :math:`\sigma_{max}^3` and smaller terms. Weights and log evidence of an
-    ensemble take up that difference where the priors meet, and so does every sample.
+    the graphs over :math:`\sigma_{max}^3` and smaller terms, and no weight makes up for that. For
+    graphs of three kinds with four nodes, the Gaussian above 0.856 moved the edges of an ensemble
+    by 0.005 and its evidence by 2 %, above 0.4 by 0.015 and 10 % (standard errors 0.01 and 2 %).
 
     Args:
         denoiser: Of graphs, in the dtype of x. Gradients of its parameters are recorded unless

@@ -92,17 +92,17 @@ def test_refuses_a_prior_of_other_graphs(generator):
 
 
 def test_scores_of_a_small_graph_by_hand():
-    """A path 0 - 1 - 2, and 3 joined to 0 and 2: 0 and 2 share both other nodes."""
-    adjacency = torch.zeros(4, 4)
-    for i, j in ((0, 1), (1, 2), (0, 3), (2, 3)):
+    """0 and 2 share their neighbours 1 and 3, and 2 has 4 for itself."""
+    adjacency = torch.zeros(5, 5)
+    for i, j in ((0, 1), (1, 2), (0, 3), (2, 3), (2, 4)):
         adjacency[i, j] = adjacency[j, i] = 1
     adjacency[0, 2] = adjacency[2, 0] = math.nan
     found = link_scores(adjacency, torch.tensor([[0, 2], [1, 0]]))
     expected = {
         "common_neighbors": [2, 0],
         "adamic_adar": [2 / math.log(2), 0],
-        "jaccard": [1, 0],
-        "preferential_attachment": [4, 4],
+        "jaccard": [2 / 3, 0],
+        "preferential_attachment": [6, 4],
     }
     for name, values in expected.items():
         assert found[name].tolist() == pytest.approx(values)

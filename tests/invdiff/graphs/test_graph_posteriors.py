@@ -145,19 +145,18 @@ def network_problem(num_problems=3):
 )
 def test_graphs_of_a_network_do_not_depend_on_the_batch(sampler):
     prior, likelihood = network_problem()
-    streams = [derive_generator(0, p) for p in range(3)]
-    together = sampler.sample(likelihood, prior, 2, generator=streams).values
-    assert torch.equal(
-        together, sampler.sample(likelihood, prior, 2, generator=streams_again(3)).values
+    together, again = (
+        sampler.sample(likelihood, prior, 2, generator=numbered_streams()).values for _ in range(2)
     )
+    assert torch.equal(together, again)
     for p in range(3):
         alone = Likelihood(likelihood.operator, likelihood.noise, likelihood.y[p])
         found = sampler.sample(alone, prior, 2, generator=derive_generator(0, p)).values
         torch.testing.assert_close(found, together[:, p], rtol=1e-4, atol=1e-4)
 
 
-def streams_again(count):
-    return [derive_generator(0, p) for p in range(count)]
+def numbered_streams():
+    return [derive_generator(0, p) for p in range(3)]
 
 
 def permuted_vector(order):
