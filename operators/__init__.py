@@ -66,6 +66,7 @@ from operators.mri import (
     variable_density_points,
 )
 from operators.noise import (
+    BinarySymmetricNoise,
     CorrelatedGaussianNoise,
     GaussianNoise,
     NoiseModel,
@@ -88,6 +89,7 @@ from operators.space_varying import SpaceVaryingBlur, interpolation_weights
 
 __all__ = [
     "NUFFT",
+    "BinarySymmetricNoise",
     "Blur",
     "CartesianMRI",
     "Composition",

@@ -72,7 +72,7 @@ class LogOddsDenoiser(nn.Module):
     def log_odds(self, state: GraphState, sigma: Tensor) -> GraphState:
         """Return the logits of the classes of the nodes, and of the edges."""
         flat = flattened(state)
-        level = sigma.to(state.nodes.dtype).expand(state.nodes.shape[:-2]).reshape(-1, 1, 1)
+        level = sigma.to(flat.nodes).expand(state.nodes.shape[:-2]).reshape(-1, 1, 1)
         nodes = flat.nodes / level**2
         adjacency = (flat.adjacency - 0.5) / level**2 + self.bias
         guess = masked(GraphState(self._told(nodes, level), self._centred(adjacency), flat.mask))

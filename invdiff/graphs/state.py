@@ -91,11 +91,12 @@ def masked(state: GraphState) -> GraphState:
 
 def flattened(state: GraphState) -> GraphState:
     """Return the state with one batch axis."""
-    num_nodes, num_features = state.nodes.shape[-2:]
+    # -1 would be ambiguous without features
+    count, num_nodes = state.nodes.shape[:-2].numel(), state.nodes.shape[-2]
     return GraphState(
-        state.nodes.reshape(-1, num_nodes, num_features),
-        state.adjacency.reshape(-1, num_nodes, num_nodes),
-        state.mask.expand(state.nodes.shape[:-1]).reshape(-1, num_nodes),
+        state.nodes.reshape(count, *state.nodes.shape[-2:]),
+        state.adjacency.reshape(count, num_nodes, num_nodes),
+        state.mask.expand(state.nodes.shape[:-1]).reshape(count, num_nodes),
     )
 
 

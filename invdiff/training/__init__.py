@@ -5,10 +5,12 @@ from invdiff.training.first_weights import drawn_network, seeded_weights
 from invdiff.training.folder import save_prior
 from invdiff.training.loop import Training, TrainingStep, train
 from invdiff.training.objective import NoiseLevels, edm_loss
+from invdiff.training.resume import TrainingCheckpoint
 
 __all__ = [
     "NoiseLevels",
     "Training",
+    "TrainingCheckpoint",
     "TrainingStep",
     "cropped",
     "drawn_network",
