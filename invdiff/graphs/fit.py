@@ -106,7 +106,14 @@ def train_denoiser(
         lambda: recipe.build(graphs.nodes.shape[-1], density), generator=generator
     )
     batches = GraphBatches(graphs, recipe.batch_size, generator=generator)
-    loss = CrossEntropyLoss(batches, sigma_min=recipe.sigma_min, sigma_max=recipe.sigma_max)
+    loss = CrossEntropyLoss(
+        batches,
+        sigma_min=recipe.sigma_min,
+        sigma_max=recipe.sigma_max,
+        focus=recipe.focus,
+        focus_sigma=recipe.focus_sigma,
+        focus_log_std=recipe.focus_log_std,
+    )
     parts: tuple[nn.Module, ...] = (denoiser.node_network, denoiser.adjacency_network)
     average = train(
         denoiser,

@@ -131,28 +131,47 @@ class ScoreMatchingLoss:
 class CrossEntropyLoss:
     r"""The sum of both cross entropies on the batch of a step.
 
-    :math:`\ln \sigma` is uniform, and stratified: one of the equal parts of its range for each
-    graph of the batch.
+    What can be learnt is learnt at some levels: below, each noisy entry shows its edge, above none
+    shows anything. A share of the graphs takes levels about there, with a normal
+    :math:`\ln \sigma`; those of the others are uniform in it. All are stratified: one of the equal
+    parts of the distribution for each graph of the batch.
 
     Args:
         batches: Of the training graphs, with one-hot nodes and edges in {0, 1}.
         sigma_min: Smallest noise level.
         sigma_max: Largest noise level.
+        focus: Share of the graphs in [0, 1) with a normal logarithm, cut off at both levels.
+        focus_sigma: Their median level.
+        focus_log_std: Standard deviation of the logarithm.
 
     Raises:
-        ValueError: ``0 < sigma_min <= sigma_max`` doesn't hold, or graphs of other numbers.
+        ValueError: ``0 < sigma_min <= focus_sigma <= sigma_max`` doesn't hold, another number out
+            of its range, or graphs of other numbers.
     """
 
     def __init__(
-        self, batches: GraphBatches, *, sigma_min: float = 0.1, sigma_max: float = 10.0
+        self,
+        batches: GraphBatches,
+        *,
+        sigma_min: float = 0.2,
+        sigma_max: float = 10.0,
+        focus: float = 0.0,
+        focus_sigma: float = 0.6,
+        focus_log_std: float = 0.5,
     ) -> None:
-        if not 0 < sigma_min <= sigma_max < math.inf:
+        if not 0 < sigma_min <= focus_sigma <= sigma_max < math.inf:
             raise ValueError(
-                f"CrossEntropyLoss: expected 0 < sigma_min <= sigma_max, "
-                f"got {sigma_min} and {sigma_max}"
+                f"CrossEntropyLoss: expected 0 < sigma_min <= focus_sigma <= sigma_max, "
+                f"got {sigma_min}, {focus_sigma} and {sigma_max}"
+            )
+        if not (0 <= focus < 1 and focus_log_std > 0):
+            raise ValueError(
+                f"CrossEntropyLoss: expected focus in [0, 1) and focus_log_std > 0, "
+                f"got {focus} and {focus_log_std}"
             )
         _check_classes(batches.graphs)
         self.batches, self.sigma_min, self.sigma_max = batches, sigma_min, sigma_max
+        self.focus, self.focus_sigma, self.focus_log_std = focus, focus_sigma, focus_log_std
 
     def __call__(self, denoiser: Any, step: int) -> Tensor:
         """Return the loss of what has ``log_odds`` on the batch of a step."""
@@ -164,10 +183,17 @@ class CrossEntropyLoss:
         return nodes + edges
 
     def levels(self, count: int, generator: torch.Generator) -> Tensor:
-        """Return stratified noise levels in rising order, shape ``(count,)``, float64."""
+        """Return stratified noise levels, shape ``(count,)``, float64."""
         strata = torch.arange(count, device=generator.device)
         share = (strata + _uniform(count, generator)) / count
-        return self.sigma_min * (self.sigma_max / self.sigma_min) ** share
+        uniform = self.sigma_min * (self.sigma_max / self.sigma_min) ** (share / (1 - self.focus))
+        if not self.focus:
+            return uniform
+        # the other shares become quantiles of the normal logarithm
+        inner = ((share - 1 + self.focus) / self.focus).clamp(0, 1)
+        normal = self.focus_sigma * (self.focus_log_std * torch.special.ndtri(inner)).exp()
+        normal = normal.clamp(self.sigma_min, self.sigma_max)
+        return uniform.where(share < 1 - self.focus, normal)
 
 
 def _uniform(count: int, generator: torch.Generator) -> Tensor:

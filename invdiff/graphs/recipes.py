@@ -155,6 +155,9 @@ class LogOddsRecipe:
         width: Features of a node within both.
         sigma_min: Smallest noise level of the training.
         sigma_max: Largest one.
+        focus: See ``CrossEntropyLoss``; also the next two.
+        focus_sigma: Median level of the focus.
+        focus_log_std: Its spread.
         training: The optimisation.
 
     Raises:
@@ -167,6 +170,9 @@ class LogOddsRecipe:
     width: int = 32
     sigma_min: float = 0.2
     sigma_max: float = 10.0
+    focus: float = 0.75
+    focus_sigma: float = 0.6
+    focus_log_std: float = 0.5
     training: Training = _TRAINING
 
     def __post_init__(self) -> None:

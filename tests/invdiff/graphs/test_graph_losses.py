@@ -248,6 +248,22 @@ def test_trained_constants_reach_the_entropy_of_the_shares():
     torch.testing.assert_close(loss(constants, 0).detach(), entropies, rtol=1e-6, atol=0)
 
 
+def test_focused_noise_levels_are_normal_in_their_logarithm():
+    batches = GraphBatches(
+        binary_graphs([4] * 5, derive_generator(14)), 4, generator=derive_generator(0)
+    )
+    loss = CrossEntropyLoss(batches, sigma_min=0.1, sigma_max=10.0, focus=0.75, focus_sigma=0.6)
+    levels = loss.levels(4000, batches.generator(0))
+    outer, inner = (levels[:1000] / 0.1).log(), (levels[1000:] / 0.6).log() / 0.5
+    strata = outer / math.log(100) * 1000
+    assert ((strata - torch.arange(1000)).abs() < 1.001).all()
+    ranks = torch.special.ndtr(inner) * 3000
+    # the least quantiles are cut off at sigma_min
+    kept = levels[1000:] > 0.1
+    assert kept.double().mean() > 0.999
+    assert ((ranks - torch.arange(3000))[kept].abs() < 1.001).all()
+
+
 def test_noise_levels_are_stratified_in_their_logarithm():
     clean = binary_graphs([4] * 5, derive_generator(14))
     batches = GraphBatches(clean, 5, generator=derive_generator(15))
