@@ -9,13 +9,19 @@ import torch
 import yaml
 
 from invdiff.graphs.molecules import ZINC_ATOMS
+from invdiff.graphs.moments import graph_moments
 from invdiff.graphs.prior_folder import load_graph_prior
 from invdiff.graphs.state import GraphState, from_pairs, size_mask
 from invdiff.rng import derive_generator
 from invdiff.study.cli import main
 from invdiff.study.laboratory import molecules as study_module
 from invdiff.study.laboratory.molecules_config import MoleculeRecipe
-from invdiff.study.laboratory.molecules_data import batched, round_trip, split_molecules
+from invdiff.study.laboratory.molecules_data import (
+    batched,
+    molecule_moments,
+    round_trip,
+    split_molecules,
+)
 from invdiff.study.laboratory.molecules_drawing import molecule_pictures
 from invdiff.study.laboratory.molecules_scores import MEASURES, molecule_scores, over_runs
 from invdiff.study.load import load_study, parse_study
@@ -163,6 +169,18 @@ def test_batches_are_the_whole_in_order():
     assert torch.equal(joined, split.training.adjacency.float())
 
 
+def test_moments_of_parts_are_those_of_all():
+    split = split_molecules(
+        SMILES, atoms=ZINC_ATOMS, max_nodes=11, fraction=0.2, generator=derive_generator(0)
+    )
+    whole, pooled = graph_moments(split.training), molecule_moments(split.training, 7)
+    assert pooled.sizes == whole.sizes
+    assert pooled.node_mean == pytest.approx(whole.node_mean)
+    assert pooled.node_variance == pytest.approx(whole.node_variance)
+    assert pooled.edge_mean == pytest.approx(whole.edge_mean)
+    assert pooled.edge_variance == pytest.approx(whole.edge_variance)
+
+
 def graphs_of(*molecules):
     """Graphs of a few carbons and fluorines, from texts and {(i, j): order}."""
     size = max(len(symbols) for symbols, _ in molecules)
@@ -197,6 +215,7 @@ def test_scores_count_what_they_say():
     assert scores["atoms"] == pytest.approx(20 / 6)
     assert scores["bonds"] == pytest.approx(13 / 6)
     assert scores["rings"] == pytest.approx(1 / 6)
+    assert scores["carbon"] == pytest.approx(17 / 20)
 
 
 def test_shares_of_nothing_are_zero():
@@ -211,12 +230,14 @@ def test_runs_have_a_mean_and_a_spread():
 
 
 def test_rings_are_those_of_rdkit():
+    from rdkit.Chem.rdMolDescriptors import CalcNumRings
+
     split = split_molecules(
         SMILES, atoms=ZINC_ATOMS, max_nodes=11, fraction=0.9, generator=derive_generator(0)
     )
     (heldout,) = batched(split.heldout, len(SMILES))
     texts = round_trip(split.heldout, ZINC_ATOMS)
-    rings = [Chem.MolFromSmiles(text).GetRingInfo().NumRings() for text in texts]
+    rings = [CalcNumRings(Chem.MolFromSmiles(text)) for text in texts]
     scores = molecule_scores(heldout, ZINC_ATOMS, [])
     assert scores["rings"] == pytest.approx(np.mean(rings))
 

@@ -72,7 +72,7 @@ def validity(
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.0, 3.6), layout="constrained")
+    figure = Figure(figsize=(6.0, 4.0), layout="constrained")
     axis = figure.subplots()
     for name, counts in calls.items():
         for kind, style in (("validity", "o-"), ("validity_strict", "s:")):
@@ -89,7 +89,9 @@ def validity(
     axis.set_xticks(every, [str(count) for count in every])
     axis.minorticks_off()
     axis.set(xlabel="calls of the networks", ylabel="valid without correction (%)", ylim=(0, 105))
-    _finish(axis)
+    _finish(axis, legend=False)
+    # inside, it would hide a line
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     return figure
 
 
@@ -101,7 +103,8 @@ def _draw(axis: Axes, picture: Any, valid: bool) -> None:
     axis.spines[:].set_linewidth(0.8 if valid else 1.6)
 
 
-def _finish(axis: Axes) -> None:
-    axis.legend(fontsize=8, frameon=False)
+def _finish(axis: Axes, *, legend: bool = True) -> None:
+    if legend:
+        axis.legend(fontsize=8, frameon=False)
     axis.tick_params(labelsize=8)
     axis.spines[["top", "right"]].set_visible(False)

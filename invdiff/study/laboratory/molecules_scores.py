@@ -20,7 +20,7 @@ __all__ = ["MEASURES", "molecule_scores", "over_runs"]
 
 MEASURES = (
     "validity", "validity_strict", "validity_corrected", "connected", "uniqueness", "novelty",
-    "uniqueness_corrected", "novelty_corrected", "atoms", "bonds", "rings",
+    "uniqueness_corrected", "novelty_corrected", "carbon", "atoms", "bonds", "rings",
 )  # fmt: skip
 
 
@@ -30,7 +30,7 @@ def molecule_scores(
     """Return the ``MEASURES`` of graphs.
 
     ``connected`` is the share of one piece among the valid ones. Shares of nothing are 0. Atoms,
-    bonds and rings are means over all graphs, valid or not.
+    bonds and rings are means over all graphs, valid or not; ``carbon`` is its share of all atoms.
 
     Args:
         graphs: Leading shape ``(count,)``; nodes and adjacency may be far from whole numbers.
@@ -70,14 +70,23 @@ def over_runs(scores: Sequence[dict[str, float]], name: str) -> Metrics:
 
 
 def _sizes(molecules: Sequence[Mol]) -> dict[str, float]:
-    """Return means of the numbers of atoms, bonds, and rings that are independent."""
     from rdkit import Chem
 
-    counts = np.array([(m.GetNumAtoms(), m.GetNumBonds()) for m in molecules], dtype=float)
-    pieces = np.array([len(Chem.GetMolFrags(m)) for m in molecules])
-    atoms, bonds = counts.T
-    rings = bonds - atoms + pieces
+    atoms, bonds, carbon, pieces = np.array(
+        [
+            (m.GetNumAtoms(), m.GetNumBonds(), _num_carbon(m), len(Chem.GetMolFrags(m)))
+            for m in molecules
+        ],
+        dtype=float,
+    ).T
     return {
-        name: float(v.mean())
-        for name, v in zip(("atoms", "bonds", "rings"), (atoms, bonds, rings), strict=True)
+        "carbon": float(carbon.sum() / max(1, atoms.sum())),
+        "atoms": float(atoms.mean()),
+        "bonds": float(bonds.mean()),
+        # those that are independent: also molecules that aren't valid have that number
+        "rings": float((bonds - atoms + pieces).mean()),
     }
+
+
+def _num_carbon(molecule: Mol) -> int:
+    return sum(atom.GetSymbol() == "C" for atom in molecule.GetAtoms())
