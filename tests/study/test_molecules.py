@@ -118,7 +118,7 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(
     generate = study_module.generate
 
     def failing(*args, **kwargs):
-        drawn.append(args)
+        drawn.append(kwargs)
         if len(drawn) == 3:
             raise KeyboardInterrupt
         return generate(*args, **kwargs)
@@ -132,6 +132,9 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(
     assert main([*words, "--resume"]) == 0
     # of two runs each by three ways, two were there
     assert len(drawn) == 3 + 4
+    # the published start doesn't know the molecules
+    assert [kwargs["moments"] is None for kwargs in drawn] == [True] * 5 + [False] * 2
+    assert {kwargs["batch_size"] for kwargs in drawn} == {3}
     assert without_times(metrics_of(tmp_path / "out")) == without_times(metrics_of(finished))
 
 
