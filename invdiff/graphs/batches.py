@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from invdiff.graphs.state import GraphState, from_pairs, masked
 from invdiff.rng import derive_generator, draw_seeds
@@ -17,7 +18,8 @@ class GraphBatches:
     alone, so that a training can go on from any step. The last batch of an epoch may be smaller.
 
     Args:
-        graphs: Leading shape ``(count,)``, on the device of the generator.
+        graphs: Leading shape ``(count,)``, on the device of the generator. Integers, such as bytes
+            that take a quarter of the memory, become float32 in a batch.
         batch_size: Graphs of a step.
         generator: Read once; the only source of randomness.
 
@@ -55,7 +57,8 @@ class GraphBatches:
         stream = derive_generator(self._seed, "epoch", epoch, device=self._device)
         order = torch.randperm(len(self.graphs.mask), generator=stream, device=self._device)
         chosen = order[place * self.batch_size : (place + 1) * self.batch_size]
-        return GraphState(*(part[chosen] for part in self.graphs))
+        nodes, adjacency, mask = (part[chosen] for part in self.graphs)
+        return GraphState(_floating(nodes), _floating(adjacency), mask)
 
 
 def batch_noise(like: GraphState, *, generator: torch.Generator) -> GraphState:
@@ -70,3 +73,7 @@ def batch_noise(like: GraphState, *, generator: torch.Generator) -> GraphState:
     x = torch.randn(like.nodes.shape, generator=generator, dtype=dtype, device=device)
     a = torch.randn(pairs, generator=generator, dtype=dtype, device=device)
     return masked(GraphState(x, from_pairs(a, num_nodes), like.mask))
+
+
+def _floating(values: Tensor) -> Tensor:
+    return values if values.is_floating_point() else values.float()

@@ -42,6 +42,7 @@ def run_study(
     if resume and not overwrite and is_finished(study, out):
         return _json(out / "metrics.json")
     require_device(study.device)
+    study.check_inputs()
     working = prepare(study, out, overwrite=overwrite, resume=resume)
     try:
         metrics = _compute(study, working)

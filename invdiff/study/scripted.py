@@ -86,6 +86,13 @@ class ScriptedStudy(Config, abc.ABC):
     seed: int = 0
     device: str = "cpu"
 
+    def check_inputs(self) -> None:
+        """Refuse, before any work, to run without files or packages that it needs.
+
+        Raises:
+            ValueError: One line on what is missing.
+        """
+
     @abc.abstractmethod
     def compute(self, stages: Stages) -> Outcome:
         """Do all the work, in stages that are kept when the run is interrupted."""

@@ -27,9 +27,11 @@ NAMES = [
     "mri_measured",
     "super_resolution",
 ]
-# one of each kind, under its name; of volumes there are several
+# one of each kind, under its name; of volumes and of molecules there are several
 VOLUMES = ["volume_ct_limited", "volume_ct_sparse", "volume_mri"]
-STUDIES = sorted(kind.replace("-", "_") for kind in laboratory.STUDIES if kind != "volume")
+MOLECULES = ["molecules_qm9", "molecules_zinc250k"]
+SEVERAL = ("molecules", "volume")
+STUDIES = sorted(kind.replace("-", "_") for kind in laboratory.STUDIES if kind not in SEVERAL)
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -47,8 +49,16 @@ def test_shipped_study_of_volumes_is_valid(name) -> None:
     assert study.fallback
 
 
+@pytest.mark.parametrize("name", MOLECULES)
+def test_shipped_study_of_molecules_is_valid(name) -> None:
+    study = load_study(name)
+    assert study.kind == "molecules"
+    assert study.recipe.name == name.removeprefix("molecules_")
+    assert study.title
+
+
 def test_shipped_experiments_are_those_of_the_repository() -> None:
-    names = sorted([*NAMES, *STUDIES, *VOLUMES])
+    names = sorted([*NAMES, *STUDIES, *MOLECULES, *VOLUMES])
     assert list_experiments() == names == sorted(path.stem for path in TOP.glob("*.yaml"))
     shipped = Path(commands.__file__).parent / "experiments"
     for name in names:

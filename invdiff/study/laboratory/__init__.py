@@ -10,6 +10,7 @@ from invdiff.study.laboratory.interpolant_bridge import InterpolantBridge
 from invdiff.study.laboratory.interpolant_checkerboard import InterpolantCheckerboard
 from invdiff.study.laboratory.interpolant_gmm import InterpolantGMM
 from invdiff.study.laboratory.interpolant_gmm_d128 import InterpolantHighDim
+from invdiff.study.laboratory.molecules import Molecules
 from invdiff.study.laboratory.smc_images import SMCImages
 from invdiff.study.laboratory.smc_rate import SMCRate
 from invdiff.study.laboratory.sr_boundary import SRBoundary
@@ -28,6 +29,7 @@ STUDIES: dict[str, type[ScriptedStudy]] = {
     "interpolant-gmm-d128": InterpolantHighDim,
     "interpolant-checkerboard": InterpolantCheckerboard,
     "interpolant-bridge": InterpolantBridge,
+    "molecules": Molecules,
     "smc-images": SMCImages,
     "smc-rate": SMCRate,
     "sr-boundary": SRBoundary,

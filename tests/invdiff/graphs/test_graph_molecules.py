@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from invdiff.graphs.batches import GraphBatches
 from invdiff.graphs.molecule_quality import novelty, uniqueness, valid_smiles, validity
 from invdiff.graphs.molecules import QM9_ATOMS, ZINC_ATOMS, molecules_from_smiles, to_molecules
 from invdiff.graphs.state import GraphState, from_pairs, masked, pair_indices
@@ -175,3 +176,19 @@ def test_states_that_are_no_molecules_are_refused():
         to_molecules(state._replace(nodes=state.nodes * torch.nan))
     with pytest.raises(ValueError, match="adjacency: expected finite"):
         to_molecules(state._replace(adjacency=state.adjacency * torch.inf))
+
+
+def test_bytes_hold_the_same_molecules():
+    smiles = list(DRUGS.values())
+    wide = molecules_from_smiles(smiles, atoms=ZINC_ATOMS, max_nodes=38)
+    narrow = molecules_from_smiles(smiles, atoms=ZINC_ATOMS, max_nodes=38, dtype=torch.uint8)
+    assert narrow.state.nodes.dtype == narrow.state.adjacency.dtype == torch.uint8
+    assert narrow.smiles == wide.smiles
+    for part, expected in zip(narrow.state, wide.state, strict=True):
+        assert torch.equal(part.to(expected.dtype), expected)
+    batches = [
+        GraphBatches(state, 5, generator=torch.Generator().manual_seed(0)).batch(3)
+        for state in (wide.state, narrow.state)
+    ]
+    for part, expected in zip(batches[1], batches[0], strict=True):
+        torch.testing.assert_close(part, expected, rtol=0, atol=0)
