@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -64,22 +65,42 @@ class GraphMoments:
         return sizes[chosen.cpu()]
 
 
-def graph_moments(graphs: GraphState) -> GraphMoments:
-    """Return the moments of graphs of leading shape ``(count,)``.
+def graph_moments(graphs: GraphState, *, batch_size: int = 1000) -> GraphMoments:
+    """Return the moments of graphs of leading shape ``(count,)``, of any dtype.
+
+    Args:
+        graphs: One or more, each with a node.
+        batch_size: Graphs at a time in double precision; bounds the memory.
 
     Raises:
         ValueError: No graphs, or one without nodes.
     """
     sizes = Counter(graphs.mask.sum(-1).tolist())
-    nodes = graphs.nodes[graphs.mask].double()
-    present = to_pairs(graphs.mask.unsqueeze(-1) & graphs.mask.unsqueeze(-2))
-    pairs = to_pairs(graphs.adjacency)[present].double()
-    # single nodes have no pairs
-    pairs = pairs if pairs.numel() else pairs.new_zeros(1)
+    parts = [
+        _sums(*(part[first : first + batch_size] for part in graphs))
+        for first in range(0, len(graphs.mask), batch_size)
+    ]
+    nodes, pairs = (_mean_and_variance(side) for side in zip(*parts, strict=True))
     return GraphMoments(
         dict(sorted(sizes.items())),
-        tuple(nodes.mean(0).tolist()),
-        tuple(nodes.var(0, correction=0).tolist()),
-        float(pairs.mean()),
-        float(pairs.var(correction=0)),
+        tuple(nodes[0].tolist()),
+        tuple(nodes[1].tolist()),
+        float(pairs[0]),
+        float(pairs[1]),
     )
+
+
+def _sums(nodes: Tensor, adjacency: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Return number, sum and sum of squares of the nodes' features and of the pairs."""
+    present = to_pairs(mask.unsqueeze(-1) & mask.unsqueeze(-2))
+    entries = nodes[mask].double(), to_pairs(adjacency)[present].double().unsqueeze(-1)
+    sides = [torch.stack([torch.ones_like(x).sum(0), x.sum(0), (x**2).sum(0)]) for x in entries]
+    return sides[0], sides[1]
+
+
+def _mean_and_variance(parts: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    number, total, squares = torch.stack(list(parts)).sum(0)
+    # single nodes have no pairs
+    number = number.clamp(min=1)
+    mean = total / number
+    return mean, (squares / number - mean**2).clamp(min=0)

@@ -18,7 +18,6 @@ from invdiff.study.laboratory import molecules as study_module
 from invdiff.study.laboratory.molecules_config import MoleculeRecipe
 from invdiff.study.laboratory.molecules_data import (
     batched,
-    molecule_moments,
     round_trip,
     split_molecules,
 )
@@ -176,7 +175,7 @@ def test_moments_of_parts_are_those_of_all():
     split = split_molecules(
         SMILES, atoms=ZINC_ATOMS, max_nodes=11, fraction=0.2, generator=derive_generator(0)
     )
-    whole, pooled = graph_moments(split.training), molecule_moments(split.training, 7)
+    whole, pooled = graph_moments(split.training), graph_moments(split.training, batch_size=7)
     assert pooled.sizes == whole.sizes
     assert pooled.node_mean == pytest.approx(whole.node_mean)
     assert pooled.node_variance == pytest.approx(whole.node_variance)

@@ -14,7 +14,7 @@ from invdiff.graphs.batches import GraphBatches
 from invdiff.graphs.fit import CheckpointFile, train_scores
 from invdiff.graphs.generation import generate
 from invdiff.graphs.losses import ScoreMatchingLoss
-from invdiff.graphs.moments import GraphMoments
+from invdiff.graphs.moments import GraphMoments, graph_moments
 from invdiff.graphs.prior_folder import save_graph_prior
 from invdiff.graphs.scores import NetworkScores
 from invdiff.graphs.state import GraphState, size_mask
@@ -29,7 +29,6 @@ from invdiff.study.laboratory.molecules_config import (
 from invdiff.study.laboratory.molecules_data import (
     MoleculeSplit,
     batched,
-    molecule_moments,
     round_trip,
     split_molecules,
 )
@@ -104,7 +103,7 @@ class Molecules(ScriptedStudy):
     def compute(self, stages: Stages) -> Outcome:
         """Train, then draw molecules in every way and judge them."""
         parts = self._split()
-        moments = molecule_moments(parts.training)
+        moments = graph_moments(parts.training)
         trained = stages.run("training", partial(self._train, parts, stages))
         scores = self._scores(trained)
         known = stages.run("known", partial(self._known, parts))["smiles"].tolist()

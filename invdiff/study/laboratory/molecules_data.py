@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 
 from invdiff.graphs.molecule_quality import valid_smiles
 from invdiff.graphs.molecules import molecules_from_smiles, to_molecules
-from invdiff.graphs.moments import GraphMoments, graph_moments
 from invdiff.graphs.state import GraphState
 
-__all__ = ["MoleculeSplit", "batched", "molecule_moments", "round_trip", "split_molecules"]
+__all__ = ["MoleculeSplit", "batched", "round_trip", "split_molecules"]
 
 
 class MoleculeSplit(NamedTuple):
@@ -70,28 +67,6 @@ def batched(graphs: GraphState, size: int) -> Iterator[GraphState]:
         yield GraphState(nodes.float(), adjacency.float(), mask)
 
 
-def molecule_moments(graphs: GraphState, size: int = 1000) -> GraphMoments:
-    """Return ``graph_moments`` without a copy of all graphs in double precision.
-
-    Args:
-        graphs: Of molecules.
-        size: Graphs at a time.
-    """
-    parts = [graph_moments(part) for part in batched(graphs, size)]
-    sizes = sum((Counter(part.sizes) for part in parts), Counter[int]())
-    nodes = [sum(n * count for n, count in part.sizes.items()) for part in parts]
-    pairs = [sum(n * (n - 1) * count for n, count in part.sizes.items()) for part in parts]
-    node_mean, node_variance = _pooled(
-        nodes, [part.node_mean for part in parts], [part.node_variance for part in parts]
-    )
-    edge_mean, edge_variance = _pooled(
-        pairs, [(part.edge_mean,) for part in parts], [(part.edge_variance,) for part in parts]
-    )
-    return GraphMoments(
-        dict(sorted(sizes.items())), node_mean, node_variance, edge_mean[0], edge_variance[0]
-    )
-
-
 def round_trip(graphs: GraphState, atoms: Sequence[str], size: int = 1000) -> list[str]:
     """Return canonical SMILES of graphs, which have forgotten charges, of those that are valid.
 
@@ -102,15 +77,3 @@ def round_trip(graphs: GraphState, atoms: Sequence[str], size: int = 1000) -> li
     """
     parts = (valid_smiles(to_molecules(part, atoms=atoms)) for part in batched(graphs, size))
     return [text for part in parts for text in part]
-
-
-def _pooled(
-    counts: Sequence[int],
-    means: Sequence[tuple[float, ...]],
-    variances: Sequence[tuple[float, ...]],
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and variance of all entries from those of each part."""
-    share, m = np.array(counts) / max(1, sum(counts)), np.array(means)
-    mean = share @ m
-    variance = share @ (np.array(variances) + (m - mean) ** 2)
-    return tuple(mean.tolist()), tuple(variance.tolist())
