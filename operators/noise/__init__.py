@@ -1,6 +1,7 @@
 """How measurements scatter about the clean ones: draws, log densities, Gaussian surrogates."""
 
 from operators.noise.base import NoiseModel
+from operators.noise.binary import BinarySymmetricNoise
 from operators.noise.correlated import CorrelatedGaussianNoise
 from operators.noise.counts import PoissonNoise, TransmissionNoise
 from operators.noise.gaussian import GaussianNoise
@@ -14,6 +15,7 @@ from operators.noise.whitening import (
 )
 
 __all__ = [
+    "BinarySymmetricNoise",
     "CorrelatedGaussianNoise",
     "GaussianNoise",
     "NoiseModel",
