@@ -13,7 +13,15 @@ from invdiff.graphs.link_scores import ranking_auc
 from invdiff.graphs.state import to_pairs
 from invdiff.study.laboratory.graph_completion_cases import Case
 
-__all__ = ["calibration_error", "case_slices", "link_table", "ranking_scores", "reliability"]
+__all__ = [
+    "calibration_error",
+    "case_slices",
+    "link_table",
+    "ranking_scores",
+    "reliability",
+    "unrepeated",
+    "wrong_shares",
+]
 
 # no probability is taken for more certain than that
 _LEAST = 1e-4
@@ -79,3 +87,18 @@ def calibration_error(curve: dict[str, NDArray[Any]]) -> float:
     r"""Return :math:`\sum_b \frac{n_b}{n} |\bar p_b - \bar a_b|` of ``reliability``."""
     weights = curve["count"] / curve["count"].sum()
     return float(weights @ np.abs(curve["mean"] - curve["share"]))
+
+
+def unrepeated(cases: Sequence[Case], groups: Sequence[int]) -> list[Case]:
+    """Return the cases, with nothing asked of graphs that are isomorphic to a training graph."""
+    return [
+        case if group else case._replace(asked=torch.zeros_like(case.asked))
+        for case, group in zip(cases, groups, strict=True)
+    ]
+
+
+def wrong_shares(cases: Sequence[Case]) -> list[float]:
+    """Return the share of the pairs that each graph is told wrongly."""
+    return [
+        float((to_pairs(case.told) != to_pairs(case.adjacency)).double().mean()) for case in cases
+    ]
