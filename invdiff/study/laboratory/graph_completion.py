@@ -22,6 +22,7 @@ from invdiff.study.laboratory.graph_completion_cases import (
     draw_case,
 )
 from invdiff.study.laboratory.graph_completion_config import ExactConfig, Methods, TasksConfig
+from invdiff.study.laboratory.graph_completion_drawings import drawings, link_images
 from invdiff.study.laboratory.graph_completion_exact import EXACT_PRIORS, compare, exact_problem
 from invdiff.study.laboratory.graph_completion_exact_scores import exact_scores, z_scores
 from invdiff.study.laboratory.graph_completion_pictures import pictured
@@ -102,10 +103,10 @@ class GraphCompletionStudy(ScriptedStudy):
             "ranking": figures.ranking(metrics, self.tasks.tasks(), self._titles()),
             "reliability": figures.reliability(arrays, self.tasks.tasks(), self._believed()),
         }
-        shown = self.methods[0]
+        shown = self.methods[0].title
         for task in self.tasks.tasks():
-            drawn[f"links_{task.key}"] = figures.link_images(arrays, task, shown)
-            drawn[f"graphs_{task.key}"] = figures.drawings(arrays, task, shown)
+            drawn[f"links_{task.key}"] = link_images(arrays, task, shown)
+            drawn[f"graphs_{task.key}"] = drawings(arrays, task, shown)
         return drawn
 
     def captions(self) -> dict[str, str]:
@@ -137,7 +138,7 @@ class GraphCompletionStudy(ScriptedStudy):
                 )  # fmt: skip
                 found = stages.run(f"exact_{key}", run)
                 metrics |= exact_scores(key, found) | {f"seconds_{key}": float(found["seconds"])}
-                arrays[f"z_{key}"] = z_scores(found["mean"], found["true_mean"])
+                arrays[f"z_{key}"], _ = z_scores(found)
         return metrics, arrays
 
     def _case(self, graph: TestGraph, task: Task, k: int, saved: SavedGraphPrior) -> Case:

@@ -99,8 +99,8 @@ def compare(
     Returns:
         ``mean`` and ``product`` (``repeats``, ...): estimates of the mean and of the second moments
         about the exact mean; ``variance``, within the samples of a repeat; ``evidence`` over the
-        exact one, NaN where the sampler estimates none; and the exact ``true_mean`` and
-        ``true_covariance``.
+        exact one, NaN where the sampler estimates none; and ``true_mean`` and
+        ``true_covariance`` of the posterior, and the number of all ``draws``.
     """
     like = problem.likelihood
     y = like.y.expand(repeats, *like.y.shape).clone()
@@ -118,6 +118,7 @@ def compare(
         "product": Samples(products, chosen.log_weights).mean(),
         "variance": chosen.std() ** 2,
         "evidence": (evidence.double() - problem.log_evidence).exp(),
+        "draws": torch.tensor(repeats * num_samples),
         "true_mean": problem.mean,
         "true_covariance": problem.covariance,
     }

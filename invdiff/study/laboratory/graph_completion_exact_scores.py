@@ -11,19 +11,24 @@ from invdiff.study.scripted import Arrays, Metrics
 
 __all__ = ["exact_scores", "z_scores"]
 
-# a standard error below this share of a unit is rounding: all repeats agree
-_LEAST_ERROR = 1e-9
 
+def z_scores(found: Arrays) -> tuple[NDArray[Any], NDArray[Any]]:
+    r"""Return errors of means, and of second moments, in standard errors; flat.
 
-def z_scores(estimates: NDArray[Any], exact: NDArray[Any]) -> NDArray[Any]:
-    """Return the error of the mean over the repeats, in standard errors that the repeats show.
+    The standard errors are those of the average over the repeats. Runs that agree with each other
+    need not be right: no error counts as less than that of as many independent draws of the
+    posterior, :math:`\sqrt{C_{ii} / n}` and, as if it were Gaussian,
+    :math:`\sqrt{(C_{ii} C_{jj} + C_{ij}^2) / n}`.
 
     Args:
-        estimates: Shape ``(repeats, ...)``.
-        exact: What they estimate.
+        found: As from ``compare``.
     """
-    error = estimates.std(0, ddof=1) / len(estimates) ** 0.5
-    return np.asarray((estimates.mean(0) - exact) / np.maximum(error, _LEAST_ERROR))
+    exact, draws = found["true_covariance"], found["draws"]
+    variances = np.diagonal(exact)
+    spread = np.sqrt(np.outer(variances, variances) + exact**2)
+    products = _in_errors(found["product"], exact, spread / draws**0.5)
+    means = _in_errors(found["mean"], found["true_mean"], np.sqrt(variances / draws))
+    return means, products[np.triu_indices(len(exact))]
 
 
 def exact_scores(key: str, found: Arrays) -> Metrics:
@@ -40,11 +45,10 @@ def exact_scores(key: str, found: Arrays) -> Metrics:
     """
     exact = found["true_covariance"]
     variances = np.diagonal(exact)
-    upper = np.triu_indices(len(exact))
     bias = np.abs(found["mean"].mean(0) - found["true_mean"]) / np.sqrt(variances)
-    products = z_scores(found["product"], exact)[upper]
+    means, products = z_scores(found)
     scores = {
-        "z": float(np.abs(z_scores(found["mean"], found["true_mean"])).max()),
+        "z": float(np.abs(means).max()),
         "bias": float(bias.max()),
         "std_ratio": float(np.sqrt(found["variance"].mean() / variances.mean())),
         "z_products": float(np.abs(products).max()),
@@ -54,3 +58,8 @@ def exact_scores(key: str, found: Arrays) -> Metrics:
         scores["evidence"] = float(evidence.mean())
         scores["evidence_error"] = float(evidence.std(ddof=1)) / len(evidence) ** 0.5
     return {f"{name}_{key}": value for name, value in scores.items()}
+
+
+def _in_errors(estimates: NDArray[Any], exact: NDArray[Any], least: NDArray[Any]) -> NDArray[Any]:
+    error = estimates.std(0, ddof=1) / len(estimates) ** 0.5
+    return np.asarray((estimates.mean(0) - exact) / np.maximum(error, least))

@@ -23,8 +23,8 @@ def captions(tasks: Sequence[Task], shown: str, repeats: int) -> dict[str, str]:
     found = {
         "exact_posteriors": f"Each sampler, run {repeats} times on the same data. Left, a dot for "
         "each feature or pair: the error of the posterior mean (of the probability of an edge) in "
-        "standard errors of the average over the runs; grey: within 3. The axis is logarithmic "
-        "beyond 5. Right: the spread within a run over that of the posterior.",
+        "standard errors of the average over the runs, at least those of as many exact draws; "
+        "grey: within 3. The axis is logarithmic beyond 5, and ends at 1000. Right: the spread within a run over that of the posterior.",
         "ranking": "How well the pairs are ranked: probability that an edge stands above a pair "
         "without one. Bars: means over the graphs that are isomorphic to no training graph; "
         "lines: one standard deviation over graphs. Blue: with the trained prior. Dashed: chance.",
