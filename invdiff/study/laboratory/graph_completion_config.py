@@ -84,7 +84,7 @@ class TasksConfig(Config):
 
     graphs: str = "community_small"
     num_test: PositiveInt = 20
-    num_new: int = Field(10, ge=0)
+    num_new: int = Field(default=10, ge=0)
     hidden: tuple[Share, ...] = (0.2, 0.4)
     wrong: tuple[Annotated[float, Field(gt=0, lt=0.5)], ...] = (0.1,)
     sigma: PositiveFloat = 0.1

@@ -33,6 +33,7 @@ class ExactProblem(NamedTuple):
         likelihood: Of the known pairs.
         mean: Exact, of the features and pairs, or the probabilities of edges.
         covariance: Exact.
+        product_variance: Exact, of the products of two deviations from the mean.
         log_evidence: Exact.
         variables: What is compared, from the values of samples.
     """
@@ -41,6 +42,7 @@ class ExactProblem(NamedTuple):
     likelihood: Likelihood
     mean: Tensor
     covariance: Tensor
+    product_variance: Tensor
     log_evidence: Tensor
     variables: Callable[[Tensor], Tensor]
 
@@ -72,16 +74,17 @@ def exact_problem(
     y = noise.sample(operator(prior.sample(1, generator=generator)[0]), generator=generator)
     likelihood = Likelihood(operator, noise, y)
     posterior = prior.posterior(likelihood)
+    mean, spread = posterior.mean(), posterior.covariance()
     if name == "gaussian":
         covariance = operator(operator(prior.covariance()).T)
         covariance = covariance + sigma**2 * torch.eye(len(y), dtype=y.dtype)
         evidence = GaussianPrior(operator(prior.mean()), covariance).log_prob(y)
         variables: Callable[[Tensor], Tensor] = torch.clone
+        variance = torch.outer(spread.diagonal(), spread.diagonal()) + spread**2
     else:
         evidence, variables = prior.log_evidence(likelihood), _edges
-    return ExactProblem(
-        prior, likelihood, posterior.mean(), posterior.covariance(), evidence, variables
-    )
+        variance = _binary_products(mean, spread)
+    return ExactProblem(prior, likelihood, mean, spread, variance, evidence, variables)
 
 
 def compare(
@@ -99,8 +102,8 @@ def compare(
     Returns:
         ``mean`` and ``product`` (``repeats``, ...): estimates of the mean and of the second moments
         about the exact mean; ``variance``, within the samples of a repeat; ``evidence`` over the
-        exact one, NaN where the sampler estimates none; and ``true_mean`` and
-        ``true_covariance`` of the posterior, and the number of all ``draws``.
+        exact one, NaN where the sampler estimates none; ``true_mean``, ``true_covariance`` and
+        ``product_variance`` of the posterior; and the number of all ``draws``.
     """
     like = problem.likelihood
     y = like.y.expand(repeats, *like.y.shape).clone()
@@ -121,6 +124,7 @@ def compare(
         "draws": torch.tensor(repeats * num_samples),
         "true_mean": problem.mean,
         "true_covariance": problem.covariance,
+        "product_variance": problem.product_variance,
     }
     return {key: value.numpy(force=True) for key, value in found.items()}
 
@@ -140,3 +144,13 @@ def _mixture(num_pairs: int, num_kinds: int, generator: torch.Generator) -> Edge
 
 def _edges(values: Tensor) -> Tensor:
     return (values > 0.5).double()
+
+
+def _binary_products(p: Tensor, covariance: Tensor) -> Tensor:
+    """Return the variances of (a_i - p_i) (a_j - p_j) of zeros and ones with mean p."""
+    # the square of a - p is (1 - 2 p) a + p^2
+    slope, square = 1 - 2 * p, p**2
+    cross = torch.outer(slope, slope) * (covariance + torch.outer(p, p))
+    one_sided = torch.outer(slope * p, square)
+    mean_square = cross + one_sided + one_sided.T + torch.outer(square, square)
+    return mean_square - covariance**2

@@ -13,20 +13,19 @@ __all__ = ["exact_scores", "z_scores"]
 
 
 def z_scores(found: Arrays) -> tuple[NDArray[Any], NDArray[Any]]:
-    r"""Return errors of means, and of second moments, in standard errors; flat.
+    """Return errors of means, and of second moments, in standard errors; flat.
 
     The standard errors are those of the average over the repeats. Runs that agree with each other
     need not be right: no error counts as less than that of as many independent draws of the
-    posterior, :math:`\sqrt{C_{ii} / n}` and, as if it were Gaussian,
-    :math:`\sqrt{(C_{ii} C_{jj} + C_{ij}^2) / n}`.
+    posterior.
 
     Args:
         found: As from ``compare``.
     """
     exact, draws = found["true_covariance"], found["draws"]
     variances = np.diagonal(exact)
-    spread = np.sqrt(np.outer(variances, variances) + exact**2)
-    products = _in_errors(found["product"], exact, spread / draws**0.5)
+    least = np.sqrt(found["product_variance"] / draws)
+    products = _in_errors(found["product"], exact, least)
     means = _in_errors(found["mean"], found["true_mean"], np.sqrt(variances / draws))
     return means, products[np.triu_indices(len(exact))]
 

@@ -137,6 +137,6 @@ def reliability(arrays: Arrays, tasks: Sequence[Task], titles: Mapping[str, str]
 def _finish(*axes: Axes) -> None:
     for axis in axes:
         axis.tick_params(labelsize=8)
-        axis.xaxis.label.set_size(9)
-        axis.yaxis.label.set_size(9)
+        axis.xaxis.label.set_fontsize(9)
+        axis.yaxis.label.set_fontsize(9)
         axis.spines[["top", "right"]].set_visible(False)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from invdiff.study.laboratory.graph_completion_cases import GROUPS, Task
 from invdiff.study.laboratory.graph_completion_config import MethodConfig
@@ -24,7 +26,8 @@ def captions(tasks: Sequence[Task], shown: str, repeats: int) -> dict[str, str]:
         "exact_posteriors": f"Each sampler, run {repeats} times on the same data. Left, a dot for "
         "each feature or pair: the error of the posterior mean (of the probability of an edge) in "
         "standard errors of the average over the runs, at least those of as many exact draws; "
-        "grey: within 3. The axis is logarithmic beyond 5, and ends at 1000. Right: the spread within a run over that of the posterior.",
+        "grey: within 3. The axis is logarithmic beyond 5, and ends at 1000. Right: the spread "
+        "within a run over that of the posterior.",
         "ranking": "How well the pairs are ranked: probability that an edge stands above a pair "
         "without one. Bars: means over the graphs that are isomorphic to no training graph; "
         "lines: one standard deviation over graphs. Blue: with the trained prior. Dashed: chance.",
@@ -188,7 +191,7 @@ def _spread(metrics: Metrics, name: str, factor: float) -> str:
     return f"{new.mean():.{digits}f}{spread}"
 
 
-def _mean(values: np.ndarray) -> str:  # type: ignore[type-arg]
+def _mean(values: NDArray[Any]) -> str:
     return f"{values.mean():.3f}"
 
 
