@@ -153,4 +153,5 @@ def _binary_products(p: Tensor, covariance: Tensor) -> Tensor:
     cross = torch.outer(slope, slope) * (covariance + torch.outer(p, p))
     one_sided = torch.outer(slope * p, square)
     mean_square = cross + one_sided + one_sided.T + torch.outer(square, square)
-    return mean_square - covariance**2
+    # rounding may leave less than nothing of what is nearly certain
+    return (mean_square - covariance**2).clamp(min=0)

@@ -11,6 +11,9 @@ from invdiff.study.scripted import Arrays, Metrics
 
 __all__ = ["exact_scores", "z_scores"]
 
+# below it an error is rounding
+_LEAST = 1e-9
+
 
 def z_scores(found: Arrays) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return errors of means, and of second moments, in standard errors; flat.
@@ -61,4 +64,4 @@ def exact_scores(key: str, found: Arrays) -> Metrics:
 
 def _in_errors(estimates: NDArray[Any], exact: NDArray[Any], least: NDArray[Any]) -> NDArray[Any]:
     error = estimates.std(0, ddof=1) / len(estimates) ** 0.5
-    return np.asarray((estimates.mean(0) - exact) / np.maximum(error, least))
+    return np.asarray((estimates.mean(0) - exact) / np.maximum(error, np.maximum(least, _LEAST)))
