@@ -104,13 +104,15 @@ def _draw(
     missed: NDArray[Any] | None = None,
 ) -> None:  # fmt: skip
     """Draw nodes and edges of each colour; missed ones dashed."""
+    from matplotlib.collections import LineCollection
+
     styles = [(matrix, color, "-") for color, matrix in edges.items()]
     if missed is not None:
         styles.append((missed, _ACCENT, ":"))
     # what is drawn last lies above
     for matrix, color, style in reversed(styles):
-        for i, j in np.argwhere(np.triu(matrix, 1)):
-            axis.plot(*places[[i, j]].T, style, color=color, lw=0.9)
+        lines = places[np.argwhere(np.triu(matrix, 1))]
+        axis.add_collection(LineCollection(list(lines), colors=color, linestyles=style, lw=0.9))
     axis.plot(*places.T, "o", color=_INK, ms=3.5, zorder=3)
     axis.set(xticks=[], yticks=[])
     axis.spines[:].set_visible(False)
