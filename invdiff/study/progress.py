@@ -41,16 +41,16 @@ class StepBar:
 
     Args:
         title: Of the bar.
-        num_steps: Steps in all, if that is known.
     """
 
-    def __init__(self, title: str, num_steps: int | None = None) -> None:
+    def __init__(self, title: str) -> None:
         from tqdm import tqdm
 
-        self._bar = tqdm(desc=title, total=num_steps, unit="step", dynamic_ncols=True)
+        self._bar = tqdm(desc=title, unit="step", dynamic_ncols=True)
 
-    def step(self) -> None:
-        """Move on by a step."""
+    def step(self, num_steps: int) -> None:
+        """Move on by a step of so many."""
+        self._bar.total = num_steps
         self._bar.update()
 
     def say(self, text: str) -> None:

@@ -33,8 +33,21 @@ def graph_positions(graph: nx.Graph) -> dict[Any, NDArray[np.float64]]:
     lengths = {node: dict(row) for node, row in nx.all_pairs_shortest_path_length(graph)}
     apart = 2 + max(max(row.values()) for row in lengths.values())
     distances = {u: {v: lengths[u].get(v, apart) for v in graph} for u in graph}
-    found: dict[Any, NDArray[np.float64]] = nx.kamada_kawai_layout(graph, dist=distances)
+    start = _scaled(graph, np.array([list(row.values()) for row in distances.values()]))
+    found: dict[Any, NDArray[np.float64]] = nx.kamada_kawai_layout(graph, distances, start)
     return found
+
+
+def _scaled(graph: nx.Graph, distances: NDArray[np.float64]) -> dict[Any, NDArray[np.float64]]:
+    """Return places by classical scaling of the distances; large graphs stay folded otherwise."""
+    inner = -(distances.astype(float) ** 2) / 2
+    inner -= inner.mean(0) + inner.mean(1)[:, None] - inner.mean()
+    values, vectors = np.linalg.eigh(inner)
+    places = vectors[:, -2:] * np.sqrt(values[-2:].clip(min=0))
+    # nodes with the same neighbours would stay where they are, on each other
+    angles = np.arange(len(graph))
+    places += 0.1 * np.stack([np.cos(angles), np.sin(angles)], 1)
+    return dict(zip(graph, places, strict=True))
 
 
 def communities(graph: nx.Graph) -> list[list[Any]]:

@@ -76,6 +76,9 @@ class Graphs(ScriptedStudy):
         names = [integrator.name for integrator in self.integrators]
         if len(set(names)) < len(names):
             raise ValueError(f"integrators: expected one label for each, got {', '.join(names)}")
+        # NAME_std is the spread of NAME among the metrics
+        if any(name.endswith("std") for name in names):
+            raise ValueError("integrators: a label must not end in std")
         return self
 
     def compute(self, stages: Stages) -> Outcome:

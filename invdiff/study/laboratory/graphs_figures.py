@@ -150,6 +150,9 @@ def calls(
         floor = metrics[f"{PROTOCOLS[name].floor}_average"]
         axis.axhline(floor, color=_DARK, linewidth=1, label="training graphs (floor)")
         axis.set(xscale="log", xlabel="calls of the scores for a graph")
+        ticks = sorted({metrics[key["calls"]] for key in keys.values()})
+        axis.set_xticks(_apart(ticks), [f"{tick:g}" for tick in _apart(ticks)])
+        axis.set_xticks([], minor=True)
         axis.set_title(title, fontsize=10)
         _finish(axis)
     figure.axes[0].set_ylabel("mean of degree, cluster, orbit")
@@ -166,12 +169,10 @@ def loss(arrays: Arrays) -> Figure:
 
     figure = Figure(figsize=(6.4, 3.2), layout="constrained")
     axis = figure.subplots()
-    values = arrays["loss"]
-    draw_loss(axis, values, "means")
-    # the first steps are far above the others
-    axis.set(xlabel="step", ylabel="loss", yscale="log" if values.min() > 0 else "linear")
+    highest = draw_loss(axis, arrays["loss"], "means")
     _finish(axis)
-    axis.set_ylim(*axis.get_ylim())
+    # single batches may be far off
+    axis.set(xlabel="step", ylabel="loss", ylim=(0, 1.1 * highest))
     return figure
 
 
@@ -189,8 +190,18 @@ def _cycle(count: int) -> list[str]:
     return [_LINES[i % len(_LINES)] for i in range(count)]
 
 
+def _apart(ticks: Sequence[float]) -> list[float]:
+    """Return ticks whose labels have room beside each other on a logarithmic axis."""
+    kept: list[float] = []
+    for tick in ticks:
+        if not kept or tick > 1.3 * kept[-1]:
+            kept.append(tick)
+    return kept
+
+
 def _finish(axis: Axes) -> None:
-    axis.set_ylim(bottom=None if axis.get_yscale() == "log" else min(0.0, axis.get_ylim()[0]))
+    # discrepancies are next to never negative
+    axis.set_ylim(bottom=min(0.0, *axis.dataLim.intervaly))
     axis.legend(fontsize=8, frameon=False)
     axis.tick_params(labelsize=8)
     axis.spines[["top", "right"]].set_visible(False)

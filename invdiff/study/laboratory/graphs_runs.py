@@ -100,6 +100,7 @@ class GraphRuns:
         """
         mask, counted = self._mask(run), _CountedScores(self.scores)
         size = self.batch_size or self.num_graphs
+        chunks = -(-self.num_graphs // size)
         bar = StepBar(title)
         found = generate(
             counted,
@@ -108,13 +109,13 @@ class GraphRuns:
             generator=derive_generator(self.seed, "graphs", run, device=self.device),
             moments=self._start(),
             batch_size=size,
-            callback=lambda _: bar.step(),
+            callback=lambda progress: bar.step(chunks * progress.num_steps),
         )
         bar.close()
         return {
             "adjacency": quantized(found.adjacency).to(torch.uint8).cpu().numpy(),
             "sizes": mask.sum(-1).cpu().numpy(),
-            "calls": np.asarray(counted.calls / -(-self.num_graphs // size)),
+            "calls": np.asarray(counted.calls / chunks),
         }
 
     def trajectory(self, integrator: Integrator) -> Arrays:

@@ -32,7 +32,7 @@ class StepRecord:
     def __init__(self, path: Path, every: int) -> None:
         self.seconds: list[float] = np.load(path).tolist() if path.exists() else []
         self._path, self._every, self._losses = path, every, list[Tensor]()
-        self._bar: StepBar | None = None
+        self._bar = StepBar("training")
         self._last = time.perf_counter()
 
     def __call__(self, step: TrainingStep) -> None:
@@ -50,8 +50,7 @@ class StepRecord:
 
     def arrays(self) -> Arrays:
         """Return "loss" and "step_seconds"."""
-        if self._bar is not None:
-            self._bar.close()
+        self._bar.close()
         loss = torch.stack(self._losses).float().cpu().numpy()
         return {"loss": loss, "step_seconds": np.array(self.seconds)}
 
@@ -62,8 +61,7 @@ class StepRecord:
         os.replace(partial, self._path)
 
     def _show(self, step: TrainingStep) -> None:
-        self._bar = self._bar or StepBar("training", step.num_steps)
-        self._bar.step()
+        self._bar.step(step.num_steps)
         # reading the loss waits for the device
         if step.step % self._every == 0:
             self._bar.say(f"loss {float(step.loss):.3f}")
