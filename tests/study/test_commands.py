@@ -29,7 +29,18 @@ NAMES = [
 ]
 # one of each kind, under its name; of volumes there are several
 VOLUMES = ["volume_ct_limited", "volume_ct_sparse", "volume_mri"]
-STUDIES = sorted(kind.replace("-", "_") for kind in laboratory.STUDIES if kind != "volume")
+GRAPHS = [
+    "graphs_community_small",
+    "graphs_community_small_published",
+    "graphs_community_small_training",
+    "graphs_ego_small",
+    "graphs_ego_small_training",
+    "graphs_enzymes",
+    "graphs_grid",
+]
+STUDIES = sorted(
+    kind.replace("-", "_") for kind in laboratory.STUDIES if kind not in ("graphs", "volume")
+)
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -47,8 +58,16 @@ def test_shipped_study_of_volumes_is_valid(name) -> None:
     assert study.fallback
 
 
+@pytest.mark.parametrize("name", GRAPHS)
+def test_shipped_study_of_graphs_is_valid(name) -> None:
+    study = load_study(name)
+    assert study.kind == "graphs"
+    assert study.title
+    assert study.graphs in name
+
+
 def test_shipped_experiments_are_those_of_the_repository() -> None:
-    names = sorted([*NAMES, *STUDIES, *VOLUMES])
+    names = sorted([*NAMES, *GRAPHS, *STUDIES, *VOLUMES])
     assert list_experiments() == names == sorted(path.stem for path in TOP.glob("*.yaml"))
     shipped = Path(commands.__file__).parent / "experiments"
     for name in names:

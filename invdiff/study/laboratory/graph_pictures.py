@@ -46,7 +46,7 @@ def _scaled(graph: nx.Graph, distances: NDArray[np.float64]) -> dict[Any, NDArra
     places = vectors[:, -2:] * np.sqrt(values[-2:].clip(min=0))
     # nodes with the same neighbours would stay where they are, on each other
     angles = np.arange(len(graph))
-    places += 0.1 * np.stack([np.cos(angles), np.sin(angles)], 1)
+    places = places + 0.1 * np.stack([np.cos(angles), np.sin(angles)], 1)
     return dict(zip(graph, places, strict=True))
 
 
