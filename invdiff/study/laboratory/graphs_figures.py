@@ -169,10 +169,10 @@ def loss(arrays: Arrays) -> Figure:
 
     figure = Figure(figsize=(6.4, 3.2), layout="constrained")
     axis = figure.subplots()
-    highest = draw_loss(axis, arrays["loss"], "means")
+    draw_loss(axis, arrays["loss"], "means")
     _finish(axis)
-    # single batches may be far off
-    axis.set(xlabel="step", ylabel="loss", ylim=(0, 1.1 * highest))
+    # single batches may be far off, and the loss has a least value that isn't 0
+    axis.set(xlabel="step", ylabel="loss", ylim=np.quantile(arrays["loss"], (0.005, 0.995)))
     return figure
 
 
