@@ -1,5 +1,6 @@
 """The study that generates graphs, with a tiny prior of community graphs."""
 
+import dataclasses
 import json
 
 import networkx as nx
@@ -258,6 +259,11 @@ def test_runs_differ_and_do_not_depend_on_chunks(runs):
     assert (whole["adjacency"][:5] == first["adjacency"]).mean() > 0.999
     assert whole["calls"] == first["calls"] == 2
     assert set(whole["sizes"].tolist()) <= set(runs.moments.sizes)
+    moments = dataclasses.replace(runs.moments, sizes={12: 1})
+    same = dataclasses.replace(runs, moments=moments)
+    # of the same sizes, they still have other noise
+    first, second = (same.graphs(way, run, "title")["adjacency"] for run in (0, 1))
+    assert (first != second).any()
 
 
 def test_the_matched_start_has_other_noise(runs):
