@@ -86,8 +86,10 @@ def draw_graph(
     lines = [(places[u], places[v]) for u, v in graph.edges]
     axis.add_collection(LineCollection(lines, colors=_EDGE, linewidths=0.6, zorder=1))
     size = min(_LARGEST, _AREA / len(graph))
+    chosen = [hues[node] for node in graph]
+    # a long thin drawing has no room at its sides
     axis.scatter(
-        points[:, 0], points[:, 1], s=size, c=[hues[node] for node in graph], linewidths=0, zorder=2
+        points[:, 0], points[:, 1], s=size, c=chosen, linewidths=0, zorder=2, clip_on=False
     )
     axis.set(xticks=[], yticks=[], aspect="equal")
     axis.margins(0.12)
