@@ -252,12 +252,13 @@ def test_runs_begin_with_the_same_noise_and_end_with_the_graph(runs):
 
 
 def test_runs_differ_and_do_not_depend_on_chunks(runs):
-    way = integrator(kind="exponential", num_steps=2).build()
+    way = integrator(kind="euler", num_steps=12).build()
     first, second = (runs.graphs(way, run, "title") for run in (0, 1))
     assert (first["sizes"] != second["sizes"]).any()
     whole = GraphRuns(runs.scores, runs.moments, True, 7, None, 0, "cpu").graphs(way, 0, "title")
+    assert first["adjacency"].any()
     assert (whole["adjacency"][:5] == first["adjacency"]).mean() > 0.999
-    assert whole["calls"] == first["calls"] == 2
+    assert whole["calls"] == first["calls"] == 12
     assert set(whole["sizes"].tolist()) <= set(runs.moments.sizes)
     moments = dataclasses.replace(runs.moments, sizes={12: 1})
     same = dataclasses.replace(runs, moments=moments)
@@ -315,7 +316,7 @@ def test_large_grids_are_not_folded():
     grid = load_graphs("grid")[12]
     places = graph_positions(grid)
     edges = [np.linalg.norm(places[u] - places[v]) for u, v in grid.edges]
-    assert max(edges) < 2 * min(edges)
+    assert max(edges) < 1.2 * min(edges)
 
 
 def test_communities_are_put_next_to_each_other():
