@@ -19,7 +19,7 @@ from invdiff.graphs.encoding import decode_graphs, encode_graphs, quantized
 from invdiff.graphs.evaluation import Evaluation, RunsEvaluation, evaluate_graphs, evaluate_runs
 from invdiff.graphs.exponential import Exponential
 from invdiff.graphs.fit import CheckpointFile, TrainedScores, train_denoiser, train_scores
-from invdiff.graphs.flow_ode import Heun
+from invdiff.graphs.flow_ode import GraphHeun
 from invdiff.graphs.gaussian_graphs import GaussianGraphs
 from invdiff.graphs.generation import generate, matched_start
 from invdiff.graphs.generators import (
@@ -31,7 +31,7 @@ from invdiff.graphs.generators import (
 )
 from invdiff.graphs.graph_kernels import GaussianEMD, GaussianL2, GaussianTV, GraphKernel
 from invdiff.graphs.graph_mmd import PROTOCOLS, GraphMMD, ProtocolName, graph_mmd, squared_mmd
-from invdiff.graphs.integrator import GraphCallback, GraphProgress, Integrator, posterior_mean
+from invdiff.graphs.integrator import GraphCallback, GraphIntegrator, GraphProgress, posterior_mean
 from invdiff.graphs.isomorphism import IsomorphismClasses, count_distinct, novelty, uniqueness
 from invdiff.graphs.link_scores import link_scores, ranking_auc
 from invdiff.graphs.log_odds import LogOddsDenoiser
@@ -99,6 +99,8 @@ __all__ = [
     "GraphCompletion",
     "GraphCoordinates",
     "GraphDenoiser",
+    "GraphHeun",
+    "GraphIntegrator",
     "GraphKernel",
     "GraphMMD",
     "GraphMoments",
@@ -107,8 +109,6 @@ __all__ = [
     "GraphSplit",
     "GraphState",
     "GraphSystem",
-    "Heun",
-    "Integrator",
     "IsomorphismClasses",
     "Langevin",
     "LogOddsDenoiser",

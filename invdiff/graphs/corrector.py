@@ -27,8 +27,8 @@ class Langevin:
     .. math:: x' = x + \epsilon \nabla \log p_t + \sqrt{2 \epsilon}\, \kappa z, \qquad
         \epsilon = 2 \alpha \bigl(r \|z\| / \|\nabla \log p_t\|\bigr)^2
 
-    :math:`\alpha = 1 - \beta \Delta t`, 1 for ``VE``. Each graph and side has its own norms. As
-    the step depends on the state and its noise, the density isn't exactly invariant: on graphs of
+    :math:`\alpha = a(t)^2 / a(t')^2` for a step from t to t', to first order the published
+    :math:`1 - \beta \Delta t`, and 1 for ``VE``. Each graph and side has its own norms. As the step depends on the state and its noise, the density isn't exactly invariant: on graphs of
     few nodes, a large ``snr`` biases their moments.
 
     Args:
@@ -79,7 +79,8 @@ class Langevin:
 
 def step_factors(system: GraphSystem, t: Tensor, following: Tensor) -> tuple[Tensor, Tensor]:
     r"""Return :math:`\alpha` of both sides for a step from t to the following time."""
-    return per_side(system, lambda side: 1 + 2 * side.drift_rate(t) * (t - following))
+    # 1 - beta dt, as published, is negative in long steps
+    return per_side(system, lambda side: (side.scale(t) / side.scale(following)) ** 2)
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class PredictorCorrector:
         streams: Streams,
         callback: GraphCallback | None = None,
     ) -> GraphState:
-        """Return the graphs that the state at time 1 turns into; see ``Integrator``."""
+        """Return the graphs that the state at time 1 turns into; see ``GraphIntegrator``."""
         times = reverse_times(scores.system, self.predictor.num_steps, self.predictor.end)
         step = partial(self.step, scores, streams)
         return follow(step, times, start, self.predictor.denoise, callback)

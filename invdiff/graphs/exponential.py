@@ -74,7 +74,7 @@ class Exponential:
         streams: Streams,
         callback: GraphCallback | None = None,
     ) -> GraphState:
-        """Return the graphs that the state at time 1 turns into; see ``Integrator``."""
+        """Return the graphs that the state at time 1 turns into; see ``GraphIntegrator``."""
         intervals = self.num_steps - self.denoise
         times = reverse_times(scores.system, intervals, self.end, self.spacing, self.rho)
         state, past = masked(start), None

@@ -19,11 +19,11 @@ from invdiff.graphs.state import GraphState
 from invdiff.graphs.system import scaled_by
 from invdiff.rng import Streams
 
-__all__ = ["Heun"]
+__all__ = ["GraphHeun"]
 
 
 @dataclass(frozen=True)
-class Heun:
+class GraphHeun:
     r"""Heun steps of the probability-flow ODE :cite:p:`song2021`, second order.
 
     .. math:: \frac{dx}{dt} = f(t) x - \tfrac12 g(t)^2 \nabla \log p_t(X, A)
@@ -55,7 +55,7 @@ class Heun:
         streams: Streams,
         callback: GraphCallback | None = None,
     ) -> GraphState:
-        """Return the graphs that the state at time 1 turns into; see ``Integrator``."""
+        """Return the graphs that the state at time 1 turns into; see ``GraphIntegrator``."""
         times = reverse_times(scores.system, self.num_steps, self.end, self.spacing, self.rho)
 
         def step(state: GraphState, t: Tensor, following: Tensor) -> StepResult:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from invdiff.graphs.integrator import GraphCallback, Integrator
+from invdiff.graphs.integrator import GraphCallback, GraphIntegrator
 from invdiff.graphs.moments import GraphMoments
 from invdiff.graphs.schedules import Schedule
 from invdiff.graphs.scores import PartialScores
@@ -47,7 +47,7 @@ def _noisy(
 def generate(
     scores: PartialScores,
     mask: Tensor,
-    integrator: Integrator,
+    integrator: GraphIntegrator,
     *,
     generator: torch.Generator,
     moments: GraphMoments | None = None,

@@ -16,8 +16,8 @@ from invdiff.rng import Streams
 
 __all__ = [
     "GraphCallback",
+    "GraphIntegrator",
     "GraphProgress",
-    "Integrator",
     "StepResult",
     "follow",
     "per_side",
@@ -45,7 +45,7 @@ class GraphProgress(NamedTuple):
 GraphCallback = Callable[[GraphProgress], None]
 
 
-class Integrator(Protocol):
+class GraphIntegrator(Protocol):
     """A way from noise to graphs along the reverse system."""
 
     def run(

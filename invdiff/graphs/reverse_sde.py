@@ -85,7 +85,7 @@ class EulerMaruyama:
         streams: Streams,
         callback: GraphCallback | None = None,
     ) -> GraphState:
-        """Return the graphs that the state at time 1 turns into; see ``Integrator``."""
+        """Return the graphs that the state at time 1 turns into; see ``GraphIntegrator``."""
         times = reverse_times(scores.system, self.num_steps, self.end)
         step = partial(self.step, scores, streams)
         return follow(step, times, start, self.denoise, callback)

@@ -27,11 +27,20 @@ NAMES = [
     "mri_measured",
     "super_resolution",
 ]
-# one of each kind, under its name; of volumes and of molecules there are several
+# one of each kind, under its name; of some kinds there are several
 VOLUMES = ["volume_ct_limited", "volume_ct_sparse", "volume_mri"]
 MOLECULES = ["molecules_qm9", "molecules_zinc250k"]
-SEVERAL = ("molecules", "volume")
+SEVERAL = ("graphs", "molecules", "volume")
 STUDIES = sorted(kind.replace("-", "_") for kind in laboratory.STUDIES if kind not in SEVERAL)
+GRAPHS = [
+    "graphs_community_small",
+    "graphs_community_small_published",
+    "graphs_community_small_training",
+    "graphs_ego_small",
+    "graphs_ego_small_training",
+    "graphs_enzymes",
+    "graphs_grid",
+]
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -57,8 +66,16 @@ def test_shipped_study_of_molecules_is_valid(name) -> None:
     assert study.title
 
 
+@pytest.mark.parametrize("name", GRAPHS)
+def test_shipped_study_of_graphs_is_valid(name) -> None:
+    study = load_study(name)
+    assert study.kind == "graphs"
+    assert study.title
+    assert study.graphs in name
+
+
 def test_shipped_experiments_are_those_of_the_repository() -> None:
-    names = sorted([*NAMES, *STUDIES, *MOLECULES, *VOLUMES])
+    names = sorted([*NAMES, *GRAPHS, *MOLECULES, *STUDIES, *VOLUMES])
     assert list_experiments() == names == sorted(path.stem for path in TOP.glob("*.yaml"))
     shipped = Path(commands.__file__).parent / "experiments"
     for name in names:

@@ -7,6 +7,7 @@ from invdiff.study.laboratory.ct_uncertainty import CTUncertainty
 from invdiff.study.laboratory.gaussian_calibration import GaussianCalibration
 from invdiff.study.laboratory.gmm_posterior import GMMPosterior
 from invdiff.study.laboratory.graph_completion import GraphCompletionStudy
+from invdiff.study.laboratory.graphs import Graphs
 from invdiff.study.laboratory.interpolant_bridge import InterpolantBridge
 from invdiff.study.laboratory.interpolant_checkerboard import InterpolantCheckerboard
 from invdiff.study.laboratory.interpolant_gmm import InterpolantGMM
@@ -27,6 +28,7 @@ STUDIES: dict[str, type[ScriptedStudy]] = {
     "gaussian-calibration": GaussianCalibration,
     "gmm-posterior": GMMPosterior,
     "graph-completion": GraphCompletionStudy,
+    "graphs": Graphs,
     "interpolant-gmm": InterpolantGMM,
     "interpolant-gmm-d128": InterpolantHighDim,
     "interpolant-checkerboard": InterpolantCheckerboard,

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, Pos
 
 from invdiff.graphs.corrector import Langevin, PredictorCorrector
 from invdiff.graphs.exponential import Exponential
-from invdiff.graphs.integrator import Integrator
+from invdiff.graphs.integrator import GraphIntegrator
 from invdiff.graphs.molecules import QM9_ATOMS, ZINC_ATOMS
 from invdiff.graphs.recipes import GRAPH_RECIPES, GraphRecipe
 from invdiff.graphs.reverse_sde import ReverseDiffusion
@@ -111,7 +111,7 @@ class PublishedConfig(Config):
     batch_norms: bool = True
     matched_start: bool = False
 
-    def build(self, recipe: GraphRecipe, num_calls: int) -> Integrator:
+    def build(self, recipe: GraphRecipe, num_calls: int) -> GraphIntegrator:
         """Return the integrator with the correction of a recipe."""
         if recipe.snr is None:
             raise ValueError("recipe: expected one with a corrector")
@@ -133,6 +133,6 @@ class ExponentialConfig(Config):
     noise: NonNegativeFloat = 0.0
     matched_start: bool = True
 
-    def build(self, recipe: GraphRecipe, num_calls: int) -> Integrator:
+    def build(self, recipe: GraphRecipe, num_calls: int) -> GraphIntegrator:
         """Return the integrator to the last time of a recipe."""
         return Exponential(num_calls, recipe.last_time, self.noise)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from invdiff.graphs.gaussian_graphs import GaussianGraphs
-from invdiff.graphs.integrator import Integrator
+from invdiff.graphs.integrator import GraphIntegrator
 from invdiff.graphs.schedules import Schedule
 from invdiff.graphs.state import GraphState, from_pairs, to_pairs
 from invdiff.graphs.system import GraphSystem
@@ -53,7 +53,7 @@ def random_graphs(nodes: Schedule, adjacency: Schedule) -> GaussianGraphs:
 
 
 def exact_moments(
-    integrator: Integrator, graphs: GaussianGraphs, num_draws: int | None = None
+    integrator: GraphIntegrator, graphs: GaussianGraphs, num_draws: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """Return mean and covariance of the result if the start has the exact ones at time 1.
 

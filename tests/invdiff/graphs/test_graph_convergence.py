@@ -8,7 +8,7 @@ from gaussian_runs import coordinates, exact_moments, random_graphs
 
 from invdiff.graphs.corrector import Langevin, PredictorCorrector
 from invdiff.graphs.exponential import Exponential
-from invdiff.graphs.flow_ode import Heun
+from invdiff.graphs.flow_ode import GraphHeun
 from invdiff.graphs.gaussian_graphs import GaussianGraphs
 from invdiff.graphs.reverse_sde import EulerMaruyama, ReverseDiffusion
 from invdiff.graphs.schedules import VE, VP, SubVP
@@ -35,7 +35,7 @@ ORDERS = {
     "Euler-Maruyama": (1, lambda n: EulerMaruyama(n, END, denoise=False)),
     "reverse diffusion": (1, lambda n: ReverseDiffusion(n, END, denoise=False)),
     "splitting": (1, lambda n: Splitting(n, END, denoise=False, corrector=None)),
-    "Heun": (2, lambda n: Heun(n, END, denoise=False)),
+    "GraphHeun": (2, lambda n: GraphHeun(n, END, denoise=False)),
     "exponential ODE": (2, lambda n: Exponential(n, END, denoise=False)),
     "exponential half": (2, lambda n: Exponential(n, END, noise=0.5, denoise=False)),
     "exponential SDE": (2, lambda n: Exponential(n, END, noise=1.0, denoise=False)),

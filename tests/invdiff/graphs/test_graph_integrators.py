@@ -10,7 +10,7 @@ from test_graph_interfaces import noisy_state, scores_of_networks
 
 from invdiff.graphs.corrector import Langevin, PredictorCorrector
 from invdiff.graphs.exponential import Exponential
-from invdiff.graphs.flow_ode import Heun
+from invdiff.graphs.flow_ode import GraphHeun
 from invdiff.graphs.integrator import posterior_mean
 from invdiff.graphs.reverse_sde import EulerMaruyama, ReverseDiffusion
 from invdiff.graphs.schedules import VE, VP
@@ -27,8 +27,8 @@ INTEGRATORS = [
     PredictorCorrector(ReverseDiffusion(6, denoise=False), COLD, num_corrections=2),
     Splitting(6),
     Splitting(6, corrector=None, exact_backward=False, denoise=False),
-    Heun(6),
-    Heun(6, denoise=False, spacing="time"),
+    GraphHeun(6),
+    GraphHeun(6, denoise=False, spacing="time"),
     Exponential(6),
     Exponential(1),
     Exponential(6, noise=1.0),
@@ -83,7 +83,7 @@ def test_a_graph_depends_on_its_own_stream_only(integrator, generator):
 def test_another_seed_changes_what_is_random(integrator, generator):
     start = double(noisy_state(generator, [3, 5], FEATURES))
     one, other = (integrator.run(RaggedScores(), start, streams_of(k, 2)) for k in (1, 2))
-    random = not isinstance(integrator, Heun) and getattr(integrator, "noise", 1.0) > 0
+    random = not isinstance(integrator, GraphHeun) and getattr(integrator, "noise", 1.0) > 0
     for side in (0, 1):
         assert torch.equal(one[side], other[side]) != random
 
@@ -128,7 +128,7 @@ def test_callback_sees_every_step_and_the_result_is_the_last(integrator, generat
     found = integrator.run(RaggedScores(), start, streams_of(0, 1), seen.append)
     assert [p.step for p in seen] == list(range(seen[0].num_steps))
     assert all(bool(a.t > b.t) for a, b in pairwise(seen))
-    if not (isinstance(integrator, Heun) and integrator.denoise):
+    if not (isinstance(integrator, GraphHeun) and integrator.denoise):
         assert torch.equal(seen[-1].state.nodes, found.nodes)
 
 
@@ -150,14 +150,14 @@ def test_calls_of_the_scores_are_as_documented():
     for single in (EulerMaruyama(5), Splitting(5), Exponential(5), Exponential(5, denoise=False)):
         assert calls_of(single) == 5
     assert calls_of(PredictorCorrector(EulerMaruyama(5), COLD, num_corrections=2)) == 15
-    assert calls_of(Heun(5)) == 11
+    assert calls_of(GraphHeun(5)) == 11
 
 
 def test_the_result_is_the_posterior_mean_at_the_end():
     graphs, streams = random_graphs(VP(), VE(0.2, 1.0)), streams_of(3, 2)
     start = graphs.sample(2, torch.ones(()), generator=torch.Generator().manual_seed(4))
     for short, full in (
-        (Heun(9, END, denoise=False), Heun(9, END)),
+        (GraphHeun(9, END, denoise=False), GraphHeun(9, END)),
         (Exponential(9, END, denoise=False), Exponential(10, END)),
     ):
         state = short.run(graphs, start, streams)
@@ -206,14 +206,16 @@ def test_updates_of_nodes_and_adjacency_are_simultaneous(generator):
     assert not torch.equal(first.adjacency, second.adjacency)
 
 
-@pytest.mark.parametrize("kind", [EulerMaruyama, ReverseDiffusion, Splitting, Heun, Exponential])
+@pytest.mark.parametrize(
+    "kind", [EulerMaruyama, ReverseDiffusion, Splitting, GraphHeun, Exponential]
+)
 def test_integrators_refuse_bad_settings(kind):
     with pytest.raises(ValueError, match=f"{kind.__name__}: expected num_steps > 0, got 0"):
         kind(0)
     for end in (0.0, 1.0, math.nan):
         with pytest.raises(ValueError, match="end"):
             kind(5, end)
-    if kind in (Heun, Exponential):
+    if kind in (GraphHeun, Exponential):
         with pytest.raises(ValueError, match="spacing"):
             kind(5, spacing="quadratic")
         with pytest.raises(ValueError, match="rho"):
