@@ -27,9 +27,10 @@ class Langevin:
     .. math:: x' = x + \epsilon \nabla \log p_t + \sqrt{2 \epsilon}\, \kappa z, \qquad
         \epsilon = 2 \alpha \bigl(r \|z\| / \|\nabla \log p_t\|\bigr)^2
 
-    :math:`\alpha = a(t)^2 / a(t')^2` for a step from t to t', to first order the published
-    :math:`1 - \beta \Delta t`, and 1 for ``VE``. Each graph and side has its own norms. As the step depends on the state and its noise, the density isn't exactly invariant: on graphs of
-    few nodes, a large ``snr`` biases their moments.
+    :math:`\alpha = a(t)^2 / a(t')^2` for a step from t to t', to first order the published :math:`1
+    - \beta \Delta t`, and 1 for ``VE``. Each graph and side has its own norms. As the step depends
+    on the state and its noise, the density isn't exactly invariant: on graphs of few nodes, a large
+    ``snr`` biases their moments.
 
     Args:
         snr: r, signal to noise of a step, positive.

@@ -25,10 +25,10 @@ class LogOddsDenoiser(nn.Module):
 
     With networks that return 0 it is exact for edges that are there independently with probability
     :math:`\rho`, and for features that are equally likely. The networks see these first guesses in
-    place of the noisy graph, and a feature :math:`\log(\sigma) / 4` at each node. The guess of an
-    edge is centred and in units of its standard deviation :math:`\sqrt{\rho (1 - \rho)}`: sums over
-    neighbours would drown what tells nodes apart otherwise, and nothing was learnt. Permutation
-    equivariant.
+    place of the noisy graph, and a feature :math:`\log(\sigma) / 4` at each node. The guess g of an
+    edge reaches them as :math:`(g - \rho) / \sqrt{n \rho (1 - \rho)}` in a graph of n nodes: sums
+    over neighbours stay of order 1, and don't drown what tells nodes apart, without which nothing
+    was learnt. Permutation equivariant.
 
     Args:
         num_features: F, classes of a node.
@@ -75,7 +75,9 @@ class LogOddsDenoiser(nn.Module):
         level = sigma.to(flat.nodes).expand(state.nodes.shape[:-2]).reshape(-1, 1, 1)
         nodes = flat.nodes / level**2
         adjacency = (flat.adjacency - 0.5) / level**2 + self.bias
-        guess = masked(GraphState(self._told(nodes, level), self._centred(adjacency), flat.mask))
+        guess = masked(
+            GraphState(self._told(nodes, level), self._centred(adjacency, flat.mask), flat.mask)
+        )
         nodes = nodes + self.node_network(guess)[..., : self.num_features]
         adjacency = adjacency + self.adjacency_network(guess)
         return GraphState(
@@ -86,6 +88,8 @@ class LogOddsDenoiser(nn.Module):
         """Return the guessed classes with the level of noise beside them."""
         return torch.cat([nodes.softmax(-1), (level.log() / 4).expand(*nodes.shape[:-1], 1)], -1)
 
-    def _centred(self, adjacency: Tensor) -> Tensor:
+    def _centred(self, adjacency: Tensor, mask: Tensor) -> Tensor:
         density = self.settings["density"]
-        return (adjacency.sigmoid() - density) / math.sqrt(density * (1 - density))
+        # a mask without nodes is padding all over
+        spread = (density * (1 - density) * mask.sum(-1).clamp(min=1)).sqrt()
+        return (adjacency.sigmoid() - density) / spread[:, None, None]

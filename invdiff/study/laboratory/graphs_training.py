@@ -48,6 +48,9 @@ class LogOddsTraining(Config):
         width: Features of a node within both.
         sigma_min: Smallest noise level of the training.
         sigma_max: Largest one.
+        focus: Share of the graphs whose levels are about ``focus_sigma``.
+        focus_sigma: Median level of the focus.
+        focus_log_std: Standard deviation of its logarithm.
         beta_min: Rate at time 0 of the VP schedule that it is sampled on, for both sides.
         beta_max: Rate at time 1.
         checkpoint_every: Steps from one checkpoint to the next.
@@ -65,6 +68,9 @@ class LogOddsTraining(Config):
     width: PositiveInt = 32
     sigma_min: PositiveFloat = 0.2
     sigma_max: PositiveFloat = 10.0
+    focus: float = Field(0.75, ge=0, lt=1)
+    focus_sigma: PositiveFloat = 0.6
+    focus_log_std: PositiveFloat = 0.5
     beta_min: PositiveFloat = 0.1
     beta_max: PositiveFloat = 9.0
     checkpoint_every: PositiveInt = 200
@@ -120,6 +126,9 @@ class LogOddsTraining(Config):
             width=self.width,
             sigma_min=self.sigma_min,
             sigma_max=self.sigma_max,
+            focus=self.focus,
+            focus_sigma=self.focus_sigma,
+            focus_log_std=self.focus_log_std,
             training=training,
         )
 
