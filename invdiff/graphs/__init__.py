@@ -16,7 +16,13 @@ from invdiff.graphs.descriptors import (
 )
 from invdiff.graphs.edge_mixture import EdgeMixture, block_mixture
 from invdiff.graphs.encoding import decode_graphs, encode_graphs, quantized
-from invdiff.graphs.evaluation import Evaluation, RunsEvaluation, evaluate_graphs, evaluate_runs
+from invdiff.graphs.evaluation import (
+    Evaluation,
+    RunsEvaluation,
+    drawn_floor,
+    evaluate_graphs,
+    evaluate_runs,
+)
 from invdiff.graphs.exponential import Exponential
 from invdiff.graphs.fit import CheckpointFile, TrainedScores, train_denoiser, train_scores
 from invdiff.graphs.flow_ode import GraphHeun
@@ -142,6 +148,7 @@ __all__ = [
     "degree_distribution",
     "describe",
     "draw_known_pairs",
+    "drawn_floor",
     "ego_graphs",
     "encode_graphs",
     "evaluate_graphs",

@@ -13,7 +13,7 @@ from invdiff.graphs.descriptors import describe
 from invdiff.graphs.graph_mmd import GraphMMD, ProtocolName, graph_mmd
 from invdiff.graphs.isomorphism import novelty, uniqueness
 
-__all__ = ["Evaluation", "RunsEvaluation", "evaluate_graphs", "evaluate_runs"]
+__all__ = ["Evaluation", "RunsEvaluation", "drawn_floor", "evaluate_graphs", "evaluate_runs"]
 
 
 @dataclass(frozen=True)
@@ -134,6 +134,41 @@ def evaluate_runs(
             )
         )
     return _summary(tuple(evaluations))
+
+
+def drawn_floor(
+    test: Sequence[AnyGraph],
+    training: Sequence[AnyGraph],
+    count: int,
+    *,
+    num_draws: int,
+    generator: np.random.Generator,
+    protocol: ProtocolName = "emd",
+) -> list[GraphMMD]:
+    """Return the discrepancies of sets that are drawn from the training graphs, with replacement.
+
+    This is what a generator gets that has learnt the training graphs exactly; their mean is above
+    the floor of all training graphs, for a set of few graphs is farther from any other.
+
+    Args:
+        test: As for ``evaluate_graphs``.
+        training: Likewise.
+        count: Graphs of each set, as many as are scored.
+        num_draws: Sets.
+        generator: The only source of randomness.
+        protocol: As for ``evaluate_graphs``.
+
+    Raises:
+        ValueError: No graphs, or a count below 1.
+    """
+    if count < 1 or num_draws < 1:
+        raise ValueError(f"drawn_floor: expected counts of at least 1, got {count}, {num_draws}")
+    expected, known = describe(test), [as_adjacency(graph) for graph in training]
+    draws = generator.integers(len(known), size=(num_draws, count))
+    return [
+        graph_mmd(expected, describe([known[i] for i in chosen]), protocol=protocol)
+        for chosen in draws
+    ]
 
 
 def _scored(generated: Sequence[AnyGraph], count: int | None) -> list[IntArray]:

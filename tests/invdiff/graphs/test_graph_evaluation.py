@@ -9,7 +9,7 @@ import torch
 
 from invdiff.graphs.datasets import load_graphs, split_graphs
 from invdiff.graphs.descriptors import describe
-from invdiff.graphs.evaluation import evaluate_graphs, evaluate_runs
+from invdiff.graphs.evaluation import drawn_floor, evaluate_graphs, evaluate_runs
 from invdiff.graphs.graph_mmd import graph_mmd
 from invdiff.graphs.isomorphism import IsomorphismClasses
 
@@ -134,3 +134,15 @@ def test_test_graphs_that_are_training_graphs(name, known, distinct):
     for graph in test:
         classes.add(graph)
     assert len(classes) == distinct
+
+
+def test_sets_drawn_from_the_training_graphs_are_above_the_floor_of_all():
+    training, test = split_graphs(load_graphs("ego_small"))
+    generator = np.random.default_rng(0)
+    found = drawn_floor(test, training, len(test), num_draws=8, generator=generator)
+    floor = evaluate_graphs(training, test, training, first_only=True).floor
+    averages = [mmd.average for mmd in found]
+    assert len(set(averages)) == 8
+    assert floor.average < np.mean(averages) < 3 * floor.average
+    with pytest.raises(ValueError, match="at least 1, got 0, 8"):
+        drawn_floor(test, training, 0, num_draws=8, generator=generator)
