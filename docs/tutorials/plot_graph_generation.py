@@ -81,8 +81,8 @@ for row, shown, title in zip(axes, (graphs, test), ("generated", "real"), strict
 # %%
 # How good they are
 # -----------------
-# Distances between sets of 20 graphs are never zero: the floor is what 20 training graphs get. And a
-# copy of the training set would pass, so novelty is told with them.
+# Distances between sets of 20 graphs are never zero: the floor is what 20 training graphs get. And
+# a copy of the training set would pass, so novelty is told with them.
 
 found = evaluate_graphs(decode_graphs(state), test, training, first_only=True)
 for name in ("degree", "cluster", "orbit"):
