@@ -39,7 +39,7 @@ told = truth.where(known, torch.nan)
 # %%
 # Sixteen answers
 # ---------------
-# The nodes' features are their degrees, and unknown as well. Each sample is a whole graph; the share
+# The nodes' features are their degrees, unknown as well. Each sample is a whole graph; the share
 # of samples with an edge is its probability.
 
 prior = VectorDenoiser(load_graph_prior("community-small").scores.denoiser, 16)
