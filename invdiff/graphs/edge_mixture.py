@@ -27,7 +27,7 @@ class EdgeMixture:
 
     Args:
         weights: Shape ``(K,)``, positive; normalised to sum 1.
-        probabilities: Of the edges, shape ``(K, num_pairs)``, in [0, 1].
+        probabilities: Of the edges, shape ``(K, num_pairs)``, in [0, 1]; give dtype and device.
 
     Attributes:
         data_range: (0, 1).
@@ -44,11 +44,13 @@ class EdgeMixture:
                 "EdgeMixture: expected weights (K,) and probabilities (K, num_pairs), got "
                 f"{tuple(weights.shape)} and {tuple(probabilities.shape)}"
             )
-        if not (weights > 0).all() or not ((probabilities >= 0) & (probabilities <= 1)).all():
+        positive = ((weights > 0) & (weights < math.inf)).all()
+        if not positive or not ((probabilities >= 0) & (probabilities <= 1)).all():
             raise ValueError(
                 "EdgeMixture: expected positive weights and probabilities in [0, 1], got "
                 f"{weights.tolist()} and {probabilities.tolist()}"
             )
+        weights = weights.to(probabilities)
         self.weights, self.probabilities = weights / weights.sum(), probabilities
         self.image_shape = tuple(probabilities.shape[1:])
         self._present, self._absent = probabilities.log(), torch.log1p(-probabilities)
@@ -62,7 +64,9 @@ class EdgeMixture:
 
     def log_prob(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Return the log density of x0 + sigma n, shape ``batch``; sigma is positive."""
-        sigma = torch.as_tensor(sigma).to(self.weights)
+        # a float would lose digits in the default dtype
+        dtype, device = self.weights.dtype, self.weights.device
+        sigma = torch.as_tensor(sigma, dtype=dtype, device=device)
         deviation = expand_right(sigma, 1) if sigma.ndim else sigma
         # of a graph without edges; the evidence tells what each edge changes
         empty = (x.to(self.weights) / deviation) ** 2 + math.log(2 * math.pi) + 2 * deviation.log()

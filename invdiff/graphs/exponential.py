@@ -40,7 +40,7 @@ class Exponential:
         + s' \sqrt{1 - e^{-2 \eta^2 h}}\, z
 
     Where the scores are linear, the error of the moments falls with the square of the number of
-    steps for any :math:`\eta`, and the mean is exact.
+    steps for any :math:`\eta`, and a start that has the mean of time 1 ends with the exact mean.
 
     Args:
         num_steps: Calls of the scores, at least 1.

@@ -39,7 +39,7 @@ def _noisy(
     mean: float | Sequence[float],
     variance: float | Sequence[float],
 ) -> Tensor:
-    m, v = torch.tensor(mean).double(), torch.tensor(variance).double()
+    m, v = (torch.tensor(value, dtype=torch.float64) for value in (mean, variance))
     scale, std = schedule.scale(m.new_ones(())), schedule.std(m.new_ones(()))
     return (scale * m).to(noise) + (scale**2 * v + std**2).sqrt().to(noise) * noise
 
@@ -59,6 +59,7 @@ def generate(
 
     The published start is standard normal although the noisy graphs at time 1 are not: their
     mean and variance still show those of the data. The matched start removes that mismatch.
+    Graphs are independent unless the integrator mixes them, as ``Langevin(batch_norms=True)`` does.
 
     Args:
         scores: Of the system to reverse.

@@ -24,12 +24,18 @@ def link_scores(adjacency: Tensor, pairs: Tensor) -> dict[str, Tensor]:
         pairs: Integers ``(count, 2)``, two different nodes each.
 
     Raises:
-        ValueError: Matrices of another shape.
+        ValueError: Matrices of another shape, or pairs that aren't two different nodes.
     """
     if adjacency.ndim != 2 or pairs.ndim != 2 or pairs.shape[1] != 2:
         raise ValueError(
             f"link_scores: expected (n, n) and (count, 2), got {tuple(adjacency.shape)} and "
             f"{tuple(pairs.shape)}"
+        )
+    strange = ((pairs < 0) | (pairs >= len(adjacency))).any(-1) | (pairs[:, 0] == pairs[:, 1])
+    if strange.any():
+        raise ValueError(
+            f"link_scores: expected two of the nodes 0 to {len(adjacency) - 1}, got "
+            f"{pairs[strange][0].tolist()}"
         )
     graph = nx.from_numpy_array((adjacency > 0.5).numpy(force=True).astype(int))
     asked = [tuple(pair) for pair in pairs.tolist()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ class GraphMoments:
         edge_variance: Of the entries of the pairs.
 
     Raises:
-        ValueError: A number that is negative where it can't be, or no graph at all.
+        ValueError: A number that is negative where it can't be or isn't finite, or no graph.
     """
 
     sizes: dict[int, int]
@@ -38,8 +39,12 @@ class GraphMoments:
     def __post_init__(self) -> None:
         if not self.sizes or min(self.sizes) < 1 or min(self.sizes.values()) < 1:
             raise ValueError(f"GraphMoments: expected counts of numbers of nodes, got {self.sizes}")
+        if not all(map(math.isfinite, (*self.node_mean, self.edge_mean))):
+            raise ValueError(
+                f"GraphMoments: expected finite means, got {self.node_mean} and {self.edge_mean}"
+            )
         # NaN is not at least 0
-        if not all(v >= 0 for v in (*self.node_variance, self.edge_variance)):
+        if not all(0 <= v < math.inf for v in (*self.node_variance, self.edge_variance)):
             raise ValueError(
                 "GraphMoments: expected variances of at least 0, "
                 f"got {self.node_variance} and {self.edge_variance}"
@@ -73,8 +78,13 @@ def graph_moments(graphs: GraphState, *, batch_size: int = 1000) -> GraphMoments
         batch_size: Graphs at a time in double precision; bounds the memory.
 
     Raises:
-        ValueError: No graphs, or one without nodes.
+        ValueError: No graphs, one without nodes, or a batch below 1.
     """
+    if batch_size < 1 or not len(graphs.mask):
+        raise ValueError(
+            f"graph_moments: expected graphs and batch_size >= 1, got {len(graphs.mask)} graphs "
+            f"and {batch_size}"
+        )
     sizes = Counter(graphs.mask.sum(-1).tolist())
     parts = [
         _sums(*(part[first : first + batch_size] for part in graphs))

@@ -27,11 +27,15 @@ class NodeNetwork(nn.Module):
         num_features: F, of a node.
         depth: L.
         width: Features of each H.
+
+    Raises:
+        ValueError: A number below 1.
     """
 
     def __init__(self, num_features: int, depth: int = 3, width: int = 32) -> None:
         super().__init__()
         self.settings = {"num_features": num_features, "depth": depth, "width": width}
+        _check_sizes(self)
         sizes = [num_features] + [width] * depth
         self.layers = nn.ModuleList(GraphConvolution(a, b) for a, b in pairwise(sizes))
         total = sum(sizes)
@@ -67,6 +71,9 @@ class AdjacencyNetwork(nn.Module):
         num_channels: Between the layers.
         num_last_channels: After the last one.
         num_linear: Layers of the perceptrons of the pairs within the attention.
+
+    Raises:
+        ValueError: A number below 1, or heads that don't divide the width of the queries.
     """
 
     def __init__(
@@ -93,6 +100,7 @@ class AdjacencyNetwork(nn.Module):
             "num_last_channels": num_last_channels,
             "num_linear": num_linear,
         }
+        _check_sizes(self)
         channels = [num_powers] + [num_channels] * (depth - 1) + [num_last_channels]
         self.num_powers = num_powers
         self.layers = nn.ModuleList(
@@ -119,6 +127,13 @@ class AdjacencyNetwork(nn.Module):
             found.append(pairs)
         out = self.readout(torch.cat(found, -1)) * present
         return from_pairs(out.squeeze(-1), num_nodes)
+
+
+def _check_sizes(network: NodeNetwork | AdjacencyNetwork) -> None:
+    if min(network.settings.values()) < 1:
+        raise ValueError(
+            f"{type(network).__name__}: expected sizes of at least 1, got {network.settings}"
+        )
 
 
 def _powers(adjacency: Tensor, num_powers: int) -> Tensor:

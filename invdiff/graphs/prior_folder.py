@@ -11,21 +11,31 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from invdiff.graphs.log_odds import LogOddsDenoiser
 from invdiff.graphs.moments import GraphMoments
 from invdiff.graphs.networks import AdjacencyNetwork, NodeNetwork
-from invdiff.graphs.schedules import VE, VP, Schedule, SubVP
+from invdiff.graphs.prior_settings import (
+    check_sizes,
+    moments_of,
+    schedule_of,
+    schedule_settings,
+)
 from invdiff.graphs.scores import DenoiserScores, NetworkScores
 from invdiff.graphs.system import GraphSystem
 from invdiff.priors.folder import find_prior, names_in
-from invdiff.training.weights import read_settings, read_weights, reason, write_weights
+from invdiff.training.weights import (
+    give_weights,
+    read_settings,
+    read_tensors,
+    reason,
+    write_weights,
+)
 
 __all__ = ["SavedGraphPrior", "list_graph_priors", "load_graph_prior", "save_graph_prior"]
 
 _SETTINGS, _WEIGHTS = "prior.json", "weights.safetensors"
-_SCHEDULES: dict[str, Any] = {part.__name__: part for part in (VP, SubVP, VE)}
 
 
 class SavedGraphPrior(NamedTuple):
@@ -68,8 +78,8 @@ def save_graph_prior(
     settings = {
         "prior": _prior_settings(scores),
         "system": {
-            "nodes": _schedule_settings(scores.system.nodes),
-            "adjacency": _schedule_settings(scores.system.adjacency),
+            "nodes": schedule_settings(scores.system.nodes),
+            "adjacency": schedule_settings(scores.system.adjacency),
         },
         "moments": asdict(moments),
         "info": dict(info or {}),
@@ -95,23 +105,21 @@ def load_graph_prior(
             other tensors than those of the networks.
     """
     path = find_prior(name_or_folder, _shipped())
-    settings = read_settings(path / _SETTINGS)
+    settings, weights = read_settings(path / _SETTINGS), read_tensors(path / _WEIGHTS)
     try:
         system = GraphSystem(
-            _schedule(settings["system"]["nodes"]), _schedule(settings["system"]["adjacency"])
+            schedule_of(settings["system"]["nodes"]), schedule_of(settings["system"]["adjacency"])
         )
-        moments = _moments(settings["moments"])
-        # weights that are drawn here are thrown away
-        with torch.random.fork_rng(devices=[]):
-            scores = _built(settings["prior"], system)
+        moments = moments_of(settings["moments"])
+        scores = _built(settings["prior"], system, weights)
         if len(moments.node_mean) != scores.num_features:
             raise ValueError(
                 f"expected moments of {scores.num_features} features, got {len(moments.node_mean)}"
             )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise ValueError(f"{path / _SETTINGS}: {reason(error)}") from error
     module = _module(scores)
-    read_weights(path / _WEIGHTS, module)
+    give_weights(path / _WEIGHTS, module, weights)
     module.to(device).eval().requires_grad_(False)
     return SavedGraphPrior(scores, moments, settings["info"])
 
@@ -143,41 +151,24 @@ def _prior_settings(scores: NetworkScores | DenoiserScores) -> dict[str, Any]:
     return {"kind": "NetworkScores", "nodes": nodes.settings, "adjacency": adjacency.settings}
 
 
-def _built(settings: Mapping[str, Any], system: GraphSystem) -> NetworkScores | DenoiserScores:
+def _built(
+    settings: Mapping[str, Any], system: GraphSystem, weights: Mapping[str, Tensor]
+) -> NetworkScores | DenoiserScores:
+    """Return networks without memory for their weights: their shapes are not checked yet."""
     kind = settings["kind"]
     if kind == "LogOddsDenoiser":
         if system.nodes != system.adjacency:
             raise ValueError("expected one schedule of a denoiser, got two")
-        return DenoiserScores(LogOddsDenoiser(**settings["settings"]), system.nodes)
+        check_sizes(settings["settings"], weights)
+        with torch.device("meta"):
+            return DenoiserScores(LogOddsDenoiser(**settings["settings"]), system.nodes)
     if kind != "NetworkScores":
         raise ValueError(f"expected a prior NetworkScores or LogOddsDenoiser, got {kind!r}")
-    nodes = NodeNetwork(**settings["nodes"])
-    adjacency = AdjacencyNetwork(**settings["adjacency"])
-    num_features = settings["nodes"]["num_features"]
-    return NetworkScores(nodes, adjacency, system, num_features)
-
-
-def _schedule_settings(schedule: Schedule) -> dict[str, Any]:
-    kind = type(schedule).__name__
-    if _SCHEDULES.get(kind) is not type(schedule):
-        raise ValueError(f"expected a schedule {', '.join(_SCHEDULES)}, got {kind}")
-    return {"kind": kind} | vars(schedule)
-
-
-def _schedule(settings: Mapping[str, Any]) -> Schedule:
-    others = dict(settings)
-    kind = others.pop("kind")
-    if kind not in _SCHEDULES:
-        raise ValueError(f"expected a schedule {', '.join(_SCHEDULES)}, got {kind!r}")
-    schedule: Schedule = _SCHEDULES[kind](**others)
-    return schedule
-
-
-def _moments(settings: Mapping[str, Any]) -> GraphMoments:
-    return GraphMoments(
-        {int(size): int(count) for size, count in settings["sizes"].items()},
-        tuple(float(v) for v in settings["node_mean"]),
-        tuple(float(v) for v in settings["node_variance"]),
-        float(settings["edge_mean"]),
-        float(settings["edge_variance"]),
-    )
+    sides = settings["nodes"], settings["adjacency"]
+    for side in sides:
+        check_sizes(side, weights)
+    nodes, adjacency = (side["num_features"] for side in sides)
+    if nodes != adjacency:
+        raise ValueError(f"expected networks of the same features, got {nodes} and {adjacency}")
+    with torch.device("meta"):
+        return NetworkScores(NodeNetwork(**sides[0]), AdjacencyNetwork(**sides[1]), system, nodes)

@@ -11,6 +11,9 @@ from invdiff.priors.denoiser import Denoiser
 
 __all__ = ["VectorDenoiser"]
 
+# a level that was computed in single precision may be off by so much
+_ROUNDING = 1e-6
+
 
 class VectorDenoiser:
     r"""The denoiser of the vectors of ``GraphCoordinates``, for graphs of one size.
@@ -39,8 +42,8 @@ class VectorDenoiser:
 
     Raises:
         ValueError: One of ``max_sigma`` and ``above`` without the other, a level that isn't
-            positive, a prior of vectors of another size, or a ``ScoreDenoiser`` without a highest
-            level, whose scores end at time 1.
+            positive, a prior of vectors of another size, or a ``ScoreDenoiser`` with a highest
+            level beyond time 1, where its scores end, or without one.
     """
 
     data_range = (0.0, 1.0)
@@ -65,12 +68,13 @@ class VectorDenoiser:
                 f"VectorDenoiser: vectors have shape {self.image_shape}, those of the prior above "
                 f"{above.image_shape}"
             )
-        if max_sigma is None and isinstance(denoiser, ScoreDenoiser):
+        if isinstance(denoiser, ScoreDenoiser):
             last = float(denoiser.schedule.sigma(torch.ones((), dtype=torch.float64)))
-            raise ValueError(
-                f"VectorDenoiser: these scores end at sigma = {last:.4g}, pass max_sigma and a "
-                "prior above it"
-            )
+            if max_sigma is None or max_sigma > last * (1 + _ROUNDING):
+                raise ValueError(
+                    f"VectorDenoiser: these scores end at sigma = {last:.4g}, pass a max_sigma up "
+                    f"to it and a prior above it, got {max_sigma}"
+                )
         self.denoiser, self.max_sigma, self.above = denoiser, max_sigma, above
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:

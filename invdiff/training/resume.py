@@ -143,7 +143,7 @@ class TrainingCheckpoint:
                 about = json.loads((file.metadata() or {})["about"])
                 names = file.keys()
                 return {name: file.get_tensor(name) for name in names}, dict(about)
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        except (OSError, SafetensorError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{self.path}: not a readable checkpoint of a training ({reason(error)})"
             ) from error

@@ -11,7 +11,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-__all__ = ["check_tensors", "read_settings", "read_weights", "reason", "write_weights"]
+__all__ = [
+    "check_tensors",
+    "give_weights",
+    "read_settings",
+    "read_tensors",
+    "read_weights",
+    "reason",
+    "write_weights",
+]
 
 
 def write_weights(path: Path, network: nn.Module) -> None:
@@ -27,17 +35,42 @@ def read_weights(path: Path, network: nn.Module) -> None:
         ValueError: The file is missing or damaged, or holds other tensors than those of the
             network, or numbers that aren't finite.
     """
+    give_weights(path, network, read_tensors(path))
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors that ``write_weights`` wrote.
+
+    Raises:
+        ValueError: The file is missing or damaged.
+    """
     try:
-        weights = load_file(path)
+        return load_file(path)
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{path}: not a readable safetensors file ({reason(error)})") from error
+
+
+def give_weights(path: Path, network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Give a network its weights; one on the meta device gets its memory, on the CPU, first.
+
+    Args:
+        path: Where the weights are from.
+        network: Any whose state is in its ``state_dict``.
+        weights: As from ``read_tensors``.
+
+    Raises:
+        ValueError: Other tensors than those of the network, or numbers that aren't finite.
+    """
+    expected = network.state_dict()
     try:
-        check_tensors(network.state_dict(), weights)
+        check_tensors(expected, weights)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     for name, value in weights.items():
         if not value.isfinite().all():
             raise ValueError(f"{path}: {name} is not finite")
+    if any(value.is_meta for value in expected.values()):
+        network.to_empty(device="cpu")
     network.load_state_dict(weights)
 
 
@@ -61,7 +94,8 @@ def read_settings(path: Path) -> dict[str, Any]:
     """
     try:
         settings = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    # brackets in brackets without end
+    except (OSError, RecursionError, ValueError) as error:
         raise ValueError(f"{path}: not a readable JSON file ({reason(error)})") from error
     if not isinstance(settings, dict) or not isinstance(settings.get("info"), dict):
         raise ValueError(f'{path}: expected an object with an object "info"')

@@ -48,18 +48,21 @@ class BinarySymmetricNoise(NoiseModel):
     @override
     def log_prob(self, y: Tensor, clean: Tensor) -> Tensor:
         """Return the log mass of each entry; constant in clean outside of [0, 1]."""
-        chance = self.flip_probability + self._contrast * clean.clamp(0, 1)
-        return torch.where(y > 0.5, chance, 1 - chance).log()
+        clean = clean.clamp(0, 1)
+        # one minus the chance of the other answer would lose the digits of a small q
+        agreement = torch.where(y > 0.5, clean, 1 - clean)
+        return (self.flip_probability + self._contrast * agreement).log()
 
     @override
     def quadratic(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        r"""Return the surrogate with an unbiased score that is exact between 0 and 1.
+        r"""Return the surrogate with an unbiased score and the exact odds of 1 against 0.
 
         .. math:: t = \frac{y - q}{1 - 2 q}, \qquad w = 2\, (1 - 2 q) \log \frac{1 - q}{q}
 
         :math:`E[t] = A x`, and the log odds of A x = 1 against A x = 0 are those of the noise
-        itself. One over the variance of t, which exceeds w, would count each answer too often:
-        2.0 times for q = 0.1.
+        itself: with a prior whose A x is 0 or 1 the posterior is exact. Between them the two
+        likelihoods differ, and so do their constants, which an evidence would need. One over the
+        variance of t, which exceeds w, would count each answer too often: 2.0 times for q = 0.1.
         """
         odds = math.log1p(-self.flip_probability) - math.log(self.flip_probability)
         target = (y - self.flip_probability) / self._contrast

@@ -41,6 +41,14 @@ def test_masses_sum_to_one_and_are_those_of_the_channel():
     torch.testing.assert_close(no + yes, torch.ones_like(clean))
 
 
+@pytest.mark.parametrize("q", [1e-3, 1e-6, 1e-9])
+def test_rare_errors_keep_their_masses_in_single_precision(q):
+    y, clean = torch.tensor([0.0, 1.0, 0.0, 1.0]), torch.tensor([1.0, 0.0, 0.0, 1.0])
+    expected = torch.tensor([math.log(q)] * 2 + [math.log1p(-q)] * 2)
+    found = BinarySymmetricNoise(q).log_prob(y, clean)
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-7)
+
+
 def test_score_is_the_derivative_and_vanishes_outside():
     clean = constant(-0.2, 0.4, 0.4, 1.3).requires_grad_()
     log_prob = BinarySymmetricNoise(Q).log_prob(constant(1, 1, 0, 0), clean)
@@ -67,6 +75,18 @@ def test_quadratic_has_the_exact_log_odds_of_zero_and_one(q):
     energies = [precision * (target - clean) ** 2 / 2 for clean in (0.0, 1.0)]
     exact = noise.log_prob(y, torch.ones_like(y)) - noise.log_prob(y, torch.zeros_like(y))
     torch.testing.assert_close(energies[0] - energies[1], exact)
+
+
+def test_quadratic_has_the_exact_posterior_of_a_binary_prior(generator):
+    noise, q = BinarySymmetricNoise(Q), Q
+    values = constant(0.0, 1.0)
+    states = torch.cartesian_prod(values, values, values)
+    mass = torch.rand(8, generator=generator, dtype=torch.float64)
+    y = constant(1.0, 0.0, 1.0)
+    target, precision = noise.quadratic(y)
+    found = mass * (-precision * (target - states) ** 2 / 2).sum(-1).exp()
+    exact = mass * torch.where(states == y, 1 - q, q).prod(-1)
+    torch.testing.assert_close(found / found.sum(), exact / exact.sum())
 
 
 def test_quadratic_counts_less_than_the_variance_would():

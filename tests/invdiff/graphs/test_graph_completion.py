@@ -120,6 +120,9 @@ def test_auc_counts_pairs_of_an_edge_and_none(generator):
 def test_link_scores_and_auc_refuse_bad_shapes():
     with pytest.raises(ValueError, match=r"\(count, 2\)"):
         link_scores(torch.zeros(3, 3), torch.tensor([0, 1]))
+    for pair in ([1, 1], [0, 3], [-1, 2]):
+        with pytest.raises(ValueError, match="two of the nodes 0 to 2, got"):
+            link_scores(torch.zeros(3, 3), torch.tensor([[0, 1], pair]))
     for edges in (torch.ones(3, dtype=torch.bool), torch.tensor([True, False]), torch.ones(3)):
         with pytest.raises(ValueError, match="ranking_auc"):
             ranking_auc(torch.zeros(3), edges)

@@ -100,6 +100,10 @@ def test_scores_that_end_at_time_one_need_a_prior_above():
         VectorDenoiser(scores, 5)
     above = GaussianPrior(torch.full((25,), 0.4), 0.2)
     assert VectorDenoiser(scores, 5, max_sigma=0.856, above=above).image_shape == (25,)
+    last = float(VP().sigma(torch.ones(())))
+    assert VectorDenoiser(scores, 5, max_sigma=last, above=above).max_sigma == last
+    with pytest.raises(ValueError, match=r"end at sigma = 0\.8563.*got 0\.9"):
+        VectorDenoiser(scores, 5, max_sigma=0.9, above=above)
 
 
 @pytest.mark.parametrize(

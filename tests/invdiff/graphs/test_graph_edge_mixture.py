@@ -64,7 +64,8 @@ def test_denoiser_and_density_are_those_of_the_sum(prior, sigma, generator):
     deviation = (x.unsqueeze(-2) - graphs) / sigma
     scale = math.log(sigma) + math.log(2 * math.pi) / 2
     joint = masses(prior).log() - (deviation**2 / 2 + scale).sum(-1)
-    torch.testing.assert_close(prior.log_prob(x, sigma), joint.logsumexp(-1))
+    # beyond the digits of a float32 level
+    torch.testing.assert_close(prior.log_prob(x, sigma), joint.logsumexp(-1), rtol=1e-10, atol=0)
     levels = torch.full((4, 3), sigma)
     for level in (levels, levels[0, 0]):
         torch.testing.assert_close(
@@ -100,6 +101,12 @@ def test_samples_have_the_moments(prior, generator):
     assert ((products.mean(0) - prior.covariance()).abs() <= 4.5 * error).all()
 
 
+def test_counts_are_weights():
+    probabilities = torch.tensor([[0.2, 0.4], [0.6, 0.8]], dtype=torch.float64)
+    prior = EdgeMixture(torch.tensor([1, 3]), probabilities)
+    torch.testing.assert_close(prior.mean(), torch.tensor([0.5, 0.7], dtype=torch.float64))
+
+
 def test_certain_edges_stay_certain():
     certain = EdgeMixture(torch.ones(1).double(), torch.tensor([[0.0, 1.0, 0.5]]).double())
     x = torch.tensor([0.9, 0.1, 0.7], dtype=torch.float64, requires_grad=True)
@@ -130,6 +137,7 @@ def test_blocks_set_the_probabilities():
         (torch.ones(2), torch.full((3, 6), 0.5), r"got \(2,\) and \(3, 6\)"),
         (torch.ones(1), torch.full((6,), 0.5), r"and \(6,\)"),
         (torch.zeros(1), torch.full((1, 6), 0.5), "positive weights"),
+        (torch.tensor([math.inf]), torch.full((1, 6), 0.5), "positive weights"),
         (torch.ones(1), torch.full((1, 6), 1.5), "probabilities in"),
         (torch.ones(1), torch.full((1, 6), math.nan), "probabilities in"),
     ],

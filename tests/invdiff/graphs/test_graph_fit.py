@@ -121,6 +121,16 @@ def test_a_checkpoint_of_other_graphs_or_numbers_is_refused(tmp_path, kind):
         assert "\n" not in str(caught.value)
 
 
+def test_a_checkpoint_of_another_weighting_is_refused(tmp_path):
+    graphs, checkpoint = communities(5, 8, 4), CheckpointFile(tmp_path / "state.safetensors", 3)
+    train_scores(graphs, SMALL, generator=derive_generator(1), checkpoint=checkpoint)
+    with pytest.raises(ValueError, match="of another training: recipe was"):
+        train_scores(
+            graphs, SMALL, generator=derive_generator(1), checkpoint=checkpoint,
+            likelihood_weighting=True,
+        )  # fmt: skip
+
+
 def test_the_networks_are_clipped_each_on_its_own(monkeypatch):
     seen = []
     monkeypatch.setattr(

@@ -7,7 +7,7 @@ from test_graph_interfaces import noisy_state, scores_of_networks
 
 from invdiff.graphs.exponential import Exponential
 from invdiff.graphs.generation import generate, matched_start
-from invdiff.graphs.moments import graph_moments
+from invdiff.graphs.moments import GraphMoments, graph_moments
 from invdiff.graphs.reverse_sde import EulerMaruyama
 from invdiff.graphs.schedules import VE, VP
 from invdiff.graphs.state import GraphState, from_pairs, masked, size_mask
@@ -64,6 +64,15 @@ def test_matched_start_has_the_moments_of_the_noisy_data(generator):
     ):
         a, b = torch.tensor(a), torch.tensor(b)
         assert ((a - b).abs() < STANDARD_ERRORS * b * (4 / n) ** 0.5).all()
+
+
+def test_a_matched_start_keeps_the_digits_of_the_moments():
+    moments = GraphMoments({3: 1}, (0.1,), (0.0,), 0.3, 0.0)
+    empty = GraphState(torch.zeros(1, 3, 1), torch.zeros(1, 3, 3), torch.ones(1, 3).bool())
+    still = GraphState(empty.nodes.double(), empty.adjacency.double(), empty.mask)
+    start = matched_start(still, GraphSystem(VE(), VE()), moments)
+    assert start.nodes.unique().tolist() == [0.1]
+    assert start.adjacency.unique().tolist() == [0.0, 0.3]
 
 
 def test_a_matched_start_removes_the_bias_of_the_published_one():

@@ -125,6 +125,9 @@ def test_sizes_are_drawn_as_the_graphs_have_them():
         {"sizes": {3: 0}},
         {"edge_variance": -1.0},
         {"edge_variance": float("nan")},
+        {"edge_variance": float("inf")},
+        {"edge_mean": float("nan")},
+        {"node_mean": (float("inf"),)},
         {"node_variance": (-1.0,)},
         {"node_variance": (1.0, 1.0)},
     ],
@@ -217,6 +220,66 @@ def test_refuses_other_settings(folder, change, told):
     change(settings)
     (folder / SETTINGS).write_text(json.dumps(settings))
     assert told in refusal(folder)
+
+
+NETWORKS = [
+    ("vp", "adjacency", {"num_heads": 0}, "sizes of at least 1"),
+    ("vp", "adjacency", {"width": -8}, "sizes of at least 1"),
+    ("vp", "adjacency", {"depth": 0}, "sizes of at least 1"),
+    ("vp", "adjacency", {"num_linear": 60}, "num_linear: expected at most"),
+    ("vp", "adjacency", {"num_powers": 10**12}, "num_powers: expected at most"),
+    ("vp", "adjacency", {"num_features": 4}, "the same features, got 3 and 4"),
+    ("vp", "nodes", {"depth": 10**9}, "depth: expected at most"),
+    ("vp", "nodes", {"width": 8.0}, "width: expected an integer, got 8.0"),
+    ("vp", "nodes", {"width": True}, "width: expected an integer, got True"),
+    ("denoiser", "settings", {"width": 10**6}, "width: expected at most"),
+    ("denoiser", "settings", {"width": 10**400}, "width: expected an integer"),
+    ("denoiser", "settings", {"density": "0.5"}, ""),
+]
+
+
+@pytest.mark.parametrize(("kind", "part", "change", "told"), NETWORKS)
+def test_refuses_networks_that_no_weights_are_of(tmp_path, kind, part, change, told):
+    save_graph_prior(tmp_path, PRIORS[kind], MOMENTS)
+    settings = json.loads((tmp_path / SETTINGS).read_text())
+    settings["prior"][part].update(change)
+    (tmp_path / SETTINGS).write_text(json.dumps(settings))
+    assert told in refusal(tmp_path)
+
+
+NUMBERS = [
+    ("moments", {"node_mean": [0.1, 0.2, float("nan")]}, "node_mean: expected a finite number"),
+    ("moments", {"node_variance": "111"}, "node_variance: expected a list"),
+    ("moments", {"edge_mean": float("inf")}, "edge_mean: expected a finite number"),
+    ("moments", {"edge_variance": True}, "edge_variance: expected a finite number"),
+    ("moments", {"edge_mean": 10**400}, "too large"),
+    ("moments", {"sizes": {"3": float("inf")}}, "sizes: expected an integer"),
+    ("moments", {"sizes": {"3": 1.5}}, "sizes: expected an integer"),
+    ("moments", {"sizes": {"9" * 30: 1}}, "sizes: expected an integer"),
+    ("system", {"nodes": {"kind": "VP", "beta_max": 10**400}}, "too large"),
+    ("system", {"nodes": {"kind": "VP", "beta_max": "1"}}, "beta_max: expected a finite number"),
+    ("system", {"nodes": {"kind": ["VP"]}}, ""),
+]
+
+
+@pytest.mark.parametrize(("part", "change", "told"), NUMBERS)
+def test_refuses_numbers_that_are_none(folder, part, change, told):
+    settings = json.loads((folder / SETTINGS).read_text())
+    settings[part].update(change)
+    (folder / SETTINGS).write_text(json.dumps(settings))
+    assert told in refusal(folder)
+
+
+def test_refuses_brackets_without_end(folder):
+    (folder / SETTINGS).write_text("[" * 100_000)
+    assert "not a readable JSON file" in refusal(folder)
+
+
+def test_moments_of_no_graphs_are_refused():
+    nothing = GraphState(*(part[:0] for part in graphs()))
+    for state, size, told in ((nothing, 5, "0 graphs"), (graphs(), 0, "and 0"), (graphs(), -1, "")):
+        with pytest.raises(ValueError, match=f"graph_moments: expected graphs.*{told}"):
+            graph_moments(state, batch_size=size)
 
 
 def test_a_denoiser_has_one_schedule(tmp_path):

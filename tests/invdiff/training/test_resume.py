@@ -81,6 +81,16 @@ def test_a_training_may_be_killed_often_or_before_its_first_checkpoint(tmp_path)
     assert_same_bits(trained(training, path), trained(training))
 
 
+def test_a_training_may_go_on_with_other_times_of_its_checkpoints(tmp_path):
+    training, path = TRAININGS["plain"], tmp_path / "state.safetensors"
+    for killed, every in ((5, 3), (9, 4), (10, 1)):
+        with pytest.raises(Killed):
+            trained(training, path, killed=killed, every=every)
+    found = trained(training, path, every=100)
+    assert_same_bits(found, trained(training))
+    assert [step for step, _ in found[2]] == list(range(NUM_STEPS))
+
+
 def linear():
     """Layers whose gradients are the same in each run on a GPU."""
     return nn.Sequential(nn.Flatten(), nn.Linear(50, 9), nn.Unflatten(1, (1, 3, 3)))
@@ -138,6 +148,8 @@ def test_refuses_a_damaged_file(path, length):
 
 def test_refuses_a_file_of_something_else(path):
     save_file({"x": torch.zeros(2)}, path)
+    assert "not a readable checkpoint" in refusal(path)
+    save_file({"x": torch.zeros(2)}, path, {"about": "[" * 100_000})
     assert "not a readable checkpoint" in refusal(path)
     save_file({"x": torch.zeros(2)}, path, {"about": "[1]"})
     assert "not a readable checkpoint" in refusal(path)
