@@ -81,6 +81,14 @@ class Graphs(ScriptedStudy):
             raise ValueError("integrators: a label must not end in std")
         return self
 
+    def check_inputs(self) -> None:
+        """Refuse a set or a prior that isn't there, and a training that the set doesn't fit."""
+        split = split_graphs(load_graphs(self.graphs))
+        if self.training is not None:
+            self.training.encoded(split.training)
+        elif self.prior is not None:
+            load_graph_prior(self.prior)
+
     def compute(self, stages: Stages) -> Outcome:
         """Train if need be, generate, and compare."""
         split = split_graphs(load_graphs(self.graphs))
