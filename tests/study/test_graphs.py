@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from functools import partial
 
 import networkx as nx
 import numpy as np
@@ -211,7 +212,8 @@ def test_published_settings_are_trained_for_other_epochs(split, tmp_path):
     training = PublishedTraining(name="community_small", num_epochs=1)
     graphs = training.encoded(split.training)
     assert graphs.nodes.shape == (80, 20, 10)
-    trained = trained_weights(training, graphs, tmp_path, derive_generator(0, "training"))
+    fit = partial(training.fit, graphs, derive_generator(0, "training"))
+    trained = trained_weights(fit, training.checkpoint_every, tmp_path)
     assert len(trained["loss"]) == 1
     # of the authors' own networks
     assert sum(v.size for k, v in trained.items() if k.startswith("weights/")) == 72434 + 134369

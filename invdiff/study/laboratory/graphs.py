@@ -157,7 +157,8 @@ class Graphs(ScriptedStudy):
         training = self.training
         graphs = GraphState(*(x.to(self.device) for x in training.encoded(split.training)))
         generator = derive_generator(self.seed, "training", device=self.device)
-        train = partial(trained_weights, training, graphs, stages.folder, generator)
+        fit = partial(training.fit, graphs, generator)
+        train = partial(trained_weights, fit, training.checkpoint_every, stages.folder)
         trained = stages.run("training", train)
         unused = derive_generator(self.seed, "unused", device=self.device)
         network: nn.Module = drawn_network(lambda: training.build(graphs), generator=unused)
