@@ -16,9 +16,9 @@ from invdiff.rng import derive_generator
 from invdiff.study.laboratory import graph_completion_figures as figures
 from invdiff.study.laboratory import graph_completion_report as report
 from invdiff.study.laboratory.graph_completion_cases import (
+    AskedGraph,
     Case,
     Task,
-    TestGraph,
     check_graphs,
     chosen_graphs,
     draw_case,
@@ -151,7 +151,7 @@ class GraphCompletionStudy(ScriptedStudy):
             raise ValueError(f"prior: expected a denoiser of graphs, got the scores {self.prior}")
         return saved.scores.denoiser, saved.scores.num_features, saved.moments
 
-    def _graphs(self, num_features: int) -> list[TestGraph]:
+    def _graphs(self, num_features: int) -> list[AskedGraph]:
         graphs = chosen_graphs(
             self.tasks.graphs, self.tasks.num_test, self.tasks.num_new, num_features - 1, self.seed
         )
@@ -162,7 +162,7 @@ class GraphCompletionStudy(ScriptedStudy):
         )
         return graphs
 
-    def _case(self, graph: TestGraph, task: Task, k: int, num_features: int) -> Case:
+    def _case(self, graph: AskedGraph, task: Task, k: int, num_features: int) -> Case:
         generator = derive_generator(self.seed, "case", task.key, k)
         return draw_case(graph, task, num_features, self.tasks.degrees_known, generator=generator)
 

@@ -21,14 +21,14 @@ from invdiff.study.laboratory.graph_completion_reference import MOST_NODES
 from operators import GaussianNoise, NoiseModel
 from operators.noise import BinarySymmetricNoise
 
-__all__ = ["GROUPS", "Case", "Task", "TestGraph", "check_graphs", "chosen_graphs", "draw_case"]
+__all__ = ["GROUPS", "AskedGraph", "Case", "Task", "check_graphs", "chosen_graphs", "draw_case"]
 
 GROUPS = ("repeated", "held out", "new")
 # graphs that are drawn for each that is asked for, at most
 _MOST_TRIES = 1000
 
 
-class TestGraph(NamedTuple):
+class AskedGraph(NamedTuple):
     """A graph that is asked for.
 
     Args:
@@ -86,7 +86,7 @@ class Task:
 
 def chosen_graphs(
     source: str, num_test: int, num_new: int, max_degree: int, seed: int
-) -> list[TestGraph]:
+) -> list[AskedGraph]:
     """Return the first graphs of the test set, and new ones that were drawn as communities are.
 
     Args:
@@ -103,7 +103,7 @@ def chosen_graphs(
     if num_test > len(test):
         raise ValueError(f"tasks.num_test: expected at most {len(test)} graphs, got {num_test}")
     known = IsomorphismClasses(training)
-    chosen = [TestGraph(int(graph not in known), _adjacency(graph)) for graph in test[:num_test]]
+    chosen = [AskedGraph(int(graph not in known), _adjacency(graph)) for graph in test[:num_test]]
     (number,) = draw_seeds(derive_generator(seed, "new graphs"), 1)
     generator = np.random.default_rng(number)
     for _ in range(_MOST_TRIES * num_new):
@@ -111,7 +111,7 @@ def chosen_graphs(
             break
         (graph,) = community_graphs(1, generator=generator)
         if max(degree for _, degree in graph.degree) <= max_degree and graph not in known:
-            chosen.append(TestGraph(2, _adjacency(graph)))
+            chosen.append(AskedGraph(2, _adjacency(graph)))
     if len(chosen) < num_test + num_new:
         raise ValueError(
             f"tasks.num_new: too few graphs of two communities have degrees up to {max_degree}, of "
@@ -120,7 +120,9 @@ def chosen_graphs(
     return chosen
 
 
-def check_graphs(graphs: Sequence[TestGraph], max_degree: int | None, *, communities: bool) -> None:
+def check_graphs(
+    graphs: Sequence[AskedGraph], max_degree: int | None, *, communities: bool
+) -> None:
     """Refuse graphs that cannot be scored.
 
     Args:
@@ -150,7 +152,7 @@ def check_graphs(graphs: Sequence[TestGraph], max_degree: int | None, *, communi
 
 
 def draw_case(
-    graph: TestGraph,
+    graph: AskedGraph,
     task: Task,
     num_features: int,
     degrees_known: bool,

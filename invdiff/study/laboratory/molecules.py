@@ -42,6 +42,7 @@ from invdiff.study.laboratory.molecules_report import (
 )
 from invdiff.study.laboratory.molecules_scores import MEASURES, molecule_scores, over_runs
 from invdiff.study.laboratory.stored_weights import restore_weights
+from invdiff.study.progress import StepBar
 from invdiff.study.scripted import Arrays, Metrics, Outcome, ScriptedStudy, Table
 from invdiff.study.stages import Stages
 from invdiff.training import TrainingStep, drawn_network
@@ -229,6 +230,8 @@ class Molecules(ScriptedStudy):
         sizes = moments.draw_sizes(
             self.num_molecules, generator=derive_generator(self.seed, "sizes", run)
         )
+        chunks = -(-self.num_molecules // self.sampling_batch)
+        bar = StepBar(f"{_TITLES[name]}, {count} calls, run {run + 1} of {self.num_runs}")
         with torch.no_grad():
             graphs = generate(
                 scores,
@@ -237,7 +240,9 @@ class Molecules(ScriptedStudy):
                 generator=self._generator("molecules", run),
                 moments=moments if way.matched_start else None,
                 batch_size=self.sampling_batch,
+                callback=lambda progress: bar.step(chunks * progress.num_steps),
             )
+        bar.close()
         graphs = GraphState(*(part.cpu() for part in graphs))
         shown = GraphState(*(part[:_NUM_SHOWN] for part in graphs))
         found = {k: np.asarray(v) for k, v in molecule_scores(graphs, atoms, known).items()}
