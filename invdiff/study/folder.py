@@ -10,7 +10,7 @@ import yaml
 
 from invdiff.study.base import Config
 
-__all__ = ["finish", "is_finished", "prepare"]
+__all__ = ["discard_unstarted", "finish", "is_finished", "prepare"]
 
 
 def prepare(experiment: Config, out: Path, *, overwrite: bool, resume: bool) -> Path:
@@ -39,6 +39,14 @@ def is_finished(experiment: Config, out: Path) -> bool:
     if not (out / "report.html").is_file():
         return False
     _check_same(experiment, out)
+    return True
+
+
+def discard_unstarted(partial: Path) -> bool:
+    """Remove a folder that holds nothing but the configuration, and return whether it did."""
+    if {path.name for path in partial.iterdir()} - {"config.yaml"}:
+        return False
+    shutil.rmtree(partial)
     return True
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 
 from invdiff.study.device import require_device
-from invdiff.study.folder import finish, is_finished, prepare
+from invdiff.study.folder import discard_unstarted, finish, is_finished, prepare
 from invdiff.study.load import parse_study
 from invdiff.study.page import inlined, render
 from invdiff.study.provenance import circumstances
@@ -47,7 +47,8 @@ def run_study(
     try:
         metrics = _compute(study, working)
     except BaseException as error:
-        error.add_note(f"finished stages are kept in {working}, --resume goes on with them")
+        if not discard_unstarted(working):
+            error.add_note(f"finished stages are kept in {working}, --resume goes on with them")
         raise
     finish(working, out)
     return metrics

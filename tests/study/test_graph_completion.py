@@ -21,7 +21,14 @@ from invdiff.graphs.scores import DenoiserScores
 from invdiff.graphs.state import from_pairs, to_pairs
 from invdiff.rng import derive_generator
 from invdiff.samplers import RedDiff, Samples
-from invdiff.study.laboratory.graph_completion_cases import Task, chosen_graphs, draw_case
+from invdiff.study.laboratory.graph_completion import GraphCompletionStudy
+from invdiff.study.laboratory.graph_completion_cases import (
+    AskedGraph,
+    Task,
+    check_graphs,
+    chosen_graphs,
+    draw_case,
+)
 from invdiff.study.laboratory.graph_completion_exact import compare, exact_problem
 from invdiff.study.laboratory.graph_completion_exact_scores import exact_scores
 from invdiff.study.laboratory.graph_completion_reference import community_links, independent_links
@@ -99,7 +106,7 @@ def test_writes_numbers_figures_and_a_report(finished, metrics, choices):
             assert metrics[name] == pytest.approx(expected)
 
 
-def test_goes_on_where_it_was_interrupted(choices, tmp_path, monkeypatch):
+def test_goes_on_where_it_was_interrupted(choices, metrics, tmp_path, monkeypatch):
     study, out = parse_study(choices), tmp_path / "out"
     sampled, calls = CompletionRuns.sampled, []
 
@@ -112,8 +119,13 @@ def test_goes_on_where_it_was_interrupted(choices, tmp_path, monkeypatch):
     monkeypatch.setattr(CompletionRuns, "sampled", broken)
     with pytest.raises(KeyboardInterrupt):
         run_study(study, out)
-    run_study(study, out, resume=True)
+    # an uninterrupted run has drawn them
+    monkeypatch.setattr(GraphCompletionStudy, "figures", lambda *_: {})
+    found = run_study(study, out, resume=True)
     assert calls == ["hidden_30", "hidden_30", "wrong_10", "wrong_10", "wrong_10"]
+    assert found.keys() == metrics.keys()
+    for name, value in metrics.items():
+        assert "seconds" in name or found[name] == value
 
 
 @pytest.mark.parametrize("name", ["gaussian", "edges", "mixture"])
@@ -200,6 +212,8 @@ def test_scores_by_hand():
         ("tasks={hidden: [], wrong: []}", "tasks: expected a share"),
         ("tasks.wrong=[0.6]", "tasks.wrong"),
         ("methods=[]", "methods"),
+        ("methods=[{title: Adamic-Adar, sampler: {kind: dps}}]", "one titled adamic_adar"),
+        ("tasks.hidden=[0.3, 0.3]", "each share once"),
         (
             "methods=[{title: A b, sampler: {kind: dps}}, {title: a-B, sampler: {kind: dps}}]",
             "different titles",
@@ -212,10 +226,27 @@ def test_refusals(choice, complaint):
         load_study("graph_completion", [choice])
 
 
-def test_says_which_prior_is_missing(choices, write, capsys, tmp_path):
-    from invdiff.study.cli import main
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"prior": "nowhere"}, "or a folder, got nowhere"),
+        ({"tasks": {"graphs": "nowhere"}}, "source: expected one of community_small"),
+        ({"tasks": {"num_test": 21}}, "tasks.num_test: expected at most 20 graphs, got 21"),
+        ({"tasks": {"num_test": 1, "num_new": 0}}, "every graph is isomorphic"),
+        ({"tasks": {"graphs": "ego_small"}}, "tasks.communities: expected 2, 4, ..., 20 nodes"),
+        (
+            {"tasks": {"graphs": "ego_small", "communities": False, "degrees_known": True}},
+            "of which the prior knows no more than 9",
+        ),
+    ],
+)
+def test_refuses_before_any_work(choices, refusal, change, message):
+    assert message in refusal(choices | change)
 
-    path = write(choices | {"prior": "nowhere"})
-    assert main(["run", path, "--out", str(tmp_path / "out")]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "nowhere" in line
+
+def test_graphs_that_cannot_be_asked_for_are_refused():
+    with pytest.raises(ValueError, match=r"num_new: too few graphs .* degrees up to 1"):
+        chosen_graphs("community_small", 1, 1, 1, 0)
+    full = AskedGraph(1, 1 - torch.eye(4))
+    with pytest.raises(ValueError, match="graph 0 has all edges or none"):
+        check_graphs([full], None, communities=False)

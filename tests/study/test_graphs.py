@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from functools import partial
 
 import networkx as nx
 import numpy as np
@@ -15,6 +16,7 @@ from invdiff.graphs.evaluation import evaluate_runs
 from invdiff.graphs.prior_folder import load_graph_prior
 from invdiff.rng import derive_generator
 from invdiff.study.cli import main
+from invdiff.study.laboratory import graphs_figures as figures
 from invdiff.study.laboratory import graphs_training_run
 from invdiff.study.laboratory.graph_pictures import by_community, draw_graph, graph_positions
 from invdiff.study.laboratory.graphs_report import summary_text
@@ -211,7 +213,8 @@ def test_published_settings_are_trained_for_other_epochs(split, tmp_path):
     training = PublishedTraining(name="community_small", num_epochs=1)
     graphs = training.encoded(split.training)
     assert graphs.nodes.shape == (80, 20, 10)
-    trained = trained_weights(training, graphs, tmp_path, derive_generator(0, "training"))
+    fit = partial(training.fit, graphs, derive_generator(0, "training"))
+    trained = trained_weights(fit, training.checkpoint_every, tmp_path)
     assert len(trained["loss"]) == 1
     # of the authors' own networks
     assert sum(v.size for k, v in trained.items() if k.startswith("weights/")) == 72434 + 134369
@@ -394,17 +397,25 @@ def test_refuses_choices_that_do_not_fit(refusal, change, message):
     assert message in refusal(CHOICES | change)
 
 
-def test_refuses_sets_and_priors_that_are_not_there(tmp_path, capsys):
-    for change, message in (
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
         ({"graphs": "nowhere"}, "source: expected one of community_small"),
         ({"training": None, "prior": "nowhere"}, "or a folder, got nowhere"),
-    ):
-        path = tmp_path / "study.yaml"
-        path.write_text(yaml.safe_dump(CHOICES | change))
-        capsys.readouterr()
-        assert main(["run", str(path), "--out", str(tmp_path / "out"), "--overwrite"]) == 2
-        error = capsys.readouterr().err
-        assert message in error
+        (
+            {"graphs": "enzymes", "training": {"kind": "published", "name": "ego_small"}},
+            "nodes",
+        ),
+    ],
+)
+def test_refuses_before_any_work(refusal, change, message):
+    assert message in refusal(CHOICES | change)
+
+
+def test_a_training_of_one_step_can_be_drawn():
+    (axis,) = figures.loss({"loss": np.array([3.0])}).axes
+    low, high = axis.get_ylim()
+    assert low < 3 < high
 
 
 def test_training_settings_of_the_shipped_study_are_those_of_the_recipe():

@@ -83,7 +83,7 @@ def test_writes_numbers_figures_and_a_report(finished):
         assert all(0 <= metrics[f"{name}_{key}"] <= 1 for name in SHARES)
         assert metrics[f"validity_corrected_{key}"] == 1
         assert metrics[f"validity_strict_{key}"] <= metrics[f"validity_{key}"]
-        assert metrics[f"atoms_{key}_sd"] >= 0
+        assert metrics[f"atoms_{key}_std"] >= 0
     for name in ("molecules", "validity", "loss"):
         assert (finished / f"{name}.png").is_file()
     page = (finished / "report.html").read_text()
@@ -95,7 +95,7 @@ def test_held_out_molecules_are_valid_and_new(finished):
     metrics = metrics_of(finished)
     for name in ("validity", "connected", "uniqueness", "novelty"):
         assert metrics[f"{name}_heldout"] == 1
-    assert "validity_heldout_sd" not in metrics
+    assert "validity_heldout_std" not in metrics
 
 
 def test_the_prior_knows_its_atoms(finished):
@@ -227,7 +227,7 @@ def test_shares_of_nothing_are_zero():
 
 def test_runs_have_a_mean_and_a_spread():
     found = over_runs([{"atoms": 1.0}, {"atoms": 3.0}], "x")
-    assert found == {"atoms_x": 2.0, "atoms_x_sd": pytest.approx(np.sqrt(2))}
+    assert found == {"atoms_x": 2.0, "atoms_x_std": pytest.approx(np.sqrt(2))}
     assert over_runs([{"atoms": 1.0}], "x") == {"atoms_x": 1.0}
 
 
@@ -274,6 +274,12 @@ def test_the_published_way_is_a_tenth_dearer():
 def test_a_missing_file_is_refused_with_its_path(choices, refusal):
     line = refusal(choices | {"smiles": {"path": "nowhere/qm9.csv"}})
     assert line == "smiles.path: nowhere/qm9.csv: no such file"
+
+
+def test_a_table_without_the_column_is_refused(choices, refusal, tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text("name\nCC\n")
+    assert "expected a column 'SMILES'" in refusal(choices | {"smiles": {"path": str(table)}})
 
 
 def test_a_machine_without_rdkit_is_told_what_to_install(choices, refusal, monkeypatch):

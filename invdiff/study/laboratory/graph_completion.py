@@ -9,15 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import PositiveInt, model_validator
 
-from invdiff.graphs.prior_folder import SavedGraphPrior, load_graph_prior
+from invdiff.graphs.moments import GraphMoments
+from invdiff.graphs.prior_folder import load_graph_prior
 from invdiff.graphs.scores import DenoiserScores, GraphDenoiser
 from invdiff.rng import derive_generator
 from invdiff.study.laboratory import graph_completion_figures as figures
 from invdiff.study.laboratory import graph_completion_report as report
 from invdiff.study.laboratory.graph_completion_cases import (
+    AskedGraph,
     Case,
     Task,
-    TestGraph,
+    check_graphs,
     chosen_graphs,
     draw_case,
 )
@@ -66,29 +68,30 @@ class GraphCompletionStudy(ScriptedStudy):
     def _check_tasks(self) -> Self:
         if not self.tasks.tasks():
             raise ValueError("tasks: expected a share of hidden or of wrong pairs, got none")
+        keys = [task.key for task in self.tasks.tasks()]
+        if len(set(keys)) < len(keys):
+            raise ValueError(f"tasks: expected each share once, got {', '.join(keys)}")
+        references = {"independent", "communities", *figures.NEIGHBOUR_TITLES}
+        if taken := references & {method.key for method in self.methods}:
+            raise ValueError(f"methods: the study itself has one titled {taken.pop()}")
         return self
+
+    def check_inputs(self) -> None:
+        """Refuse a prior or graphs that the tasks cannot be done with."""
+        _, num_features, _ = self._prior("cpu")
+        self._graphs(num_features)
 
     def compute(self, stages: Stages) -> Outcome:
         """Run all samplers on the exact problems, then on the graphs of the set."""
-        saved = load_graph_prior(self.prior, device=self.device)
-        if not isinstance(saved.scores, DenoiserScores):
-            raise ValueError(f"prior: expected a denoiser of graphs, got the scores {self.prior}")
-        metrics, arrays = self._exact(stages)
-        graphs = chosen_graphs(
-            self.tasks.graphs,
-            self.tasks.num_test,
-            self.tasks.num_new,
-            saved.scores.num_features - 1,
-            self.seed,
-        )
+        denoiser, num_features, moments = self._prior(self.device)
+        graphs = self._graphs(num_features)
         groups = [graph.group for graph in graphs]
-        if not any(groups):
-            raise ValueError("tasks: every graph is isomorphic to a training graph, ask for more")
+        metrics, arrays = self._exact(stages)
         metrics |= {"groups": groups}
         for task in self.tasks.tasks():
-            cases = [self._case(graph, task, k, saved) for k, graph in enumerate(graphs)]
-            runs = CompletionRuns(task, cases, saved.moments.edge_mean, self.tasks.sigma)
-            found = self._links(stages, runs, saved.scores.denoiser)
+            cases = [self._case(graph, task, k, num_features) for k, graph in enumerate(graphs)]
+            runs = CompletionRuns(task, cases, moments.edge_mean, self.tasks.sigma)
+            found = self._links(stages, runs, denoiser)
             metrics |= self._scores(task, cases, groups, found)
             curves = self._curves(task, unrepeated(cases, groups), found)
             metrics |= {f"calibration_{key}": calibration_error(c) for key, c in curves.items()}
@@ -141,10 +144,27 @@ class GraphCompletionStudy(ScriptedStudy):
                 arrays[f"z_{key}"], _ = z_scores(found)
         return metrics, arrays
 
-    def _case(self, graph: TestGraph, task: Task, k: int, saved: SavedGraphPrior) -> Case:
+    def _prior(self, device: str) -> tuple[GraphDenoiser, int, GraphMoments]:
+        """Return the denoiser, its number of features, and the moments of what it learnt from."""
+        saved = load_graph_prior(self.prior, device=device)
+        if not isinstance(saved.scores, DenoiserScores):
+            raise ValueError(f"prior: expected a denoiser of graphs, got the scores {self.prior}")
+        return saved.scores.denoiser, saved.scores.num_features, saved.moments
+
+    def _graphs(self, num_features: int) -> list[AskedGraph]:
+        graphs = chosen_graphs(
+            self.tasks.graphs, self.tasks.num_test, self.tasks.num_new, num_features - 1, self.seed
+        )
+        check_graphs(
+            graphs,
+            num_features - 1 if self.tasks.degrees_known else None,
+            communities=self.tasks.communities,
+        )
+        return graphs
+
+    def _case(self, graph: AskedGraph, task: Task, k: int, num_features: int) -> Case:
         generator = derive_generator(self.seed, "case", task.key, k)
-        features, degrees = saved.scores.num_features, self.tasks.degrees_known
-        return draw_case(graph, task, features, degrees, generator=generator)
+        return draw_case(graph, task, num_features, self.tasks.degrees_known, generator=generator)
 
     def _links(
         self, stages: Stages, runs: CompletionRuns, denoiser: GraphDenoiser
@@ -175,7 +195,7 @@ class GraphCompletionStudy(ScriptedStudy):
                 metrics[f"{score}_{name}"] = float(np.array(values)[new].mean())
             if "seconds" in one:
                 metrics[f"seconds_{name}"] = float(one["seconds"]) / len(cases)
-                metrics[f"effective_{name}"] = float(one["effective"].mean())
+                metrics[f"effective_{name}"] = float(one["effective"][new].mean())
         if task.kind == "wrong":
             before = wrong_shares(cases)
             metrics[f"before_{task.key}"] = float(np.array(before)[new].mean())

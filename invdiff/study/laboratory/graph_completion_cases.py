@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -16,15 +17,18 @@ from invdiff.graphs.isomorphism import IsomorphismClasses
 from invdiff.graphs.observations import draw_known_pairs
 from invdiff.graphs.state import from_pairs, to_pairs
 from invdiff.rng import derive_generator, draw_seeds
+from invdiff.study.laboratory.graph_completion_reference import MOST_NODES
 from operators import GaussianNoise, NoiseModel
 from operators.noise import BinarySymmetricNoise
 
-__all__ = ["GROUPS", "Case", "Task", "TestGraph", "chosen_graphs", "draw_case"]
+__all__ = ["GROUPS", "AskedGraph", "Case", "Task", "check_graphs", "chosen_graphs", "draw_case"]
 
 GROUPS = ("repeated", "held out", "new")
+# graphs that are drawn for each that is asked for, at most
+_MOST_TRIES = 1000
 
 
-class TestGraph(NamedTuple):
+class AskedGraph(NamedTuple):
     """A graph that is asked for.
 
     Args:
@@ -82,7 +86,7 @@ class Task:
 
 def chosen_graphs(
     source: str, num_test: int, num_new: int, max_degree: int, seed: int
-) -> list[TestGraph]:
+) -> list[AskedGraph]:
     """Return the first graphs of the test set, and new ones that were drawn as communities are.
 
     Args:
@@ -91,21 +95,64 @@ def chosen_graphs(
         num_new: Graphs of two communities, which no set repeats.
         max_degree: Of the new graphs; others are drawn again.
         seed: Of the new graphs.
+
+    Raises:
+        ValueError: The test set has fewer graphs, or new ones have larger degrees.
     """
     training, test = split_graphs(load_graphs(source))
+    if num_test > len(test):
+        raise ValueError(f"tasks.num_test: expected at most {len(test)} graphs, got {num_test}")
     known = IsomorphismClasses(training)
-    chosen = [TestGraph(int(graph not in known), _adjacency(graph)) for graph in test[:num_test]]
+    chosen = [AskedGraph(int(graph not in known), _adjacency(graph)) for graph in test[:num_test]]
     (number,) = draw_seeds(derive_generator(seed, "new graphs"), 1)
     generator = np.random.default_rng(number)
-    while len(chosen) < min(num_test, len(test)) + num_new:
+    for _ in range(_MOST_TRIES * num_new):
+        if len(chosen) == num_test + num_new:
+            break
         (graph,) = community_graphs(1, generator=generator)
         if max(degree for _, degree in graph.degree) <= max_degree and graph not in known:
-            chosen.append(TestGraph(2, _adjacency(graph)))
+            chosen.append(AskedGraph(2, _adjacency(graph)))
+    if len(chosen) < num_test + num_new:
+        raise ValueError(
+            f"tasks.num_new: too few graphs of two communities have degrees up to {max_degree}, of "
+            "which the prior knows no more"
+        )
     return chosen
 
 
+def check_graphs(
+    graphs: Sequence[AskedGraph], max_degree: int | None, *, communities: bool
+) -> None:
+    """Refuse graphs that cannot be scored.
+
+    Args:
+        graphs: Of ``chosen_graphs``.
+        max_degree: Of the prior, if it is told the degrees.
+        communities: Whether each is compared with graphs of two communities of equal size.
+
+    Raises:
+        ValueError: One line on the first graph that doesn't fit.
+    """
+    if not any(graph.group for graph in graphs):
+        raise ValueError("tasks: every graph is isomorphic to a training graph, ask for more")
+    for k, (_, adjacency) in enumerate(graphs):
+        num_nodes, degree = len(adjacency), int(adjacency.sum(-1).max())
+        if not 0 < to_pairs(adjacency).mean() < 1:
+            raise ValueError(f"tasks.graphs: graph {k} has all edges or none, nothing to rank")
+        if max_degree is not None and degree > max_degree:
+            raise ValueError(
+                f"tasks.degrees_known: graph {k} has a degree of {degree}, of which the prior "
+                f"knows no more than {max_degree}"
+            )
+        if communities and (num_nodes % 2 or num_nodes > MOST_NODES):
+            raise ValueError(
+                f"tasks.communities: expected 2, 4, ..., {MOST_NODES} nodes, graph {k} has "
+                f"{num_nodes}; leave them out with false"
+            )
+
+
 def draw_case(
-    graph: TestGraph,
+    graph: AskedGraph,
     task: Task,
     num_features: int,
     degrees_known: bool,

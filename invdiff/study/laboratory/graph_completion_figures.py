@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -79,7 +80,7 @@ def exact_posteriors(metrics: Metrics, arrays: Arrays, methods: Sequence[MethodC
 
 
 def ranking(metrics: Metrics, tasks: Sequence[Task], titles: Mapping[str, str]) -> Figure:
-    """Show the area under the ROC curve, a dot a graph; bars are means."""
+    """Show the mean area under the ROC curve, and its standard deviation over graphs."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(2.4 + 2.4 * len(tasks), 1.0 + 0.3 * len(titles)), layout="constrained")
@@ -113,7 +114,7 @@ def reliability(arrays: Arrays, tasks: Sequence[Task], titles: Mapping[str, str]
     axes = figure.subplots(1, len(tasks), sharey=True, squeeze=False)[0]
     for axis, task in zip(axes, tasks, strict=True):
         axis.plot([0, 1], [0, 1], "--", color=_GREY, lw=1)
-        for color, (key, title) in zip(_COLORS, titles.items(), strict=False):
+        for color, (key, title) in zip(cycle(_COLORS), titles.items(), strict=False):
             name = f"{task.key}_{key}"
             counts = arrays[f"count_{name}"]
             seen = counts > 0

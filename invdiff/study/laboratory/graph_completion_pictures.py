@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from invdiff.graphs.state import from_pairs
 from invdiff.study.laboratory.graph_completion_cases import Case, Task
 from invdiff.study.laboratory.graph_completion_scores import case_slices
+from invdiff.study.laboratory.graph_pictures import by_community, graph_positions
 from invdiff.study.scripted import Arrays
 
 __all__ = ["pictured"]
@@ -38,10 +39,9 @@ def pictured(
         k = list(groups).index(group)
         case = cases[k]
         graph = nx.from_numpy_array(case.adjacency.numpy().astype(int))
-        order = _by_community(graph)
+        order, places = by_community(graph), graph_positions(graph)
         matrix = from_pairs(torch.from_numpy(links[parts[k]]), len(order)).numpy()
         grid = np.ix_(order, order)
-        places = nx.spring_layout(graph, seed=0, iterations=200)
         name = f"{task.key}_{group}"
         found |= {
             f"truth_{name}": case.adjacency.numpy()[grid],
@@ -50,9 +50,3 @@ def pictured(
             f"places_{name}": np.array([places[node] for node in order]),
         }
     return found
-
-
-def _by_community(graph: nx.Graph) -> list[int]:
-    """Return the nodes, those of a community beside each other."""
-    communities = nx.community.greedy_modularity_communities(graph, resolution=0.7)
-    return [node for community in communities for node in sorted(community)]

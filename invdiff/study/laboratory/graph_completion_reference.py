@@ -11,10 +11,10 @@ from torch import Tensor
 from invdiff.graphs.state import pair_indices, to_pairs
 from operators import NoiseModel
 
-__all__ = ["community_links", "independent_links"]
+__all__ = ["MOST_NODES", "community_links", "independent_links"]
 
 # above it there are too many ways to fall into two communities
-_MOST_NODES = 20
+MOST_NODES = 20
 
 
 def independent_links(told: Tensor, noise: NoiseModel, density: float) -> Tensor:
@@ -48,7 +48,7 @@ def community_links(
         ValueError: An odd number of nodes, or more than 20.
     """
     num_nodes = len(told)
-    if num_nodes % 2 or num_nodes > _MOST_NODES:
+    if num_nodes % 2 or num_nodes > MOST_NODES:
         raise ValueError(f"community_links: expected 2, 4, ..., 20 nodes, got {num_nodes}")
     same = _same_community(num_nodes)
     one, zero = _outcomes(told, noise)

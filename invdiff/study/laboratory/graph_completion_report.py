@@ -30,7 +30,8 @@ def captions(tasks: Sequence[Task], shown: str, repeats: int) -> dict[str, str]:
         "within a run over that of the posterior.",
         "ranking": "How well the pairs are ranked: probability that an edge stands above a pair "
         "without one. Bars: means over the graphs that are isomorphic to no training graph; "
-        "lines: one standard deviation over graphs. Blue: with the trained prior. Dashed: chance.",
+        "lines: one standard deviation over graphs. Blue: with the trained prior. Dashed: chance. "
+        "What a pair's neighbours say is asked of hidden pairs alone.",
         "reliability": "How often there is an edge where a probability was given, over all pairs "
         "asked for of the graphs that are isomorphic to no training graph; the larger a dot, the "
         "more pairs. On the dashed line probabilities are what they say.",
@@ -83,9 +84,10 @@ def task_table(metrics: Metrics, task: Task, titles: Mapping[str, str]) -> Table
         f"Over {asked} of the {_count(metrics)} graphs that are isomorphic to no training graph; "
         "mean, and standard deviation over graphs. Log loss in nats a pair. Wrong: of the graph "
         "of all links above 1/2. Calibration: mean distance of probabilities from what they turn "
-        "out to be. Effective: samples, of weights that differ. Independent edges know the density "
-        "of the training graphs alone. Two communities: the exact posterior given how the new "
-        "graphs were drawn, which no method that doesn't know the graph can beat on them."
+        "out to be. Effective: samples that weights of different size are worth. Independent edges "
+        "know the density of the training graphs alone. Two communities: the exact posterior given "
+        "how the new graphs were drawn, but for the selection among them; on average over such "
+        "graphs no method has a lower log loss or Brier score."
     )
     if task.kind == "wrong":
         caption += f" Wrong before: {100 * metrics[f'before_{task.key}']:.1f} % of the pairs."

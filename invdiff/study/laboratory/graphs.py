@@ -81,6 +81,14 @@ class Graphs(ScriptedStudy):
             raise ValueError("integrators: a label must not end in std")
         return self
 
+    def check_inputs(self) -> None:
+        """Refuse a set or a prior that isn't there, and a training that the set doesn't fit."""
+        split = split_graphs(load_graphs(self.graphs))
+        if self.training is not None:
+            self.training.encoded(split.training)
+        elif self.prior is not None:
+            load_graph_prior(self.prior)
+
     def compute(self, stages: Stages) -> Outcome:
         """Train if need be, generate, and compare."""
         split = split_graphs(load_graphs(self.graphs))
@@ -149,7 +157,8 @@ class Graphs(ScriptedStudy):
         training = self.training
         graphs = GraphState(*(x.to(self.device) for x in training.encoded(split.training)))
         generator = derive_generator(self.seed, "training", device=self.device)
-        train = partial(trained_weights, training, graphs, stages.folder, generator)
+        fit = partial(training.fit, graphs, generator)
+        train = partial(trained_weights, fit, training.checkpoint_every, stages.folder)
         trained = stages.run("training", train)
         unused = derive_generator(self.seed, "unused", device=self.device)
         network: nn.Module = drawn_network(lambda: training.build(graphs), generator=unused)

@@ -172,7 +172,9 @@ def loss(arrays: Arrays) -> Figure:
     draw_loss(axis, arrays["loss"], "means")
     _finish(axis)
     # single batches may be far off, and the loss has a least value that isn't 0
-    axis.set(xlabel="step", ylabel="loss", ylim=np.quantile(arrays["loss"], (0.005, 0.995)))
+    low, high = np.quantile(arrays["loss"], (0.005, 0.995))
+    room = 0.05 * (high - low) or 1.0
+    axis.set(xlabel="step", ylabel="loss of a graph", ylim=(low - room, high + room))
     return figure
 
 

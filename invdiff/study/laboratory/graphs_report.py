@@ -94,7 +94,8 @@ def integrator_table(
     floors = (f"{metrics[f'{PROTOCOLS[name].floor}_average']:.4f}" for name in ("first", "all"))
     rows.append(("training graphs (floor)", "", "", *floors, f"{0:.2f}", ""))
     columns = (
-        "integrator", "calls", "seconds", "mean discrepancy, first", "all", "novel", "distinct",
+        "integrator", "calls", "seconds", "mean discrepancy, first", "the same, all", "novel",
+        "distinct",
     )  # fmt: skip
     caption = (
         "Of all integrators from the same noise. Calls: of the scores, for each graph. Seconds: "

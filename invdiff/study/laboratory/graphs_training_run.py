@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from invdiff.graphs.fit import CheckpointFile
-from invdiff.graphs.state import GraphState
-from invdiff.study.laboratory.graphs_training import LogOddsTraining, PublishedTraining
 from invdiff.study.laboratory.stored_weights import stored_weights
 from invdiff.study.progress import StepBar
 from invdiff.study.scripted import Arrays
@@ -68,21 +67,18 @@ class StepRecord:
 
 
 def trained_weights(
-    training: LogOddsTraining | PublishedTraining,
-    graphs: GraphState,
+    fit: Callable[[CheckpointFile, Callable[[TrainingStep], None]], nn.Module],
+    every: int,
     folder: Path,
-    generator: torch.Generator,
 ) -> Arrays:
     """Train, or go on with a training, and return weights, losses and durations.
 
     Args:
-        training: What is trained.
-        graphs: As ``training.encoded`` returns them, on the device of the generator.
+        fit: Trains with a checkpoint, tells each step, and returns the network.
+        every: Steps from one checkpoint to the next.
         folder: Of the checkpoint.
-        generator: The only source of randomness.
     """
-    every = training.checkpoint_every
     record = StepRecord(folder / "training_seconds.npy", every)
     checkpoint = CheckpointFile(folder / "training.safetensors", every)
-    network = training.fit(graphs, generator, checkpoint, record)
+    network = fit(checkpoint, record)
     return stored_weights(network) | record.arrays()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import torch
 from pydantic import Field, PositiveInt, model_validator
-from torch import Tensor
 
 from invdiff.graphs.batches import GraphBatches
 from invdiff.graphs.fit import CheckpointFile, train_scores
@@ -20,6 +20,7 @@ from invdiff.graphs.scores import NetworkScores
 from invdiff.graphs.state import GraphState, size_mask
 from invdiff.rng import derive_generator
 from invdiff.study.laboratory import molecules_figures as figures
+from invdiff.study.laboratory.graphs_training_run import trained_weights
 from invdiff.study.laboratory.molecules_config import (
     ExponentialConfig,
     MoleculeFile,
@@ -40,7 +41,8 @@ from invdiff.study.laboratory.molecules_report import (
     summary_text,
 )
 from invdiff.study.laboratory.molecules_scores import MEASURES, molecule_scores, over_runs
-from invdiff.study.laboratory.stored_weights import restore_weights, stored_weights
+from invdiff.study.laboratory.stored_weights import restore_weights
+from invdiff.study.progress import StepBar
 from invdiff.study.scripted import Arrays, Metrics, Outcome, ScriptedStudy, Table
 from invdiff.study.stages import Stages
 from invdiff.training import TrainingStep, drawn_network
@@ -104,7 +106,10 @@ class Molecules(ScriptedStudy):
         """Train, then draw molecules in every way and judge them."""
         parts = self._split()
         moments = graph_moments(parts.training)
-        trained = stages.run("training", partial(self._train, parts, stages))
+        train = partial(
+            trained_weights, partial(self._fit, parts), self.checkpoint_every, stages.folder
+        )
+        trained = stages.run("training", train)
         scores = self._scores(trained)
         known = stages.run("known", partial(self._known, parts))["smiles"].tolist()
         heldout = stages.run("heldout", partial(self._judge, parts, scores, known))
@@ -113,7 +118,7 @@ class Molecules(ScriptedStudy):
             "num_heldout": len(parts.heldout.mask),
             "num_left_out": parts.num_left_out,
             "num_parameters": sum(p.numel() for p in scores.parameters()),
-            "training_seconds": float(trained["seconds"]),
+            "training_seconds": float(trained["step_seconds"].sum()),
             "loss_training": float(trained["loss"][-max(1, len(trained["loss"]) // 10) :].mean()),
             "loss_heldout": float(heldout["loss"]),
         }
@@ -177,23 +182,21 @@ class Molecules(ScriptedStudy):
             generator=derive_generator(self.seed, "heldout"),
         )
 
-    def _train(self, parts: MoleculeSplit, stages: Stages) -> Arrays:
-        recipe, losses = self.recipe.build(), list[Tensor]()
-
-        def note(step: TrainingStep) -> None:
-            losses.append(step.loss)
-
+    def _fit(
+        self,
+        parts: MoleculeSplit,
+        checkpoint: CheckpointFile,
+        callback: Callable[[TrainingStep], None],
+    ) -> NetworkScores:
+        recipe = self.recipe.build()
         trained = train_scores(
             self._moved(parts.training),
             recipe,
             generator=self._generator("training"),
-            checkpoint=CheckpointFile(
-                stages.folder / "training.safetensors", self.checkpoint_every
-            ),
-            callback=note,
+            checkpoint=checkpoint,
+            callback=callback,
         )
-        kept = trained.average if recipe.ema_sampling else trained.last
-        return stored_weights(kept) | {"loss": torch.stack(losses).cpu().numpy()}
+        return trained.average if recipe.ema_sampling else trained.last
 
     def _scores(self, trained: Arrays) -> NetworkScores:
         scores = drawn_network(self.recipe.build().build, generator=self._generator("unused"))
@@ -227,6 +230,8 @@ class Molecules(ScriptedStudy):
         sizes = moments.draw_sizes(
             self.num_molecules, generator=derive_generator(self.seed, "sizes", run)
         )
+        chunks = -(-self.num_molecules // self.sampling_batch)
+        bar = StepBar(f"{_TITLES[name]}, {count} calls, run {run + 1} of {self.num_runs}")
         with torch.no_grad():
             graphs = generate(
                 scores,
@@ -235,7 +240,9 @@ class Molecules(ScriptedStudy):
                 generator=self._generator("molecules", run),
                 moments=moments if way.matched_start else None,
                 batch_size=self.sampling_batch,
+                callback=lambda progress: bar.step(chunks * progress.num_steps),
             )
+        bar.close()
         graphs = GraphState(*(part.cpu() for part in graphs))
         shown = GraphState(*(part[:_NUM_SHOWN] for part in graphs))
         found = {k: np.asarray(v) for k, v in molecule_scores(graphs, atoms, known).items()}

@@ -49,13 +49,14 @@ class MoleculeFile(Config):
     limit: PositiveInt | None = None
 
     def check(self) -> None:
-        """Refuse a file that isn't there.
+        """Refuse a file that isn't there, or without SMILES in its column.
 
         Raises:
             ValueError: One line with its path.
         """
         if not Path(self.path).is_file():
             raise ValueError(f"smiles.path: {self.path}: no such file")
+        self.read()
 
     def read(self) -> list[str]:
         """Return the SMILES.

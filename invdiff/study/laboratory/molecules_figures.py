@@ -78,7 +78,7 @@ def validity(
         for kind, style in (("validity", "o-"), ("validity_strict", "s:")):
             keys = [f"{kind}_{name}_{count}" for count in counts]
             values = [100 * metrics[key] for key in keys]
-            errors = [100 * metrics.get(f"{key}_sd", 0.0) for key in keys]
+            errors = [100 * metrics.get(f"{key}_std", 0.0) for key in keys]
             label = titles[name] + (", strict" if kind == "validity_strict" else "")
             axis.errorbar(
                 counts, values, errors, fmt=style, color=_COLORS[name], capsize=3, label=label

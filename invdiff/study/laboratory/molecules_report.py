@@ -104,7 +104,7 @@ def summary_text(metrics: Metrics, ways: Mapping[str, tuple[str, int]]) -> str:
 
 def _percent(metrics: Metrics, key: str) -> str:
     text = f"{100 * metrics[key]:.1f}"
-    spread = metrics.get(f"{key}_sd")
+    spread = metrics.get(f"{key}_std")
     return text if spread is None else f"{text} \N{PLUS-MINUS SIGN} {100 * spread:.1f}"
 
 

@@ -54,7 +54,7 @@ def molecule_scores(
 
 
 def over_runs(scores: Sequence[dict[str, float]], name: str) -> Metrics:
-    """Return the means over runs, and behind ``_sd`` the standard deviations between them.
+    """Return the means over runs, and behind ``_std`` the standard deviations between them.
 
     Args:
         scores: Of each run.
@@ -65,7 +65,7 @@ def over_runs(scores: Sequence[dict[str, float]], name: str) -> Metrics:
         values = np.array([score[key] for score in scores])
         found[f"{key}_{name}"] = float(values.mean())
         if len(values) > 1:
-            found[f"{key}_{name}_sd"] = float(values.std(ddof=1))
+            found[f"{key}_{name}_std"] = float(values.std(ddof=1))
     return found
 
 
