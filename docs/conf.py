@@ -46,7 +46,10 @@ napoleon_use_ivar = True
 
 # other projects' names: no inventory of theirs is reachable offline
 nitpick_ignore_regex = [
-    ("py:.*", r"(torch|nn|np|numpy|nx|networkx|rdkit|NDArray|scipy|sp|pydicom|nibabel|pydantic|abc)(\..*)?"),
+    (
+        "py:.*",
+        r"(torch|nn|np|numpy|nx|networkx|rdkit|NDArray|scipy|sp|pydicom|nibabel|pydantic|abc)(\..*)?",
+    ),
     ("py:.*", r"(typing|typing_extensions|collections|contextlib|os|pathlib|enum|datetime)\..*"),
     ("py:.*", r"(Tensor|Any|Array|Path|Iterator|Callable|Sequence|Mapping|Literal|Generator)"),
     ("py:.*", r"(int|float|bool|str|complex|tuple|list|dict|None|object|ABC|Protocol|optional)"),

@@ -36,6 +36,9 @@ class LogOddsDenoiser(nn.Module):
         node_depth: Layers of the network of the nodes.
         adjacency_depth: Layers of that of the adjacency.
         width: Features of a node within both.
+        tell_size: Whether the networks see :math:`\log(n) / 4` at each node as well. Where noise
+            hides the edges, nothing else tells them how many nodes there are, and neighbourhoods
+            are the denser the smaller they are.
 
     Raises:
         ValueError: A density that isn't in (0, 1).
@@ -49,6 +52,7 @@ class LogOddsDenoiser(nn.Module):
         node_depth: int = 3,
         adjacency_depth: int = 5,
         width: int = 32,
+        tell_size: bool = True,
     ) -> None:
         if not 0 < density < 1:
             raise ValueError(f"density: expected a number between 0 and 1, got {density}")
@@ -59,10 +63,12 @@ class LogOddsDenoiser(nn.Module):
             "node_depth": node_depth,
             "adjacency_depth": adjacency_depth,
             "width": width,
+            "tell_size": tell_size,
         }
         self.num_features, self.bias = num_features, math.log(density / (1 - density))
-        self.node_network = NodeNetwork(num_features + 1, node_depth, width)
-        self.adjacency_network = AdjacencyNetwork(num_features + 1, adjacency_depth, width, width)
+        self.tell_size, total = tell_size, num_features + 1 + tell_size
+        self.node_network = NodeNetwork(total, node_depth, width)
+        self.adjacency_network = AdjacencyNetwork(total, adjacency_depth, width, width)
 
     def forward(self, state: GraphState, sigma: Tensor) -> GraphState:
         """Return the posterior means for a state of any leading shape; see ``GraphDenoiser``."""
@@ -75,18 +81,21 @@ class LogOddsDenoiser(nn.Module):
         level = sigma.to(flat.nodes).expand(state.nodes.shape[:-2]).reshape(-1, 1, 1)
         nodes = flat.nodes / level**2
         adjacency = (flat.adjacency - 0.5) / level**2 + self.bias
-        guess = masked(
-            GraphState(self._told(nodes, level), self._centred(adjacency, flat.mask), flat.mask)
-        )
+        told = self._told(nodes, level, flat.mask)
+        guess = masked(GraphState(told, self._centred(adjacency, flat.mask), flat.mask))
         nodes = nodes + self.node_network(guess)[..., : self.num_features]
         adjacency = adjacency + self.adjacency_network(guess)
         return GraphState(
             nodes.reshape(state.nodes.shape), adjacency.reshape(state.adjacency.shape), state.mask
         )
 
-    def _told(self, nodes: Tensor, level: Tensor) -> Tensor:
-        """Return the guessed classes with the level of noise beside them."""
-        return torch.cat([nodes.softmax(-1), (level.log() / 4).expand(*nodes.shape[:-1], 1)], -1)
+    def _told(self, nodes: Tensor, level: Tensor, mask: Tensor) -> Tensor:
+        """Return the guessed classes, and what all nodes of a graph share, beside them."""
+        shared = [level.log() / 4]
+        if self.tell_size:
+            shared.append(mask.sum(-1).clamp(min=1).to(level).log()[:, None, None] / 4)
+        constants = torch.cat(shared, -1).expand(*nodes.shape[:-1], len(shared))
+        return torch.cat([nodes.softmax(-1), constants], -1)
 
     def _centred(self, adjacency: Tensor, mask: Tensor) -> Tensor:
         density = self.settings["density"]

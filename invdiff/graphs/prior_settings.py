@@ -64,6 +64,10 @@ def check_sizes(settings: Mapping[str, Any], weights: Mapping[str, Tensor]) -> N
     for name, value in settings.items():
         if name == "density":
             continue
+        if name == "tell_size":
+            if not isinstance(value, bool):
+                raise ValueError(f"tell_size: expected true or false, got {_shown(value)}")
+            continue
         most = layers if name.endswith(("depth", "num_linear")) else numbers
         if _integer(name, value) > most:
             raise ValueError(f"{name}: expected at most {most} for these weights, got {value:.3g}")
