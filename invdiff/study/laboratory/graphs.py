@@ -21,6 +21,7 @@ from invdiff.study.laboratory.graphs_config import IntegratorBase, IntegratorCon
 from invdiff.study.laboratory.graphs_runs import GraphRuns, stored_graphs
 from invdiff.study.laboratory.graphs_scores import (
     PROTOCOLS,
+    drawn_arrays,
     pictured,
     score_arrays,
     score_metrics,
@@ -103,6 +104,8 @@ class Graphs(ScriptedStudy):
             prior.scores, prior.moments, self.matched_start, self.num_graphs, self.batch_size,
             self.seed, self.device,
         )  # fmt: skip
+        drawn = stages.run("drawn", partial(self._drawn, split))
+        metrics |= score_metrics(drawn)
         main, *others = self.integrators
         found, arrays = self._found(stages, runs, main, split, tuple(PROTOCOLS))
         metrics |= score_metrics(arrays) | {
@@ -185,6 +188,10 @@ class Graphs(ScriptedStudy):
             "seconds": float(np.mean([run["seconds"] for run in stored])),
         }
         return cost, scored
+
+    def _drawn(self, split: GraphSplit) -> Arrays:
+        generator = derive_generator(self.seed, "drawn")
+        return drawn_arrays(split, self.num_graphs, generator=generator)
 
     def _run(self, stages: Stages, runs: GraphRuns, integrator: IntegratorBase, run: int) -> Arrays:
         title = f"{integrator.title}, run {run + 1} of {self.num_runs}"

@@ -93,13 +93,17 @@ def integrator_table(
         ))  # fmt: skip
     floors = (f"{metrics[f'{PROTOCOLS[name].floor}_average']:.4f}" for name in ("first", "all"))
     rows.append(("training graphs (floor)", "", "", *floors, f"{0:.2f}", ""))
+    drawn = (_pair(metrics, f"drawn_{PROTOCOLS[name].mmd}_average") for name in ("first", "all"))
+    rows.append(("drawn from training graphs", "", "", *drawn, f"{0:.2f}", ""))
     columns = (
         "integrator", "calls", "seconds", "mean discrepancy, first", "the same, all", "novel",
         "distinct",
     )  # fmt: skip
     caption = (
         "Of all integrators from the same noise. Calls: of the scores, for each graph. Seconds: "
-        "of a run. Novel: isomorphic to no training graph; distinct: of all graphs of a run."
+        "of a run. Novel: isomorphic to no training graph; distinct: of all graphs of a run. "
+        "Drawn: as many training graphs, at random, which is what a generator gets that has "
+        "learnt them."
     )
     return Table("Integrators", columns, tuple(rows), caption)
 

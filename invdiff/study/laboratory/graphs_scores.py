@@ -7,16 +7,19 @@ from typing import NamedTuple
 
 import networkx as nx
 import numpy as np
+import torch
 
 from invdiff.graphs.datasets import GraphSplit
-from invdiff.graphs.evaluation import Evaluation, evaluate_runs
+from invdiff.graphs.evaluation import Evaluation, drawn_floor, evaluate_runs
 from invdiff.graphs.graph_mmd import GraphMMD, ProtocolName
 from invdiff.graphs.isomorphism import IsomorphismClasses
+from invdiff.rng import draw_seeds
 from invdiff.study.scripted import Arrays, Metrics
 
 __all__ = [
     "PROTOCOLS",
     "STATISTICS",
+    "drawn_arrays",
     "pictured",
     "score_arrays",
     "score_metrics",
@@ -25,6 +28,8 @@ __all__ = [
 
 STATISTICS = ("degree", "cluster", "orbit", "spectral", "average")
 _SHARES = ("novelty", "uniqueness")
+# sets that are drawn from the training graphs
+_NUM_DRAWS = 20
 
 
 class Protocol(NamedTuple):
@@ -79,6 +84,28 @@ def score_arrays(
         arrays |= {key: v[0] for key, v in _columns(protocol.floor, [floor]).items()}
         if not protocol.first_only:
             arrays |= {share: _shares(found, share) for share in _SHARES}
+    return arrays
+
+
+def drawn_arrays(split: GraphSplit, num_graphs: int, *, generator: torch.Generator) -> Arrays:
+    """Return what sets get that are drawn from the training graphs, by a generator that knows them.
+
+    Args:
+        split: Test and training graphs.
+        num_graphs: Generated graphs of a run.
+        generator: On the CPU.
+
+    Returns:
+        "drawn_MMD_STATISTIC" ``(draws,)``, with the prefixes of the protocols "first" and "all".
+    """
+    arrays: Arrays = {}
+    for name, count in (("first", min(len(split.test), num_graphs)), ("all", num_graphs)):
+        (seed,) = draw_seeds(generator, 1)
+        draws = np.random.default_rng(seed)
+        found = drawn_floor(
+            split.test, split.training, count, num_draws=_NUM_DRAWS, generator=draws
+        )
+        arrays |= _columns(f"drawn_{PROTOCOLS[name].mmd}", found)
     return arrays
 
 
