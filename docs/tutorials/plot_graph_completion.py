@@ -59,7 +59,7 @@ spread = (probability * (1 - probability)).sqrt()
 shown = {"truth": truth, "known": told, "probability": probability, "spread": spread}
 for axis, (title, picture) in zip(axes, shown.items(), strict=True):
     axis.set_facecolor("tab:orange")  # where nothing is known
-    axis.imshow(picture, cmap="gray_r", vmin=0, vmax=1)
+    axis.imshow(picture.numpy(), cmap="gray_r", vmin=0, vmax=1)
     axis.set(title=title, xticks=[], yticks=[])
 
 # %%

@@ -52,7 +52,7 @@ order = torch.tensor([node for part in parts for node in sorted(part)])
 figure, axes = plt.subplots(1, 6, figsize=(10, 2), layout="constrained")
 for axis, i in zip(axes, (0, 25, 35, 42, 50, 59), strict=True):
     t, adjacency = seen[i]
-    axis.imshow(adjacency[order][:, order], cmap="gray_r", vmin=-0.5, vmax=1.5)
+    axis.imshow(adjacency[order][:, order].numpy(), cmap="gray_r", vmin=-0.5, vmax=1.5)
     axis.set(title=f"t = {t:.2f}", xticks=[], yticks=[])
 
 # %%
