@@ -11,6 +11,7 @@ TOP = Path(__file__).parents[1]
 PAGES = (
     "README.md",
     "docs/quickstart.md",
+    "docs/graphs.md",
     "docs/interpolants.md",
     "docs/operators.md",
     "docs/samplers.md",
