@@ -117,7 +117,7 @@ class Graphs(ScriptedStudy):
             found, scored = self._found(stages, runs, other, split, ("first", "all"))
             metrics |= {f"{key}_{other.name}": value for key, value in found.items()}
             metrics |= short_metrics(other.name, scored)
-        arrays |= self._pictures(stages, runs, split)
+        arrays |= drawn | self._pictures(stages, runs, split)
         metrics |= self._training_metrics(trained)
         arrays |= {key: trained[key] for key in ("loss", "step_seconds") if key in trained}
         arrays.pop("seconds", None)

@@ -110,8 +110,13 @@ def discrepancies(arrays: Arrays, num_test: int, num_graphs: int) -> Figure:
             places = i + np.linspace(-0.15, 0.15, len(values))
             axis.plot(places, values, "o", color=_ACCENT, markersize=3, linestyle="none")
             axis.hlines(arrays[f"{floor}_{statistic}"], i - 0.38, i + 0.38, color=_DARK)
+            drawn = arrays[f"drawn_{mmd}_{statistic}"].mean()
+            axis.hlines(drawn, i - 0.38, i + 0.38, color=_DARK, linestyles=":")
         axis.plot([], [], "o", color=_ACCENT, markersize=3, label="generated, a run each")
         axis.plot([], [], color=_DARK, label="training graphs (floor)")
+        axis.plot([], [], color=_DARK, linestyle=":", label="as many, drawn from them")
+        # room for the legend
+        axis.set_ylim(top=1.35 * axis.get_ylim()[1])
         axis.set_xticks(range(len(STATISTICS)), STATISTICS)
         axis.set_title(title, fontsize=10)
         _finish(axis)

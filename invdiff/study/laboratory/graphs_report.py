@@ -34,7 +34,8 @@ def captions(num_runs: int) -> dict[str, str]:
         "than to none, at the places of the last graph.",
         "discrepancies": f"Bars: means of {num_runs} runs, which are the points. Lines: training "
         "graphs in place of generated ones, on the left as many as test graphs, on the right all. "
-        "A perfect generator gets about that, and so does a copy of the training graphs.",
+        "Dotted: as many graphs as are scored, drawn from the training graphs, which is what a "
+        "generator gets that has learnt them, and what a copy of them gets.",
         "calls": "Means of runs with their standard deviation; lines join integrators that "
         "differ by their steps alone.",
         "loss": "Loss of each step (grey) and means of it.",
