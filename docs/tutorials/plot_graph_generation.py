@@ -40,7 +40,7 @@ with torch.no_grad():
     state = generate(
         prior.scores,
         mask,
-        Exponential(60, noise=1.0, end=0.05),
+        Exponential(60, noise=1.0, end=0.05, spacing="log_snr"),
         generator=derive_generator(2, "graphs"),
         moments=prior.moments,
         callback=lambda progress: seen.append((float(progress.t), progress.state.adjacency[0])),
