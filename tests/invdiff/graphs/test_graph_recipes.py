@@ -83,6 +83,7 @@ def test_a_denoiser_has_the_settings_of_its_recipe():
     denoiser = LogOddsRecipe(node_depth=1, adjacency_depth=2, width=8).build(4, 0.25)
     assert denoiser.settings == {
         "num_features": 4, "density": 0.25, "node_depth": 1, "adjacency_depth": 2, "width": 8,
+        "tell_size": True,
     }  # fmt: skip
 
 
