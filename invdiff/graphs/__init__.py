@@ -78,6 +78,7 @@ from invdiff.graphs.state import (
     size_mask,
     to_pairs,
 )
+from invdiff.graphs.stepper import Stepper
 from invdiff.graphs.system import GraphSystem, scaled_by
 from invdiff.graphs.vector_prior import VectorDenoiser
 
@@ -132,6 +133,7 @@ __all__ = [
     "ScoreMatchingLoss",
     "Spacing",
     "Splitting",
+    "Stepper",
     "SubVP",
     "TrainedScores",
     "VectorDenoiser",

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
-from invdiff.graphs.integrator import GraphCallback, StepResult, follow, per_side
-from invdiff.graphs.reverse_sde import Predictor
-from invdiff.graphs.reverse_times import reverse_times
+from invdiff.graphs.integrator import StepResult, per_side
 from invdiff.graphs.scores import PartialScores
 from invdiff.graphs.state import GraphState, normal_noise
+from invdiff.graphs.stepper import Stepper
 from invdiff.graphs.system import GraphSystem, scaled_by
 from invdiff.rng import Streams
 
@@ -85,7 +84,7 @@ def step_factors(system: GraphSystem, t: Tensor, following: Tensor) -> tuple[Ten
 
 
 @dataclass(frozen=True)
-class PredictorCorrector:
+class PredictorCorrector(Stepper):
     """At each time a correction of X and A at once, then a prediction of both.
 
     Args:
@@ -97,7 +96,7 @@ class PredictorCorrector:
         ValueError: No corrections.
     """
 
-    predictor: Predictor
+    predictor: Stepper
     corrector: Langevin
     num_corrections: int = 1
 
@@ -107,18 +106,25 @@ class PredictorCorrector:
                 f"PredictorCorrector: expected num_corrections > 0, got {self.num_corrections}"
             )
 
-    def run(
-        self,
-        scores: PartialScores,
-        start: GraphState,
-        streams: Streams,
-        callback: GraphCallback | None = None,
-    ) -> GraphState:
-        """Return the graphs that the state at time 1 turns into; see ``GraphIntegrator``."""
-        times = reverse_times(scores.system, self.predictor.num_steps, self.predictor.end)
-        step = partial(self.step, scores, streams)
-        return follow(step, times, start, self.predictor.denoise, callback)
+    @property
+    @override
+    def num_steps(self) -> int:
+        """Steps of the predictor."""
+        return self.predictor.num_steps
 
+    @property
+    @override
+    def end(self) -> float:
+        """Time of its last state."""
+        return self.predictor.end
+
+    @property
+    @override
+    def denoise(self) -> bool:
+        """Whether its last step is made without noise."""
+        return self.predictor.denoise
+
+    @override
     def step(
         self,
         scores: PartialScores,
@@ -127,7 +133,6 @@ class PredictorCorrector:
         t: Tensor,
         following: Tensor,
     ) -> StepResult:
-        """Return the state at the time that follows t."""
         sizes = step_factors(scores.system, t, following)
         for _ in range(self.num_corrections):
             state = self.corrector.corrected(state, scores(state, t), sizes, streams)

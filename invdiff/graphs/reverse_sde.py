@@ -3,61 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
-from typing import Protocol
 
 from torch import Tensor
 from typing_extensions import override
 
 from invdiff.graphs.integrator import (
-    GraphCallback,
     StepResult,
-    follow,
     per_side,
     transition_variance,
 )
-from invdiff.graphs.reverse_times import check_times, reverse_times
+from invdiff.graphs.reverse_times import check_times
 from invdiff.graphs.schedules import Schedule
 from invdiff.graphs.scores import PartialScores
 from invdiff.graphs.state import GraphState, normal_noise
+from invdiff.graphs.stepper import Stepper
 from invdiff.graphs.system import scaled_by
 from invdiff.rng import Streams
 
-__all__ = ["EulerMaruyama", "Predictor", "ReverseDiffusion"]
-
-
-class Predictor(Protocol):
-    """A step of the reverse SDEs that ``PredictorCorrector`` can use.
-
-    Attributes:
-        num_steps: Steps from time 1 to ``end``.
-        end: Time of the last state.
-        denoise: Whether the last step is made without noise.
-    """
-
-    @property
-    def num_steps(self) -> int: ...  # noqa: D102
-
-    @property
-    def end(self) -> float: ...  # noqa: D102
-
-    @property
-    def denoise(self) -> bool: ...  # noqa: D102
-
-    def step(
-        self,
-        scores: PartialScores,
-        streams: Streams,
-        state: GraphState,
-        t: Tensor,
-        following: Tensor,
-    ) -> StepResult:
-        """Return the state at the time that follows t."""
-        ...
+__all__ = ["EulerMaruyama", "ReverseDiffusion"]
 
 
 @dataclass(frozen=True)
-class EulerMaruyama:
+class EulerMaruyama(Stepper):
     r"""Euler-Maruyama steps of the reverse SDEs :cite:p:`song2021,jo2022`, weak order 1.
 
     .. math:: x' = x - (f x - g^2 \nabla \log p_t)\, \Delta t + g \sqrt{\Delta t}\, z
@@ -78,18 +45,7 @@ class EulerMaruyama:
     def __post_init__(self) -> None:
         check_times(self, self.num_steps, self.end)
 
-    def run(
-        self,
-        scores: PartialScores,
-        start: GraphState,
-        streams: Streams,
-        callback: GraphCallback | None = None,
-    ) -> GraphState:
-        """Return the graphs that the state at time 1 turns into; see ``GraphIntegrator``."""
-        times = reverse_times(scores.system, self.num_steps, self.end)
-        step = partial(self.step, scores, streams)
-        return follow(step, times, start, self.denoise, callback)
-
+    @override
     def step(
         self,
         scores: PartialScores,
@@ -98,7 +54,6 @@ class EulerMaruyama:
         t: Tensor,
         following: Tensor,
     ) -> StepResult:
-        """Return the state at the time that follows t."""
         score = scores(state, t)
         kept = per_side(scores.system, lambda side: self._kept(side, t, following))
         variance = per_side(scores.system, lambda side: self._variance(side, t, following))

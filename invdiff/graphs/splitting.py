@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
 
 from torch import Tensor
+from typing_extensions import override
 
 from invdiff.graphs.corrector import Langevin, step_factors
 from invdiff.graphs.integrator import (
-    GraphCallback,
     StepResult,
-    follow,
     per_side,
     transition_variance,
 )
-from invdiff.graphs.reverse_times import check_times, reverse_times
+from invdiff.graphs.reverse_times import check_times
 from invdiff.graphs.schedules import Schedule
 from invdiff.graphs.scores import PartialScores
 from invdiff.graphs.state import GraphState, normal_noise
+from invdiff.graphs.stepper import Stepper
 from invdiff.graphs.system import GraphSystem, scaled_by
 from invdiff.rng import Streams
 
@@ -26,7 +25,7 @@ __all__ = ["Splitting"]
 
 
 @dataclass(frozen=True)
-class Splitting:
+class Splitting(Stepper):
     r"""The S4 solver of :cite:t:`jo2022`: :math:`e^{F/2} e^{S} e^{F/2}`, first order.
 
     S adds :math:`g(t)^2 \Delta t \nabla \log p_t`. F is the rest of the reverse SDE, linear with
@@ -58,18 +57,7 @@ class Splitting:
     def __post_init__(self) -> None:
         check_times(self, self.num_steps, self.end)
 
-    def run(
-        self,
-        scores: PartialScores,
-        start: GraphState,
-        streams: Streams,
-        callback: GraphCallback | None = None,
-    ) -> GraphState:
-        """Return the graphs that the state at time 1 turns into; see ``GraphIntegrator``."""
-        times = reverse_times(scores.system, self.num_steps, self.end)
-        step = partial(self.step, scores, streams)
-        return follow(step, times, start, self.denoise, callback)
-
+    @override
     def step(
         self,
         scores: PartialScores,
@@ -78,7 +66,6 @@ class Splitting:
         t: Tensor,
         following: Tensor,
     ) -> StepResult:
-        """Return the state at the time that follows t."""
         system, middle = scores.system, (t + following) / 2
         score = scores(state, t)
         if self.corrector is not None:

@@ -4,22 +4,10 @@ import math
 
 import pytest
 import torch
+from test_training_loop import Weights, settings
 from torch import nn
 
 from invdiff.training import Training, train
-
-
-class Weights(nn.Module):
-    """Numbers that are learnt."""
-
-    def __init__(self, *values):
-        super().__init__()
-        self.values = nn.Parameter(torch.tensor(values, dtype=torch.float64))
-
-
-def settings(**choices):
-    plain = {"num_steps": 20, "num_warmup": 0, "weight_decay": 0.0, "dtype": torch.float32}
-    return Training(**plain | choices)
 
 
 def path_of(network, loss, training, **choices):
