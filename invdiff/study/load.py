@@ -148,7 +148,7 @@ def _complaint(error: ValidationError, model: type[Config]) -> str:
         if part["type"] not in _SELF_EXPLANATORY:
             inputs[place] = f", got {part['input']!r}"
     return "; ".join(
-        f"{place + ': ' if place else ''}{' or '.join(found)}{inputs.get(place, '')}"
+        f"{place + ': ' if place else ''}{' or '.join(dict.fromkeys(found))}{inputs.get(place, '')}"
         for place, found in messages.items()
     )
 

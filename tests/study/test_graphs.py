@@ -423,3 +423,12 @@ def test_training_settings_of_the_shipped_study_are_those_of_the_recipe():
     recipe = study.training._recipe()
     assert (recipe.training.num_steps, recipe.training.num_warmup) == (30, 3)
     assert recipe.training.dtype == torch.float32
+
+
+def test_what_is_wrong_with_several_integrators_is_said_once(tmp_path, capsys):
+    path = tmp_path / "graphs.yaml"
+    wrong = [{"kind": "exponentail", "label": name} for name in ("a", "b")]
+    path.write_text(yaml.safe_dump({"kind": "graphs", "graphs": "ego_small", "prior": "ego-small",
+                                    "integrators": wrong}))  # fmt: skip
+    assert main(["run", str(path), "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.count("got 'exponentail'") == 1
