@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from invdiff.graphs.adjacency import AnyGraph, IntArray, as_adjacency
-from invdiff.graphs.descriptors import describe
+from invdiff.graphs.descriptors import Descriptors, describe
 from invdiff.graphs.graph_mmd import GraphMMD, ProtocolName, graph_mmd
 from invdiff.graphs.isomorphism import novelty, uniqueness
 
@@ -163,10 +163,10 @@ def drawn_floor(
     """
     if count < 1 or num_draws < 1:
         raise ValueError(f"drawn_floor: expected counts of at least 1, got {count}, {num_draws}")
-    expected, known = describe(test), [as_adjacency(graph) for graph in training]
-    draws = generator.integers(len(known), size=(num_draws, count))
+    expected, known = describe(test), describe(training)
+    draws = generator.integers(len(training), size=(num_draws, count))
     return [
-        graph_mmd(expected, describe([known[i] for i in chosen]), protocol=protocol)
+        graph_mmd(expected, Descriptors(*(rows[chosen] for rows in known)), protocol=protocol)
         for chosen in draws
     ]
 
