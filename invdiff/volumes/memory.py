@@ -140,26 +140,13 @@ class Memory:
         some = min(total, self.limit // (_TEMPORARIES * cost))
         if some > 1:
             cost = max(cost, int(margin * peak_bytes(lambda: call(some), device) / some))
-        self._check(cost, device)
-        # one slice may fit into what an allocator has at hand: some show what each of them takes
-        some = min(total, self.limit // (_TEMPORARIES * cost))
-        if some > 1:
-            cost = max(cost, int(margin * peak_bytes(lambda: call(some), device) / some))
         if cost > self.limit:
             raise ValueError(
                 f"memory_limit: one slice takes {cost} bytes on {device}, more than the "
                 f"{self.limit} that are left"
             )
-        self._check(cost, device)
         fitting = self.limit // cost
         return min(total, 2 ** (fitting.bit_length() - 1))
-
-    def _check(self, cost: int, device: torch.device) -> None:
-        if self.limit is not None and cost > self.limit:
-            raise ValueError(
-                f"memory_limit: one slice takes {cost} bytes on {device}, more than the "
-                f"{self.limit} that are left"
-            )
 
     def _group(self, x: Tensor) -> int | None:
         if self.limit is None:

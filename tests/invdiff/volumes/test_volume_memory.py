@@ -151,8 +151,10 @@ def test_where_volumes_live_changes_nothing_but_rounding(kind, limit, tmp_path, 
                 callback=lambda p: again.append(p.misfit),  # noqa: B023
             )
         )
-    assert torch.equal(*runs)
-    assert relative(runs[0], expected) < TOLERANCE
+    if limit is None:
+        # a limit chooses the chunks by measuring the process, which other work on it moves
+        assert torch.equal(*runs)
+    assert max(relative(run, expected) for run in runs) < TOLERANCE
     torch.testing.assert_close(torch.stack(again), torch.stack(misfits), rtol=1e-5, atol=0)
 
 
