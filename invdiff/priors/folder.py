@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from invdiff.priors.preconditioning import EDM, VariancePreserving, preconditioning_of
+from invdiff.priors.preconditioning import Preconditioning, preconditioning_of
 
 __all__ = ["SavedPrior", "find_prior", "names_in", "read_prior_folder"]
 
@@ -20,7 +20,7 @@ class SavedPrior(NamedTuple):
     """What a folder holds: the network, what its output means, and what is said about it."""
 
     network: nn.Module
-    preconditioning: EDM | VariancePreserving
+    preconditioning: Preconditioning
     data_range: tuple[float, float]
     info: dict[str, Any]
 

@@ -5,15 +5,41 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal, Protocol, cast
 
 import torch
 from torch import Tensor
 
-__all__ = ["EDM", "Prediction", "VariancePreserving", "preconditioning_of"]
+__all__ = [
+    "EDM",
+    "FlowMatching",
+    "Preconditioning",
+    "Prediction",
+    "VariancePreserving",
+    "preconditioning_of",
+]
 
 Prediction = Literal["epsilon", "v_prediction", "sample"]
 Network = Callable[[Tensor, Tensor], Tensor]
+
+
+class Preconditioning(Protocol):
+    r"""What the output F of a network means.
+
+    .. math:: D = c_{skip}(\sigma)\, x + c_{out}(\sigma)\, F
+    """
+
+    def denoise(self, network: Network, x: Tensor, sigma: Tensor) -> Tensor:
+        """Return D for x ``(batch, channel, height, width)`` and sigma ``(batch, 1, 1, 1)``."""
+        ...
+
+    def output_scale(self, sigma: Tensor) -> Tensor:
+        r"""Return :math:`|c_{out}|` in the shape of sigma.
+
+        An error of the output this much smaller is what a denoising error amounts to:
+        :math:`\|D - x_0\|^2 / c_{out}^2` is the plain loss of the output.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -39,6 +65,10 @@ class EDM:
         return (
             self.sigma_data**2 / total * x + sign * sigma * self.sigma_data / total.sqrt() * output
         )
+
+    def output_scale(self, sigma: Tensor) -> Tensor:
+        r"""Return :math:`\sigma \sigma_d / \sqrt{\sigma^2 + \sigma_d^2}`."""
+        return sigma * self.sigma_data / (sigma**2 + self.sigma_data**2).sqrt()
 
 
 @dataclass(frozen=True)
@@ -66,6 +96,12 @@ class VariancePreserving:
             return scale**2 * x - sigma * scale * output
         return x - sigma * output
 
+    def output_scale(self, sigma: Tensor) -> Tensor:
+        r"""Return 1, :math:`\sigma` or :math:`\sigma / \sqrt{1 + \sigma^2}` for x0, noise or v."""
+        if self.prediction == "sample":
+            return torch.ones_like(sigma)
+        return sigma if self.prediction == "epsilon" else sigma * (1 + sigma**2).rsqrt()
+
     def time(self, sigma: Tensor) -> Tensor:
         """Return the real training time at which the noise is sigma, clamped to the range."""
         table = torch.tensor(self.sigmas, dtype=torch.float64, device=sigma.device).log()
@@ -75,7 +111,31 @@ class VariancePreserving:
         return (upper - 1 + ((value - low) / (high - low)).clamp(0, 1)).to(sigma.dtype)
 
 
-def preconditioning_of(scheduler: dict[str, Any]) -> EDM | VariancePreserving:
+@dataclass(frozen=True)
+class FlowMatching:
+    r"""Velocities of straight lines, :math:`x_t = (1 - t) x_0 + t n`, :math:`v = n - x_0`.
+
+    With :math:`x = x_0 + \sigma n`: :math:`t = \sigma / (1 + \sigma)`, :math:`x_t = (1 - t) x` and
+    :math:`D = x_t - t v` :cite:p:`lipman2023`. The network is told ``num_timesteps`` t.
+
+    Args:
+        num_timesteps: What the time 1 is called, 1000 by the convention of diffusers.
+    """
+
+    num_timesteps: float = 1000.0
+
+    def denoise(self, network: Network, x: Tensor, sigma: Tensor) -> Tensor:
+        """Return D for x ``(batch, channel, height, width)`` and sigma ``(batch, 1, 1, 1)``."""
+        t = sigma / (1 + sigma)
+        between = (1 - t) * x
+        return between - t * network(between, self.num_timesteps * t.flatten())
+
+    def output_scale(self, sigma: Tensor) -> Tensor:
+        r"""Return :math:`\sigma / (1 + \sigma)`."""
+        return sigma / (1 + sigma)
+
+
+def preconditioning_of(scheduler: dict[str, Any]) -> EDM | FlowMatching | VariancePreserving:
     """Read the parameterisation from the configuration of a diffusers scheduler.
 
     Args:
@@ -101,8 +161,13 @@ def preconditioning_of(scheduler: dict[str, Any]) -> EDM | VariancePreserving:
         if not 0 < sigma_data < math.inf:
             raise ValueError(f"scheduler: expected sigma_data > 0, got {scheduler['sigma_data']!r}")
         return EDM(sigma_data, prediction)
+    if name.startswith("FlowMatch"):
+        steps = scheduler.get("num_train_timesteps", 1000)
+        if not isinstance(steps, int) or steps < 1:
+            raise ValueError(f"scheduler: expected num_train_timesteps >= 1, got {steps!r}")
+        return FlowMatching(float(steps))
     if not name.startswith(("DDPM", "DDIM", "PNDM", "DPMSolver", "Euler", "Heun", "UniPC", "LMS")):
-        raise ValueError(f"scheduler: {name!r} is none of EDM*, DDPM* and its samplers")
+        raise ValueError(f"scheduler: {name!r} is none of EDM*, FlowMatch*, DDPM* and its samplers")
     return VariancePreserving(_discrete_sigmas(scheduler), cast("Prediction", prediction))
 
 

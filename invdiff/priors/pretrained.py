@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from invdiff.priors.folder import find_prior, names_in, read_prior_folder
-from invdiff.priors.preconditioning import EDM, VariancePreserving
+from invdiff.priors.preconditioning import Preconditioning
 
 __all__ = ["PretrainedPrior", "list_priors", "load_prior"]
 
@@ -41,7 +41,7 @@ class PretrainedPrior(nn.Module):
     def __init__(
         self,
         network: nn.Module,
-        preconditioning: EDM | VariancePreserving,
+        preconditioning: Preconditioning,
         *,
         data_range: tuple[float, float] = (-1.0, 1.0),
         chunk_size: int | None = None,

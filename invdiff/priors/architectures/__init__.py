@@ -1,0 +1,1 @@
+"""Networks of public checkpoints that diffusers cannot express, weight for weight."""
