@@ -13,7 +13,7 @@ from invdiff.graphs.networks import AdjacencyNetwork, NodeNetwork
 from invdiff.graphs.schedules import VE, VP, Schedule
 from invdiff.graphs.scores import NetworkScores
 from invdiff.graphs.system import GraphSystem
-from invdiff.training.loop import Training
+from invdiff.training.settings import Training
 
 __all__ = ["GRAPH_RECIPES", "GraphRecipe", "LogOddsRecipe"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -13,9 +12,14 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from invdiff.training.graphs import GraphedNetwork
-from invdiff.training.resume import TrainingCheckpoint
+from invdiff.training.processes import Processes
+from invdiff.training.resume import Tracker, TrainingCheckpoint
+from invdiff.training.settings import Training
 
-__all__ = ["Training", "TrainingStep", "train"]
+__all__ = ["Loss", "TrainingStep", "train"]
+
+# the loss of a step, or parts of it that are differentiated one after the other
+Loss = Callable[[nn.Module, int], Tensor | Sequence[Callable[[], Tensor]]]
 
 
 class TrainingStep(NamedTuple):
@@ -26,77 +30,15 @@ class TrainingStep(NamedTuple):
     loss: Tensor
 
 
-@dataclass(frozen=True)
-class Training:
-    """How a network is trained.
-
-    Args:
-        num_steps: Updates.
-        learning_rate: Its highest value; a warm-up leads to it, half a cosine down to zero.
-        num_warmup: Steps of the linear warm-up.
-        weight_decay: Of AdamW.
-        gradient_clip: Largest norm of the gradient.
-        ema_decay: Of the average of the weights that is kept.
-        dtype: Precision of the network's arithmetic; weights stay in float32.
-        rate_decay: Factor of the learning rate after every ``decay_steps``, in (0, 1], in place
-            of the cosine.
-        decay_steps: Steps of a constant learning rate, where ``rate_decay`` is given.
-        decoupled: False: Adam, where the weight decay is a part of the gradient.
-        growing_ema: The average starts with the first weights, and its decay after step n = 1,
-            2, ... is at most (1 + n) / (10 + n); else it starts after the warm-up.
-
-    Raises:
-        ValueError: A number out of its range.
-    """
-
-    num_steps: int = 4000
-    learning_rate: float = 8e-4
-    num_warmup: int = 200
-    weight_decay: float = 0.01
-    gradient_clip: float = 1.0
-    ema_decay: float = 0.999
-    dtype: torch.dtype = torch.bfloat16
-    rate_decay: float | None = None
-    decay_steps: int = 1
-    decoupled: bool = True
-    growing_ema: bool = False
-
-    def __post_init__(self) -> None:
-        if (
-            self.num_steps < 1
-            or not 0 < self.learning_rate < math.inf
-            or not 0 <= self.ema_decay < 1
-        ):
-            raise ValueError(
-                f"Training: expected num_steps >= 1, learning_rate > 0 and 0 <= ema_decay < 1, "
-                f"got {self.num_steps}, {self.learning_rate} and {self.ema_decay}"
-            )
-        if self.num_warmup < 0 or self.weight_decay < 0 or not self.gradient_clip > 0:
-            raise ValueError(
-                f"Training: expected num_warmup >= 0, weight_decay >= 0 and gradient_clip > 0, "
-                f"got {self.num_warmup}, {self.weight_decay} and {self.gradient_clip}"
-            )
-        if self.decay_steps < 1 or not (self.rate_decay is None or 0 < self.rate_decay <= 1):
-            raise ValueError(
-                "Training: expected decay_steps >= 1 and rate_decay in (0, 1], "
-                f"got {self.decay_steps} and {self.rate_decay}"
-            )
-
-    def rate(self, step: int) -> float:
-        """Return the learning rate of a step over its highest value."""
-        warm = min(1.0, (step + 1) / max(1, self.num_warmup))
-        if self.rate_decay is not None:
-            return warm * float(self.rate_decay ** (step // self.decay_steps))
-        return warm * (1 + math.cos(math.pi * step / self.num_steps)) / 2
-
-
 def train(
     network: nn.Module,
-    loss: Callable[[nn.Module, int], Tensor],
+    loss: Loss,
     training: Training,
     *,
     graph_example: tuple[Tensor, Tensor] | None = None,
     clipped: Sequence[nn.Module] = (),
+    tracker: Tracker | None = None,
+    processes: Processes | None = None,
     checkpoint: TrainingCheckpoint | None = None,
     callback: Callable[[TrainingStep], None] | None = None,
 ) -> nn.Module:
@@ -104,12 +46,16 @@ def train(
 
     Args:
         network: On the device it is trained on.
-        loss: ``(network, step) -> scalar``; draws its own batch.
+        loss: ``(network, step) -> scalar``; draws its own batch. It may also return functions
+            without arguments, parts of a batch: the loss is the mean of their values, and only
+            one of them is in memory at a time.
         training: Its settings.
         graph_example: Images and times as the loss passes them: the network runs as a CUDA graph,
             for batches of this shape only; a small network then trains several times as fast.
         clipped: Parts of the network whose gradients are clipped each on its own; by default
             the whole.
+        tracker: Looks at the network after each step, such as ``PowerAverages``.
+        processes: Those that train together; each one's loss is of its part of the batch.
         checkpoint: Keeps the state; a training that was killed goes on where its file is, and
             ends with the same bits.
         callback: Called after each step; also for those that a resumed training had done.
@@ -117,42 +63,76 @@ def train(
     Raises:
         ValueError: The loss is not finite at the end, or a checkpoint of another training.
     """
-    parameter = next(network.parameters())
+    processes = processes or Processes()
     network.train()
     average, optimizer = copy.deepcopy(network), _optimizer(network, training)
     losses: list[Tensor] = []
     if checkpoint is not None:
-        losses = checkpoint.restore(network, average, optimizer, repr(training))
+        losses = checkpoint.restore(network, average, optimizer, repr(training), tracker)
     value = losses[-1] if losses else torch.full((), math.nan)
     if callback is not None:
         for step, past in enumerate(losses):
             callback(TrainingStep(step, training.num_steps, past))
-    called = network
-    if graph_example is not None:
-        called = GraphedNetwork(network, *graph_example, training.dtype)
+    called = _called(network, training, graph_example, processes)
     for step in range(len(losses), training.num_steps):
-        with torch.autocast(
-            parameter.device.type, training.dtype, enabled=training.dtype != torch.float32
-        ):
-            value = loss(called, step)
         optimizer.zero_grad()
-        value.backward()  # type: ignore[no-untyped-call]
+        value = _differentiated(called, loss, step, training, processes)
         for part in clipped or (network,):
             nn.utils.clip_grad_norm_(part.parameters(), training.gradient_clip)
         for group in optimizer.param_groups:
             group["lr"] = training.learning_rate * training.rate(step)
         optimizer.step()
         _renew(average, network, training, step)
+        if tracker is not None:
+            tracker.update(step)
         if callback is not None:
-            callback(TrainingStep(step, training.num_steps, value.detach()))
-        if checkpoint is not None:
+            callback(TrainingStep(step, training.num_steps, value))
+        if checkpoint is not None and processes.is_main:
             last = step + 1 == training.num_steps
-            checkpoint.save(value, network, average, optimizer, last=last)
+            checkpoint.save(value, network, average, optimizer, tracker, last=last)
     if not torch.isfinite(value):
         raise ValueError("train: the loss is not finite, try a lower learning_rate")
     if not training.growing_ema and training.num_steps <= training.num_warmup:
         average.load_state_dict(network.state_dict())
     return average.eval()
+
+
+def _called(
+    network: nn.Module,
+    training: Training,
+    graph_example: tuple[Tensor, Tensor] | None,
+    processes: Processes,
+) -> nn.Module:
+    """Return what the loss calls: it shares the weights of the network."""
+    called = network
+    if graph_example is not None:
+        called = GraphedNetwork(network, *graph_example, training.dtype)
+    called = processes.wrapped(called)
+    if training.compile:
+        compiled: Any = torch.compile(called)
+        return compiled
+    return called
+
+
+def _differentiated(
+    network: nn.Module, loss: Loss, step: int, training: Training, processes: Processes
+) -> Tensor:
+    """Add the gradients of a step to the weights, and return its loss."""
+    device = next(network.parameters()).device.type
+    enabled = training.dtype != torch.float32
+    with torch.autocast(device, training.dtype, enabled=enabled):
+        whole = loss(network, step)
+    if isinstance(whole, Tensor):
+        whole.backward()  # type: ignore[no-untyped-call]
+        return processes.mean(whole.detach())
+    total = torch.zeros((), device=next(network.parameters()).device)
+    for number, part in enumerate(whole):
+        with processes.synchronised(network, number + 1 == len(whole)):
+            with torch.autocast(device, training.dtype, enabled=enabled):
+                value = part() / len(whole)
+            value.backward()  # type: ignore[no-untyped-call]
+        total += value.detach()
+    return processes.mean(total)
 
 
 def _optimizer(network: nn.Module, training: Training) -> torch.optim.Optimizer:

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -14,14 +15,35 @@ from torch import Tensor, nn
 
 from invdiff.training.weights import check_tensors, reason
 
-__all__ = ["TrainingCheckpoint"]
+__all__ = ["Tracker", "TrainingCheckpoint"]
+
+
+class Tracker(Protocol):
+    """What looks at a network after each step, and has a state of its own."""
+
+    def update(self, step: int) -> None:
+        """Look at the network after a step, 0, 1, ..."""
+        ...
+
+    def state(self) -> Mapping[str, Tensor]:
+        """Return all that it needs to go on, by name."""
+        ...
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from a state.
+
+        Raises:
+            ValueError: It is of another network or other settings.
+        """
+        ...
 
 
 class TrainingCheckpoint:
     """The whole state of a training in one safetensors file.
 
     It holds the network, the average of its weights, the state of the optimizer, the losses so
-    far and the states of generators. A new file gets the name when it is complete.
+    far, the state of a tracker and those of generators. A new file gets the name when it is
+    complete.
 
     Args:
         path: Of one training; its folder is made if need be.
@@ -54,6 +76,7 @@ class TrainingCheckpoint:
         average: nn.Module,
         optimizer: torch.optim.Optimizer,
         training: str,
+        tracker: Tracker | None = None,
     ) -> list[Tensor]:
         """Bring a training to where its file is, and return the losses of the steps so far.
 
@@ -62,6 +85,7 @@ class TrainingCheckpoint:
             average: As the network.
             optimizer: Of the network, before its first step.
             training: Settings that must be the same, in words.
+            tracker: Also goes on from the file.
 
         Raises:
             ValueError: The file is damaged, or of another training.
@@ -79,6 +103,8 @@ class TrainingCheckpoint:
                 check_tensors(module.state_dict(), found.get(name, {}))
             state = _optimizer_state(found.get("optimizer", {}), optimizer)
             self._restore_generators(found.get("generators", {}))
+            if tracker is not None:
+                tracker.restore(found.get("tracker", {}))
             losses = kept["losses"].to(next(network.parameters()).device)
             if losses.ndim != 1:
                 raise ValueError(f"losses: expected one a step, got {tuple(losses.shape)}")
@@ -96,6 +122,7 @@ class TrainingCheckpoint:
         network: nn.Module,
         average: nn.Module,
         optimizer: torch.optim.Optimizer,
+        tracker: Tracker | None = None,
         *,
         last: bool = False,
     ) -> None:
@@ -106,6 +133,7 @@ class TrainingCheckpoint:
             network: After the step.
             average: After the step.
             optimizer: After the step.
+            tracker: After the step.
             last: No step follows.
         """
         self._losses.append(loss.detach())
@@ -117,6 +145,8 @@ class TrainingCheckpoint:
             tensors |= {f"optimizer.{i}.{name}": value for name, value in entries.items()}
         for i, generator in enumerate(self.generators):
             tensors[f"generators.{i}"] = generator.get_state()
+        if tracker is not None:
+            tensors |= {f"tracker.{name}": value for name, value in tracker.state().items()}
         tensors["losses"] = torch.stack(self._losses)
         self._write(tensors)
 
