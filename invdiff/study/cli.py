@@ -14,12 +14,14 @@ from invdiff.study.benchmark import Bench
 from invdiff.study.commands import Demo, List, Report, Run
 from invdiff.study.options import expanded
 from invdiff.study.reconstruct import Reconstruct
+from invdiff.study.train_command import Train
 
 __all__ = ["main"]
 
 _Command = (
     Annotated[Run, subcommand("run")]
     | Annotated[Reconstruct, subcommand("reconstruct")]
+    | Annotated[Train, subcommand("train")]
     | Annotated[Demo, subcommand("demo")]
     | Annotated[List, subcommand("list")]
     | Annotated[Report, subcommand("report")]

@@ -10,7 +10,12 @@ import yaml
 
 from invdiff.study.base import Config
 
-__all__ = ["discard_unstarted", "finish", "is_finished", "prepare"]
+__all__ = ["discard_unstarted", "finish", "is_finished", "partial_of", "prepare"]
+
+
+def partial_of(out: Path) -> Path:
+    """Return the folder that is filled until it is complete and gets the name ``out``."""
+    return out.with_name(f"{out.name}.partial")
 
 
 def prepare(experiment: Config, out: Path, *, overwrite: bool, resume: bool) -> Path:
@@ -19,7 +24,7 @@ def prepare(experiment: Config, out: Path, *, overwrite: bool, resume: bool) -> 
     Raises:
         ValueError: There are files that may be neither replaced nor gone on with.
     """
-    partial = out.with_name(f"{out.name}.partial")
+    partial = partial_of(out)
     _check_out(out, overwrite)
     if resume and partial.is_dir():
         _check_same(experiment, partial)

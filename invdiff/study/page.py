@@ -10,24 +10,28 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["inlined", "render"]
+__all__ = ["filled", "inlined", "render"]
 
 _DPI = 130
 
 
 def render(path: Path, template: str, **values: Any) -> Path:
-    """Fill in one of the templates, ``report`` or ``study``, and write the page."""
+    """Fill in the template of a page, such as ``report`` or ``study``, and write it."""
+    path.write_text(filled(f"{template}.html", **values), encoding="utf-8")
+    return path
+
+
+def filled(template: str, **values: Any) -> str:
+    """Return a template with its values, such as ``model_card.md``; only pages are escaped."""
     import jinja2
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("invdiff.study"),
-        autoescape=True,
+        autoescape=template.endswith(".html"),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
     )
-    html = environment.get_template(f"{template}.html.jinja").render(**values)
-    path.write_text(html, encoding="utf-8")
-    return path
+    return environment.get_template(f"{template}.jinja").render(**values)
 
 
 def inlined(figure: Figure, path: Path) -> str:

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from invdiff.priors.preconditioning import EDM
+from invdiff.priors.preconditioning import Preconditioning
+from invdiff.priors.scheduler import scheduler_of
 
 __all__ = ["save_prior"]
 
@@ -19,7 +20,7 @@ __all__ = ["save_prior"]
 def save_prior(
     folder: str | os.PathLike[str],
     network: Any,
-    preconditioning: EDM,
+    preconditioning: Preconditioning,
     info: dict[str, Any],
     *,
     dtype: torch.dtype = torch.float16,
@@ -32,16 +33,16 @@ def save_prior(
         preconditioning: What its output means.
         info: Title, modality, data_range, value_range, licence, ...
         dtype: Precision of the weights on the disk.
-    """
-    from diffusers import EDMEulerScheduler
 
+    Raises:
+        ValueError: A preconditioning that no scheduler of diffusers describes.
+    """
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
     # the cast of diffusers itself warns whatever the network
     cast: Any = nn.Module.to(copy.deepcopy(network), "cpu", dtype)
     cast.save_pretrained(path / "unet", safe_serialization=True)
-    scheduler = EDMEulerScheduler(
-        sigma_data=preconditioning.sigma_data, prediction_type=preconditioning.prediction
-    )
-    scheduler.save_pretrained(path / "scheduler")
+    settings = json.dumps(scheduler_of(preconditioning), indent=2)
+    (path / "scheduler").mkdir(exist_ok=True)
+    (path / "scheduler" / "scheduler_config.json").write_text(settings + "\n")
     (path / "prior.json").write_text(json.dumps(info, indent=2) + "\n")

@@ -84,7 +84,7 @@ def train(
         optimizer.step()
         _renew(average, network, training, step)
         if tracker is not None:
-            tracker.update(step)
+            tracker.update(step + 1)
         if callback is not None:
             callback(TrainingStep(step, training.num_steps, value))
         if checkpoint is not None and processes.is_main:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
@@ -42,15 +43,7 @@ class Processes:
         """
         if int(os.environ.get("WORLD_SIZE", "1")) < 2:
             return cls()
-        from accelerate import Accelerator
-        from accelerate.utils import InitProcessGroupKwargs
-
-        return cls(
-            Accelerator(
-                cpu=torch.device(device).type == "cpu",
-                kwargs_handlers=[InitProcessGroupKwargs(timeout=_TIMEOUT)],
-            )
-        )
+        return cls(_accelerator(torch.device(device).type == "cpu"))
 
     @property
     def is_main(self) -> bool:
@@ -100,3 +93,12 @@ class Processes:
 
         messages: list[str] = broadcast_object_list([message])
         return messages[0]
+
+
+@functools.cache
+def _accelerator(cpu: bool) -> Any:
+    """Join the others, once."""
+    from accelerate import Accelerator
+    from accelerate.utils import InitProcessGroupKwargs
+
+    return Accelerator(cpu=cpu, kwargs_handlers=[InitProcessGroupKwargs(timeout=_TIMEOUT)])

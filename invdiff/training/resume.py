@@ -22,7 +22,7 @@ class Tracker(Protocol):
     """What looks at a network after each step, and has a state of its own."""
 
     def update(self, step: int) -> None:
-        """Look at the network after a step, 0, 1, ..."""
+        """Look at the network after so many updates of it: 1, 2, ..."""
         ...
 
     def state(self) -> Mapping[str, Tensor]:

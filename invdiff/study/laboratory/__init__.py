@@ -18,6 +18,7 @@ from invdiff.study.laboratory.smc_rate import SMCRate
 from invdiff.study.laboratory.sr_boundary import SRBoundary
 from invdiff.study.laboratory.sr_training import SRTraining
 from invdiff.study.laboratory.volume import VolumeStudy
+from invdiff.study.prior_training import PriorTraining
 from invdiff.study.scripted import ScriptedStudy
 
 __all__ = ["STUDIES"]
@@ -34,6 +35,7 @@ STUDIES: dict[str, type[ScriptedStudy]] = {
     "interpolant-checkerboard": InterpolantCheckerboard,
     "interpolant-bridge": InterpolantBridge,
     "molecules": Molecules,
+    "prior-training": PriorTraining,
     "smc-images": SMCImages,
     "smc-rate": SMCRate,
     "sr-boundary": SRBoundary,

@@ -16,7 +16,7 @@ from invdiff.study.laboratory.graph_pictures import (
 )
 from invdiff.study.laboratory.graphs_config import IntegratorBase
 from invdiff.study.laboratory.graphs_scores import PROTOCOLS, STATISTICS
-from invdiff.study.laboratory.loss_line import draw_loss
+from invdiff.study.loss_line import draw_loss
 from invdiff.study.scripted import Arrays, Metrics
 
 if TYPE_CHECKING:

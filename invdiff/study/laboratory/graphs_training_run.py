@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from invdiff.graphs.fit import CheckpointFile
-from invdiff.study.laboratory.stored_weights import stored_weights
+from invdiff.study.stored_weights import stored_weights
 from invdiff.study.progress import StepBar
 from invdiff.study.scripted import Arrays
 from invdiff.training import TrainingStep

@@ -31,7 +31,7 @@ from invdiff.study.laboratory.interpolant_bridge_runs import (
 )
 from invdiff.study.laboratory.interpolant_bridge_scores import gains, gathered, reliability, shown
 from invdiff.study.laboratory.sr_training_slices import HoldoutConfig, SliceSource
-from invdiff.study.laboratory.stored_weights import restore_weights, stored_weights
+from invdiff.study.stored_weights import restore_weights, stored_weights
 from invdiff.study.laboratory.volume_scans import ScanSource
 from invdiff.study.scripted import Arrays, Metrics, Outcome, ScriptedStudy, Table
 from invdiff.study.stages import Stages

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from invdiff.study.laboratory.loss_line import draw_loss
+from invdiff.study.loss_line import draw_loss
 from invdiff.study.scripted import Arrays, Metrics
 
 if TYPE_CHECKING:

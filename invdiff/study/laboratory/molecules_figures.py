@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from invdiff.study.laboratory.loss_line import draw_loss
+from invdiff.study.loss_line import draw_loss
 from invdiff.study.scripted import Arrays, Metrics
 
 if TYPE_CHECKING:

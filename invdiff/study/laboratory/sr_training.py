@@ -16,7 +16,8 @@ from invdiff.priors.preconditioning import EDM
 from invdiff.rng import derive_generator
 from invdiff.study.base import SampleName
 from invdiff.study.laboratory import sr_training_figures as figures
-from invdiff.study.laboratory.sr_training_config import NetworkConfig, PriorText
+from invdiff.study.laboratory.sr_training_config import NetworkConfig
+from invdiff.study.prior_text import PriorText
 from invdiff.study.laboratory.sr_training_scores import decibels, denoising_errors, drawn_samples
 from invdiff.study.laboratory.sr_training_slices import (
     Holdout,
@@ -24,7 +25,7 @@ from invdiff.study.laboratory.sr_training_slices import (
     SliceSource,
     varied_parts,
 )
-from invdiff.study.laboratory.stored_weights import restore_weights, stored_weights
+from invdiff.study.stored_weights import restore_weights, stored_weights
 from invdiff.study.scripted import Arrays, Metrics, Outcome, ScriptedStudy, Table
 from invdiff.study.stages import Stages
 from invdiff.superres.integrators import integrator_named

@@ -6,12 +6,11 @@ from typing import Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from invdiff.study.base import Config
 from invdiff.study.laboratory.unet_training import UNetTraining
 from invdiff.superres.recipe import SuperResolutionRecipe
 from invdiff.training import NoiseLevels
 
-__all__ = ["NetworkConfig", "PriorText"]
+__all__ = ["NetworkConfig"]
 
 
 class NetworkConfig(UNetTraining):
@@ -57,21 +56,3 @@ class NetworkConfig(UNetTraining):
             levels=NoiseLevels(self.log_mean, self.log_std),
             training=self.training(),
         )
-
-
-class PriorText(Config):
-    """What the folder of the prior says about it.
-
-    Args:
-        title: Of the prior.
-        modality: What it was trained on, such as ``MR``.
-        value_range: What the lowest and the highest value of an image stand for.
-        value_unit: In which unit.
-        licence: Of the weights and of what they were trained on.
-    """
-
-    title: str
-    modality: str
-    value_range: tuple[float, float] = (0.0, 1.0)
-    value_unit: str = "99.7th percentile"
-    licence: str

@@ -1,0 +1,53 @@
+"""A first reconstruction with a prior that was just trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from invdiff.study.base import Config
+from invdiff.study.scripted import Metrics
+
+if TYPE_CHECKING:
+    from invdiff.study.config import Experiment
+
+__all__ = ["TrialConfig"]
+
+
+class TrialConfig(Config):
+    """An experiment that is run with the prior, into a folder beside it.
+
+    Args:
+        experiment: A shipped one by name, or a YAML file.
+        set: Values that are changed in it, by their path, such as ``operator.views``.
+    """
+
+    experiment: str
+    set: dict[str, str | int | float | bool] = {}
+
+    def read(self, prior: str, device: str) -> Experiment:
+        """Return the experiment with the prior of a folder.
+
+        Raises:
+            ValueError: One line on what is wrong with it.
+        """
+        # the list of studies knows this one
+        from invdiff.study.load import load_experiment
+
+        changes = {**self.set, "prior.name": prior, "device": device}
+        overrides = [f"{key}={value}" for key, value in changes.items()]
+        try:
+            return load_experiment(self.experiment, overrides)
+        except ValueError as error:
+            raise ValueError(f"trial: {error}") from None
+
+    def run(self, prior: Path, device: str, out: Path) -> Metrics:
+        """Run it, and return its metrics under names that start with ``trial_``."""
+        from invdiff.study.run import run_experiment
+
+        metrics = run_experiment(self.read(str(prior), device), out, resume=True)
+        return {
+            f"trial_{name}": value
+            for name, value in metrics.items()
+            if isinstance(value, int | float)
+        }

@@ -1,0 +1,54 @@
+"""The ``invdiff train`` command, alone or under ``accelerate launch``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from invdiff.study.options import OutFolder, SetValues, run_and_print
+
+__all__ = ["Train"]
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a prior on a folder of scans or an archive of slices, and write it with its report.
+
+    Under accelerate launch -m invdiff, all processes train it together.
+
+    Args:
+        config: A YAML file, or the name of a shipped experiment such as train_tiny_ct.
+        out: New folder for the prior and its report; live.html in DIR.partial shows the loss.
+        set: Change a value of the configuration, such as slices.path=scans.
+        device: Where to train, such as cuda; as the configuration says (cpu) if not given.
+        overwrite: Replace an earlier result in that folder.
+        resume: Go on with an interrupted training, to the same bits.
+    """
+
+    config: Positional[Annotated[str, arg(metavar="CONFIG")]]
+    out: OutFolder
+    set: SetValues = ()
+    device: Annotated[str | None, arg(metavar="DEVICE")] = None
+    overwrite: bool = False
+    resume: bool = False
+
+    def __call__(self) -> None:
+        """Run it."""
+        from invdiff.study.folder import partial_of
+        from invdiff.study.load import load_study
+        from invdiff.study.prior_training import PriorTraining
+        from invdiff.study.prior_training.fitting import end_parts, take_part
+        from invdiff.training import Processes
+
+        device = () if self.device is None else (f"device={self.device}",)
+        study = load_study(self.config, (*self.set, *device))
+        if not isinstance(study, PriorTraining):
+            kind = getattr(study, "kind", "a reconstruction")
+            raise ValueError(f"{self.config}: is no training of a prior but {kind}: invdiff run")
+        if Processes.launched(study.device).is_main:
+            run_and_print(study, self.out, self.overwrite, self.resume)
+            end_parts(study)
+        else:
+            take_part(study, partial_of(self.out) / "stages")
