@@ -30,7 +30,8 @@ NAMES = [
 # one of each kind, under its name; of some kinds there are several
 VOLUMES = ["volume_ct_limited", "volume_ct_sparse", "volume_mri"]
 MOLECULES = ["molecules_qm9", "molecules_zinc250k"]
-SEVERAL = ("graphs", "molecules", "volume")
+TRAININGS = ["train_brain_mr_256", "train_ct_256", "train_tiny_ct"]
+SEVERAL = ("graphs", "molecules", "prior-training", "volume")
 STUDIES = sorted(kind.replace("-", "_") for kind in laboratory.STUDIES if kind not in SEVERAL)
 GRAPHS = [
     "graphs_community_small",
@@ -66,6 +67,14 @@ def test_shipped_study_of_molecules_is_valid(name) -> None:
     assert study.title
 
 
+@pytest.mark.parametrize("name", TRAININGS)
+def test_shipped_training_of_a_prior_is_valid(name) -> None:
+    study = load_study(name)
+    assert study.kind == "prior-training"
+    assert study.title
+    assert study.fallback
+
+
 @pytest.mark.parametrize("name", GRAPHS)
 def test_shipped_study_of_graphs_is_valid(name) -> None:
     study = load_study(name)
@@ -75,7 +84,7 @@ def test_shipped_study_of_graphs_is_valid(name) -> None:
 
 
 def test_shipped_experiments_are_those_of_the_repository() -> None:
-    names = sorted([*NAMES, *GRAPHS, *MOLECULES, *STUDIES, *VOLUMES])
+    names = sorted([*NAMES, *GRAPHS, *MOLECULES, *STUDIES, *TRAININGS, *VOLUMES])
     assert list_experiments() == names == sorted(path.stem for path in TOP.glob("*.yaml"))
     shipped = Path(commands.__file__).parent / "experiments"
     for name in names:
