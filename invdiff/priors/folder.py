@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from invdiff.priors.preconditioning import Preconditioning, preconditioning_of
+from invdiff.priors.preconditioning import Preconditioning
+from invdiff.priors.scheduler import preconditioning_of
 
 __all__ = ["SavedPrior", "find_prior", "names_in", "read_prior_folder"]
 

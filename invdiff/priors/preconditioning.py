@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, cast
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -16,7 +15,6 @@ __all__ = [
     "Preconditioning",
     "Prediction",
     "VariancePreserving",
-    "preconditioning_of",
 ]
 
 Prediction = Literal["epsilon", "v_prediction", "sample"]
@@ -133,51 +131,3 @@ class FlowMatching:
     def output_scale(self, sigma: Tensor) -> Tensor:
         r"""Return :math:`\sigma / (1 + \sigma)`."""
         return sigma / (1 + sigma)
-
-
-def preconditioning_of(scheduler: dict[str, Any]) -> EDM | FlowMatching | VariancePreserving:
-    """Read the parameterisation from the configuration of a diffusers scheduler.
-
-    Args:
-        scheduler: The content of ``scheduler_config.json``.
-
-    Raises:
-        ValueError: A scheduler or prediction that isn't known here.
-    """
-    name = str(scheduler.get("_class_name"))
-    prediction = scheduler.get("prediction_type", "epsilon")
-    if prediction not in ("epsilon", "v_prediction", "sample"):
-        raise ValueError(
-            f"scheduler: expected prediction_type epsilon, v_prediction or sample, "
-            f"got {prediction!r}"
-        )
-    if name.startswith("EDM"):
-        if prediction == "sample":
-            raise ValueError("scheduler: an EDM network predicts epsilon or v_prediction")
-        try:
-            sigma_data = float(scheduler.get("sigma_data", 0.5))
-        except (TypeError, ValueError):
-            sigma_data = math.nan
-        if not 0 < sigma_data < math.inf:
-            raise ValueError(f"scheduler: expected sigma_data > 0, got {scheduler['sigma_data']!r}")
-        return EDM(sigma_data, prediction)
-    if name.startswith("FlowMatch"):
-        steps = scheduler.get("num_train_timesteps", 1000)
-        if not isinstance(steps, int) or steps < 1:
-            raise ValueError(f"scheduler: expected num_train_timesteps >= 1, got {steps!r}")
-        return FlowMatching(float(steps))
-    if not name.startswith(("DDPM", "DDIM", "PNDM", "DPMSolver", "Euler", "Heun", "UniPC", "LMS")):
-        raise ValueError(f"scheduler: {name!r} is none of EDM*, FlowMatch*, DDPM* and its samplers")
-    return VariancePreserving(_discrete_sigmas(scheduler), cast("Prediction", prediction))
-
-
-def _discrete_sigmas(scheduler: dict[str, Any]) -> tuple[float, ...]:
-    from diffusers import DDPMScheduler
-
-    known = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas",
-             "rescale_betas_zero_snr")  # fmt: skip
-    settings = {k: scheduler[k] for k in known if k in scheduler}
-    abar = DDPMScheduler.from_config(settings).alphas_cumprod.double()
-    # zero terminal SNR has sigma = infinity at the last time: leave that one out
-    abar = abar[abar > 1e-12]
-    return tuple(math.sqrt((1 - a) / a) for a in abar.tolist())

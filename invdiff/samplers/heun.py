@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from invdiff.linalg import expand_right
 from invdiff.priors.denoiser import Denoiser, half_range
+from invdiff.priors.pfgm import check_dof, student_scale
 from invdiff.rng import Streams, problem_streams
 from invdiff.samplers.base import (
     Callback,
@@ -49,9 +51,11 @@ class HeunSampler:
         rho: Exponent of the grid.
         churn: Noise added and removed in all, the ``S_churn`` of the paper.
         churn_noise: Its standard deviation over the exact one, ``S_noise``.
+        dof: D of the start, for a denoiser of the Student t noise of PFGM++ :cite:p:`xu2023`,
+            whose ODE is the same; infinity for one of Gaussian noise.
 
     Raises:
-        ValueError: A number out of its range.
+        ValueError: A number out of its range, or churn, which is Gaussian, with a finite D.
     """
 
     num_steps: int = 18
@@ -60,6 +64,7 @@ class HeunSampler:
     rho: float = 7.0
     churn: float = 0.0
     churn_noise: float = 1.0
+    dof: float = math.inf
 
     def __post_init__(self) -> None:
         karras_sigmas(self.num_steps, self.sigma_max, self.sigma_min, self.rho)
@@ -67,6 +72,9 @@ class HeunSampler:
             raise ValueError(
                 f"HeunSampler: churn must not be negative, got {self.churn}, {self.churn_noise}"
             )
+        check_dof(self.dof)
+        if self.churn and math.isfinite(self.dof):
+            raise ValueError(f"HeunSampler: churn goes with Gaussian noise, got dof {self.dof}")
 
     def sample(
         self,
@@ -99,7 +107,7 @@ class HeunSampler:
         sigmas = half_range(denoiser) * torch.cat([levels, levels.new_zeros(1)])
         like = torch.zeros((), dtype=dtype, device=generator.device)
         middle = sum(denoiser.data_range) / 2
-        x = middle + sigmas[0].to(like) * streams.normal(shape, like)
+        x = middle + sigmas[0].to(like) * self._start(shape, streams, like)
         for i in range(self.num_steps):
             x, sigma = self._churned(x, sigmas[i], streams)
             x = heun_step(denoiser, x, sigma, sigmas[i + 1])
@@ -107,6 +115,11 @@ class HeunSampler:
                 unknown = torch.full((num_samples,), math.nan)
                 callback(Progress(i, self.num_steps, sigmas[i], unknown, x))
         return Samples(x, equal_log_weights(x, streams))
+
+    def _start(self, shape: Sequence[int], streams: Streams, like: Tensor) -> Tensor:
+        normal = streams.normal(shape, like)
+        scales = [student_scale(1, self.dof, generator=g) for g in streams.generators]
+        return normal * expand_right(torch.cat(scales).to(like), len(shape))
 
     def _churned(self, x: Tensor, sigma: Tensor, streams: Streams) -> tuple[Tensor, Tensor]:
         gamma = min(self.churn / self.num_steps, math.sqrt(2) - 1)

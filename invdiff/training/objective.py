@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from invdiff.priors.preconditioning import EDM, Network, Preconditioning
+from invdiff.training.levels import LevelSource, NoiseLevels
+from invdiff.training.perturbation import GaussianPerturbation, Perturbation
 
 __all__ = ["GaussianPerturbation", "LevelSource", "NoiseLevels", "Noisy", "Objective",
            "Perturbation", "edm_loss"]  # fmt: skip
-
-
-class LevelSource(Protocol):
-    """A distribution of noise levels."""
-
-    def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """Return noise levels of shape ``(count, 1, 1, 1)``."""
-        ...
-
-
-class Perturbation(Protocol):
-    """A distribution of noise, of standard size."""
-
-    def sample(self, like: Tensor, generator: torch.Generator) -> Tensor:
-        """Return noise in the shape and dtype of images ``(batch, channel, height, width)``."""
-        ...
-
-
-@dataclass(frozen=True)
-class GaussianPerturbation:
-    """Independent standard normal numbers."""
-
-    def sample(self, like: Tensor, generator: torch.Generator) -> Tensor:
-        """Return noise in the shape and dtype of images ``(batch, channel, height, width)``."""
-        return torch.randn(like.shape, generator=generator, device=like.device, dtype=like.dtype)
 
 
 class Noisy(NamedTuple):
@@ -88,31 +64,6 @@ class Objective:
         denoised = self.preconditioning.denoise(network, noisy.x, noisy.sigma)
         error = (denoised - clean) / self.preconditioning.output_scale(noisy.sigma)
         return (error**2).flatten(1).mean(1)
-
-
-@dataclass(frozen=True)
-class NoiseLevels:
-    r"""The noise levels of a training, :math:`\ln \sigma \sim N(m, s^2)`.
-
-    Args:
-        log_mean: m, of sigma in the units of the images.
-        log_std: s.
-
-    Raises:
-        ValueError: ``log_std`` is not positive.
-    """
-
-    log_mean: float = -1.2
-    log_std: float = 1.2
-
-    def __post_init__(self) -> None:
-        if not 0 < self.log_std < math.inf or not math.isfinite(self.log_mean):
-            raise ValueError(f"NoiseLevels: expected log_std > 0, got {self.log_std}")
-
-    def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """Return noise levels of shape ``(count, 1, 1, 1)``."""
-        normal = torch.randn(count, 1, 1, 1, generator=generator, device=generator.device)
-        return (self.log_mean + self.log_std * normal).exp()
 
 
 def edm_loss(
