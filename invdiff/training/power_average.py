@@ -108,9 +108,7 @@ class PowerAverages:
 
 
 def _started(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {
-        name: value.detach().to(_kept_dtype(value), copy=True) for name, value in state.items()
-    }
+    return {name: value.detach().to(_kept_dtype(value), copy=True) for name, value in state.items()}
 
 
 def _kept_dtype(value: Tensor) -> torch.dtype:

@@ -68,9 +68,7 @@ def read_snapshots(folder: str | os.PathLike[str]) -> list[Snapshot]:
     Raises:
         ValueError: There are none, or a file is damaged or holds something else.
     """
-    found = [
-        Snapshot(path, _profile(path)) for path in Path(folder).glob("average-*.safetensors")
-    ]
+    found = [Snapshot(path, _profile(path)) for path in Path(folder).glob("average-*.safetensors")]
     if not found:
         raise ValueError(f"{folder}: no snapshots of averages (average-*.safetensors)")
     return sorted(found, key=lambda snapshot: (snapshot.profile.step, snapshot.profile.length))
@@ -82,7 +80,8 @@ def averaged_weights(
     """Return the average of any length at any step, as a state dict in float32.
 
     It is the combination of the snapshots whose profile is nearest :cite:p:`karras2024`; see
-    ``synthesis_coefficients``. Entries that aren't floating-point are those of the last snapshot.
+    ``synthesis_coefficients``. Entries that aren't floating-point are those of the
+    last snapshot that takes part.
 
     Args:
         snapshots: Of one training; two lengths at a few steps or more.
@@ -147,17 +146,18 @@ def _profile(path: Path) -> PowerProfile:
     return profile
 
 
-def _combined(
-    paths: Sequence[Path], coefficients: Sequence[float]
-) -> Iterator[tuple[str, Tensor]]:
-    """Yield one tensor after the other, so that no two networks are in the memory."""
+def _combined(paths: Sequence[Path], coefficients: Sequence[float]) -> Iterator[tuple[str, Tensor]]:
+    """Yield one tensor after the other: no whole snapshot is in the memory."""
     with ExitStack() as stack:
         files = [stack.enter_context(safe_open(path, framework="pt")) for path in paths]
         names = files[-1].keys()
         if any(set(file.keys()) != set(names) for file in files):
             raise ValueError(f"{paths[-1].parent}: snapshots of different networks")
         for name in names:
-            # the sum cancels digits that float32 doesn't have
-            values = [c * file.get_tensor(name).double() for c, file in zip(coefficients, files)]
-            latest = files[-1].get_tensor(name)
-            yield name, sum(values).float() if latest.is_floating_point() else latest
+            value = files[-1].get_tensor(name)
+            if value.is_floating_point():
+                # the sum cancels digits that float32 doesn't have
+                parts = [file.get_tensor(name).double() for file in files]
+                weighted = zip(coefficients, parts, strict=True)
+                value = torch.stack([share * part for share, part in weighted]).sum(0).float()
+            yield name, value
