@@ -34,7 +34,7 @@ from operators import (
 )
 from operators.mri.coils import low_resolution
 
-__all__ = ["estimate_sigma", "kspace_problem"]
+__all__ = ["coarse_image", "estimate_sigma", "kspace_problem", "without_oversampling"]
 
 # conjugate gradient steps of the complex image that scale and phase are taken from
 _COARSE_STEPS = 10
@@ -69,11 +69,11 @@ def kspace_problem(experiment: Experiment, kspace: KSpace, shape: tuple[int, int
     choices = experiment.operator
     if not isinstance(choices, MRIConfig):
         raise ValueError(f"operator.kind: the input is k-space, got {choices.kind}")
-    kspace = resized_field(_without_oversampling(kspace), shape)
+    kspace = resized_field(without_oversampling(kspace), shape)
     scan, is_complex = _scan(experiment, kspace, choices), choices.image == "complex"
     field = scan.split.training.shape
     identity = Identity(field, complex_valued=True) if is_complex else RealToComplex(field)
-    coarse = _coarse_image(scan.likelihood(scan.split.training, identity, 1.0))
+    coarse = coarse_image(scan.likelihood(scan.split.training, identity, 1.0))
     units = relative_units(coarse.abs().numpy(), experiment.input.describe())
     std: Tensor | None = None
     if is_complex:
@@ -105,7 +105,7 @@ def kspace_problem(experiment: Experiment, kspace: KSpace, shape: tuple[int, int
     )
 
 
-def _coarse_image(likelihood: Likelihood) -> Tensor:
+def coarse_image(likelihood: Likelihood) -> Tensor:
     """Return the image that scale and phase are taken from."""
     if not likelihood.operator.in_complex:
         return cg_sense(likelihood)
@@ -195,7 +195,7 @@ def _kspace_sigma(experiment: Experiment, y: Tensor, mask: Tensor) -> float:
     return noise.sigma if isinstance(noise.sigma, float) else estimate_sigma(y, mask)
 
 
-def _without_oversampling(kspace: KSpace) -> KSpace:
+def without_oversampling(kspace: KSpace) -> KSpace:
     """Remove what scanners measure beyond the image along the readout."""
     if kspace.reference is None or kspace.reference.shape[1] >= kspace.mask.shape[0]:
         return kspace
