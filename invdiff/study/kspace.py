@@ -11,7 +11,7 @@ from torch import Tensor
 from invdiff.classical import cg_sense
 from invdiff.data import KSpace, crop_readout
 from invdiff.likelihood import Likelihood
-from invdiff.linalg import conjugate_gradient
+from invdiff.linalg import cg_iterates
 from invdiff.rng import derive_generator
 from invdiff.study.complex_image import body_region, imaginary_std, smooth_phase
 from invdiff.study.config import Experiment
@@ -38,6 +38,8 @@ __all__ = ["coarse_image", "estimate_sigma", "kspace_problem", "without_oversamp
 
 # conjugate gradient steps of the complex image that scale and phase are taken from
 _COARSE_STEPS = 10
+# residual over the first one, below which it is rounding
+_SOLVED = 1e-6
 # share of the sampled locations, from the edge of k-space inwards, that are taken as noise
 _OUTER = 0.1
 # median absolute deviation of a standard normal
@@ -111,12 +113,15 @@ def coarse_image(likelihood: Likelihood) -> Tensor:
         return cg_sense(likelihood)
     # with twice the unknowns few steps explain the data, and the discrepancy principle would end
     # before the phase is resolved
-    return conjugate_gradient(
-        likelihood.weighted_normal,
-        likelihood.weighted_adjoint,
-        num_dims=2,
-        num_steps=_COARSE_STEPS,
-    )
+    iterates = cg_iterates(likelihood.weighted_normal, likelihood.weighted_adjoint, num_dims=2)
+    image, first = next(iterates)
+    squared = first
+    for _ in range(_COARSE_STEPS):
+        # one coil that is sampled throughout needs a single step, and rounding grows after it
+        if bool(squared <= _SOLVED**2 * first):
+            break
+        image, squared = next(iterates)
+    return image
 
 
 def _scan(experiment: Experiment, kspace: KSpace, choices: MRIConfig) -> _Scan:

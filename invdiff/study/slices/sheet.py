@@ -33,11 +33,11 @@ def contact_sheet(slices: SliceSet, count: int = 12, columns: int = 6) -> Figure
     columns = min(columns, len(rows))
     height = math.ceil(len(rows) / columns)
     figure = Figure(figsize=(_PANEL * columns, 1.15 * _PANEL * height), layout="constrained")
-    axes = figure.subplots(height, columns, squeeze=False).flat
+    axes = figure.subplots(height, columns, squeeze=False).ravel()
     for axis in axes:
         axis.set_axis_off()
     for axis, row, picture in zip(axes, rows.tolist(), pictures, strict=False):
-        axis.imshow(picture, cmap="gray", vmin=0, vmax=1)
+        axis.imshow(picture.numpy(), cmap="gray", vmin=0, vmax=1)
         axis.set_title(_title(slices, row), fontsize=7)
     return figure
 
