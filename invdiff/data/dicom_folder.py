@@ -33,7 +33,7 @@ class SeriesFiles:
     """The files of one series.
 
     Args:
-        files: Sorted.
+        files: One or more.
         patient: PatientID; "" if there is none.
         modality: As the files say, such as "CT".
         description: SeriesDescription; "" if there is none.
@@ -52,12 +52,15 @@ def group_series(files: Iterable[Path]) -> tuple[list[SeriesFiles], int]:
     has no place in the patient are passed over; a damaged file is a series of its own, which its
     reader will refuse.
 
+    Args:
+        files: Sorted; those of a series keep their order.
+
     Returns:
         The series in the order of their first file, and how many files were passed over.
     """
     groups: dict[tuple[str, str], list[tuple[Path, Any]]] = {}
     others = 0
-    for file in sorted(files):
+    for file in files:
         header = _header(file)
         if header is not None and not _is_image(header):
             others += 1

@@ -53,12 +53,15 @@ def find_scans(root: Path) -> tuple[list[FoundScan], int]:
     Returns:
         What was found, sorted by folder, and how many other files there are.
     """
+    from tqdm import tqdm
+
     top = root if root.is_dir() else root.parent
     kinds: dict[str, list[Path]] = {}
     for file in _files(root):
         kinds.setdefault(_kind(file), []).append(file)
     others = len(kinds.pop("", ()))
-    series, passed = group_series(kinds.pop("dicom", ()))
+    headers = tqdm(kinds.pop("dicom", ()), desc="headers", unit="file", disable=None)
+    series, passed = group_series(headers)
     found = [_series(s, top) for s in series]
     found += [_file(file, kind, top) for kind, files in kinds.items() for file in files]
     return sorted(found, key=lambda scan: (scan.folder, scan.files)), others + passed

@@ -10,9 +10,13 @@ from pydantic import model_validator
 from invdiff.study.base import Config
 from invdiff.study.slices.found import FoundScan
 
-__all__ = ["NamesConfig"]
+__all__ = ["NamesConfig", "UnnamedError"]
 
 _SUFFIX = re.compile(r"\.(nii\.gz|nii|npz|npy|h5|hdf5|mrd|dcm|ima)$", re.IGNORECASE)
+
+
+class UnnamedError(ValueError):
+    """Nothing says whose slices are, or of which class; that is no damage that can be left out."""
 
 
 class NamesConfig(Config):
@@ -45,7 +49,7 @@ class NamesConfig(Config):
         """Return the name of a scan's subject.
 
         Raises:
-            ValueError: The pattern isn't in its path.
+            UnnamedError: The pattern isn't in its path.
         """
         if self.subject_pattern is not None:
             return _found("subject_pattern", self.subject_pattern, scan)
@@ -58,14 +62,14 @@ class NamesConfig(Config):
         """Return the class of all slices of a scan; None if slices have none or their own.
 
         Raises:
-            ValueError: Nothing says the class.
+            UnnamedError: Nothing says the class.
         """
         if self.labels == "pattern":
             return _found("label_pattern", str(self.label_pattern), scan)
         if self.labels != "folder":
             return None
         if not scan.folder.parts:
-            raise ValueError(f"slices: {scan.path}: no class, since it lies in no folder of one")
+            raise UnnamedError(f"slices: {scan.path}: no class, since it lies in no folder of one")
         return scan.folder.parts[0]
 
 
@@ -81,5 +85,5 @@ def _check_pattern(name: str, pattern: str | None) -> None:
 def _found(name: str, pattern: str, scan: FoundScan) -> str:
     match = re.search(pattern, scan.words)
     if match is None or not match[1]:
-        raise ValueError(f"slices: {scan.path}: {name} {pattern!r} is not in {scan.words}")
+        raise UnnamedError(f"slices: {scan.path}: {name} {pattern!r} is not in {scan.words}")
     return match[1]

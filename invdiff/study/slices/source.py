@@ -16,7 +16,7 @@ from invdiff.data.dicom import read_series
 from invdiff.study.slices.archive import archived, read_archive
 from invdiff.study.slices.cut import CutConfig, encoded
 from invdiff.study.slices.found import FoundScan, find_scans
-from invdiff.study.slices.names import NamesConfig
+from invdiff.study.slices.names import NamesConfig, UnnamedError
 from invdiff.study.slices.pieces import Piece, joined, thinned
 from invdiff.study.slices.reconstructed import reconstructed
 from invdiff.training.slice_set import SliceSet
@@ -95,7 +95,7 @@ class SliceSource(CutConfig, NamesConfig):
             try:
                 piece = self._piece(scan, subject, label, is_alone=len(scans) == 1)
             except ValueError as error:
-                if not self.skip_damaged:
+                if not self.skip_damaged or isinstance(error, UnnamedError):
                     raise
                 damaged.append(str(error))
                 continue
@@ -110,7 +110,7 @@ class SliceSource(CutConfig, NamesConfig):
             # one archive is one subject only if it lies among others
             return self._from_archive(scan.path, "" if is_alone else subject, label)
         if self.labels == "array":
-            raise ValueError(f"slices: {name}: no class, since it is no .npz with an array label")
+            raise UnnamedError(f"slices: {name}: no class, since it is no .npz with an array label")
         values = encoded(self._shares(scan, name))
         return Piece(values, [subject] * len(values), self._each(label, values), name)
 
@@ -131,7 +131,7 @@ class SliceSource(CutConfig, NamesConfig):
             subjects = archive.subjects[rows].tolist()
         if self.labels == "array":
             if archive.labels is None:
-                raise ValueError(f"slices: {name}: no class, since it has no array label")
+                raise UnnamedError(f"slices: {name}: no class, since it has no array label")
             labels = archive.labels[rows].tolist()
         return Piece(values, subjects, labels, name)
 
