@@ -13,6 +13,7 @@ the display does with them. A CT whose RescaleType isn't HU has arbitrary units.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from invdiff.data._dicom_series import patient_affine, sorted_series
 from invdiff.data._dicom_writer import write_dicom
 from invdiff.data.image import Image, Modality
 
-__all__ = ["read_dicom", "write_dicom"]
+__all__ = ["read_dicom", "read_series", "write_dicom"]
 
 
 def read_dicom(path: str | os.PathLike[str]) -> Image:
@@ -38,7 +39,20 @@ def read_dicom(path: str | os.PathLike[str]) -> Image:
             missing slice.
     """
     path = Path(path)
-    frames = [frame for file in _files(path) for frame in read_frames(file)]
+    return read_series(_files(path), source=path)
+
+
+def read_series(files: Iterable[Path], *, source: Path) -> Image:
+    """Read files as one series, wherever they lie.
+
+    Args:
+        files: Of the series, in any order.
+        source: What the image is said to be read from.
+
+    Raises:
+        ValueError: As for ``read_dicom``.
+    """
+    frames = [frame for file in files for frame in read_frames(file)]
     ordered = sorted_series(frames)
     modality: Modality = "other"
     if ordered[0].modality == "CT":
@@ -50,7 +64,7 @@ def read_dicom(path: str | os.PathLike[str]) -> Image:
         affine=patient_affine(ordered),
         modality=modality,
         unit="HU" if ordered[0].hounsfield else "arbitrary",
-        source=path,
+        source=source,
         template=tuple(frame.header for frame in ordered),
     )
 

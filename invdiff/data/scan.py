@@ -15,7 +15,7 @@ from invdiff.data.kspace import KSpace, kspace_from_array
 from invdiff.data.mrd import find_ismrmrd_group, read_ismrmrd
 from invdiff.data.nifti import read_nifti
 
-__all__ = ["read_scan"]
+__all__ = ["read_scan", "scan_kind"]
 
 _KNOWN = "a DICOM file or folder, .nii, .nii.gz, .npy, .npz, fastMRI or ISMRMRD HDF5"
 
@@ -39,7 +39,7 @@ def read_scan(
             or what the reader of the format finds wrong.
     """
     path = Path(path)
-    kind = _kind(path)
+    kind = scan_kind(path)
     if key is not None and kind != "array":
         raise ValueError(f"{path}: a key applies to .npz files only, got {key!r}")
     scan = _read(path, kind, modality, key)
@@ -70,7 +70,12 @@ def _modality(scan: Image | KSpace | Array) -> Modality | None:
     return "MR" if isinstance(scan, KSpace) else None
 
 
-def _kind(path: Path) -> str:
+def scan_kind(path: Path) -> str:
+    """Say by what a path contains how it is read: "dicom", "nifti", "hdf5" or "array".
+
+    Raises:
+        ValueError: No such path, or a type that isn't known.
+    """
     if not path.exists():
         raise ValueError(f"{path}: no such file or folder")
     if path.is_dir():

@@ -11,7 +11,7 @@ from torch import Tensor
 from invdiff.classical import cg_sense
 from invdiff.data import KSpace, crop_readout
 from invdiff.likelihood import Likelihood
-from invdiff.linalg import conjugate_gradient
+from invdiff.linalg import cg_iterates
 from invdiff.rng import derive_generator
 from invdiff.study.complex_image import body_region, imaginary_std, smooth_phase
 from invdiff.study.config import Experiment
@@ -34,10 +34,12 @@ from operators import (
 )
 from operators.mri.coils import low_resolution
 
-__all__ = ["estimate_sigma", "kspace_problem"]
+__all__ = ["coarse_image", "estimate_sigma", "kspace_problem", "without_oversampling"]
 
 # conjugate gradient steps of the complex image that scale and phase are taken from
 _COARSE_STEPS = 10
+# residual over the first one, below which it is rounding
+_SOLVED = 1e-6
 # share of the sampled locations, from the edge of k-space inwards, that are taken as noise
 _OUTER = 0.1
 # median absolute deviation of a standard normal
@@ -69,11 +71,11 @@ def kspace_problem(experiment: Experiment, kspace: KSpace, shape: tuple[int, int
     choices = experiment.operator
     if not isinstance(choices, MRIConfig):
         raise ValueError(f"operator.kind: the input is k-space, got {choices.kind}")
-    kspace = resized_field(_without_oversampling(kspace), shape)
+    kspace = resized_field(without_oversampling(kspace), shape)
     scan, is_complex = _scan(experiment, kspace, choices), choices.image == "complex"
     field = scan.split.training.shape
     identity = Identity(field, complex_valued=True) if is_complex else RealToComplex(field)
-    coarse = _coarse_image(scan.likelihood(scan.split.training, identity, 1.0))
+    coarse = coarse_image(scan.likelihood(scan.split.training, identity, 1.0))
     units = relative_units(coarse.abs().numpy(), experiment.input.describe())
     std: Tensor | None = None
     if is_complex:
@@ -105,18 +107,21 @@ def kspace_problem(experiment: Experiment, kspace: KSpace, shape: tuple[int, int
     )
 
 
-def _coarse_image(likelihood: Likelihood) -> Tensor:
+def coarse_image(likelihood: Likelihood) -> Tensor:
     """Return the image that scale and phase are taken from."""
     if not likelihood.operator.in_complex:
         return cg_sense(likelihood)
     # with twice the unknowns few steps explain the data, and the discrepancy principle would end
     # before the phase is resolved
-    return conjugate_gradient(
-        likelihood.weighted_normal,
-        likelihood.weighted_adjoint,
-        num_dims=2,
-        num_steps=_COARSE_STEPS,
-    )
+    iterates = cg_iterates(likelihood.weighted_normal, likelihood.weighted_adjoint, num_dims=2)
+    image, first = next(iterates)
+    squared = first
+    for _ in range(_COARSE_STEPS):
+        # one coil that is sampled throughout needs a single step, and rounding grows after it
+        if bool(squared <= _SOLVED**2 * first):
+            break
+        image, squared = next(iterates)
+    return image
 
 
 def _scan(experiment: Experiment, kspace: KSpace, choices: MRIConfig) -> _Scan:
@@ -195,7 +200,7 @@ def _kspace_sigma(experiment: Experiment, y: Tensor, mask: Tensor) -> float:
     return noise.sigma if isinstance(noise.sigma, float) else estimate_sigma(y, mask)
 
 
-def _without_oversampling(kspace: KSpace) -> KSpace:
+def without_oversampling(kspace: KSpace) -> KSpace:
     """Remove what scanners measure beyond the image along the readout."""
     if kspace.reference is None or kspace.reference.shape[1] >= kspace.mask.shape[0]:
         return kspace

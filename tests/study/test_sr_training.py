@@ -2,7 +2,6 @@
 
 import json
 
-import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -11,13 +10,8 @@ import yaml
 from invdiff.rng import derive_generator
 from invdiff.study.cli import main
 from invdiff.study.laboratory.sr_training_scores import denoising_errors
-from invdiff.study.laboratory.sr_training_slices import (
-    HoldoutConfig,
-    SliceArchive,
-    SliceSource,
-    varied_parts,
-)
 from invdiff.study.load import load_study, parse_study
+from invdiff.study.slices import varied_parts
 from invdiff.superres.network_prior import load_super_resolution_prior
 from invdiff.superres.recipe import train_super_resolution
 from invdiff.training import NoiseLevels
@@ -140,112 +134,9 @@ def test_the_shipped_study_says_what_it_needs():
     study = load_study("sr_training")
     assert study.fallback == "head-t1"
     archive = study.slices.model_copy(update={"path": "nowhere"}).read("head-t1")
-    assert archive.values.shape == (5, 256, 256)
+    assert archive.values.shape == (5, 1, 256, 256)
     parts = study.holdout.split(archive)
     assert (len(parts.training), len(parts.heldout), parts.by_subject) == (2, 1, False)
-
-
-@pytest.mark.parametrize(
-    ("fraction", "count"), [(0.01, 1), (0.25, 1), (0.5, 2), (0.75, 3), (0.99, 3)]
-)
-def test_nobody_is_on_both_sides(fraction, count):
-    subjects = np.array([0, 1, 2, 3, 0, 1, 2, 3])
-    archive = SliceArchive(torch.arange(8).reshape(8, 1, 1), subjects)
-    parts = HoldoutConfig(fraction=fraction).split(archive)
-    kept = set(subjects[parts.heldout.flatten()])
-    assert len(kept) == count
-    assert kept.isdisjoint(subjects[parts.training.flatten()])
-    assert len(parts.training) + len(parts.heldout) == 8
-    assert parts.by_subject
-
-
-@pytest.mark.parametrize(
-    ("total", "gap", "ends"), [(100, 0, (80, 80)), (100, 16, (64, 80)), (5, 16, (2, 4))]
-)
-@pytest.mark.parametrize("known", [True, False])
-def test_a_block_stays_away_from_the_training(total, gap, ends, known):
-    one = np.zeros(total, int) if known else None
-    archive = SliceArchive(torch.arange(total).reshape(-1, 1, 1), one)
-    parts = HoldoutConfig(fraction=0.2, gap=gap).split(archive)
-    assert parts.training.flatten().tolist() == list(range(ends[0]))
-    assert parts.heldout.flatten().tolist() == list(range(ends[1], total))
-    assert not parts.by_subject
-
-
-def test_refuses_to_split_one_slice():
-    with pytest.raises(ValueError, match="two or more"):
-        HoldoutConfig().split(SliceArchive(torch.zeros(1, 4, 4), None))
-
-
-def write_nifti_phantom(path, count, factor):
-    """Slices of 30 x 20 with pixels of 2 mm."""
-    values = factor * phantoms(count, 30)[:, :, 5:25].astype(np.float32)
-    path.parent.mkdir(exist_ok=True)
-    nib.save(nib.Nifti1Image(values.transpose(2, 1, 0), np.diag([2.0, 2.0, 3.0, 1.0])), path)
-
-
-def test_every_file_and_folder_is_a_subject(tmp_path):
-    write_nifti_phantom(tmp_path / "a.nii.gz", 2, 1)
-    write_nifti_phantom(tmp_path / "b" / "t1.nii.gz", 3, 5)
-    write_nifti_phantom(tmp_path / "b" / "t2.nii", 2, 1)
-    (tmp_path / "readme.txt").write_text("no scan")
-    archive = SliceSource(path=str(tmp_path), modality="MR", size=64, pixel_mm=1.0).read()
-    assert archive.values.shape == (7, 64, 64)
-    assert archive.values.dtype == torch.uint8
-    assert archive.subjects.tolist() == [0, 0, 1, 1, 1, 1, 1]
-    # each file by its own percentile, white at 255; 2 mm pixels in 1 mm ones
-    assert [int(archive.values[k].max()) for k in (1, 4, 6)] == [255, 255, 255]
-    bright = (archive.values[1] > 127).sum()
-    assert bright == pytest.approx(4 * (phantoms(2, 30)[1, :, 5:25] > 0).sum(), rel=0.05)
-
-
-def test_ct_is_relative_to_two_and_a_half_times_water(tmp_path):
-    values = np.stack([np.full((8, 8), hu) for hu in (-1200, -1000, 0, 1500, 3000)])
-    path = tmp_path / "ct.nii.gz"
-    nib.save(nib.Nifti1Image(values.T.astype(np.float32), np.eye(4)), path)
-    archive = SliceSource(path=str(path), modality="CT", size=8).read()
-    assert archive.values[:, 4, 4].tolist() == [0, 0, 102, 255, 255]
-    assert archive.subjects.tolist() == [0] * 5
-
-
-def test_parts_are_where_something_is():
-    slices = torch.zeros(10, 40, 40, dtype=torch.uint8)
-    slices[:, 20:, 20:] = torch.arange(400).reshape(20, 20) % 256
-    parts = varied_parts(slices, 12, 4, derive_generator(0))
-    assert parts.shape == (4, 12, 12)
-    assert -1 <= parts.min() < parts.max() <= 1
-    # a single draw misses the structure in half of the cases
-    assert (parts.flatten(1).std(1) > 0.1).all()
-    assert varied_parts(slices[:2], 12, 4, derive_generator(0)).shape == (2, 12, 12)
-
-
-@pytest.mark.parametrize(
-    ("arrays", "message"),
-    [
-        ({"y": phantoms(2)}, "no x"),
-        ({"x": phantoms(2) / 255}, "float64"),
-        ({"x": phantoms(2)[0]}, "shape"),
-        ({"x": phantoms(2)[:0]}, "shape"),
-        ({"x": phantoms(2)[:, 1:]}, "shape"),
-        ({"x": phantoms(2), "subject": np.arange(3)}, "2 slices, but subject"),
-    ],
-)
-def test_refuses_archives_of_another_form(tmp_path, arrays, message):
-    np.savez(tmp_path / "bad.npz", **arrays)
-    with pytest.raises(ValueError, match=message):
-        SliceSource(path=str(tmp_path / "bad.npz")).read()
-
-
-def test_refuses_paths_without_slices(tmp_path):
-    (tmp_path / "bad.npz").write_text("nothing")
-    (tmp_path / "empty").mkdir()
-    for name, message in (
-        ("bad.npz", "not a readable archive"),
-        ("none", "no such"),
-        ("empty", "empty"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            SliceSource(path=str(tmp_path / name)).read()
 
 
 @pytest.mark.parametrize(

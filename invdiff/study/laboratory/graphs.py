@@ -29,9 +29,9 @@ from invdiff.study.laboratory.graphs_scores import (
 )
 from invdiff.study.laboratory.graphs_training import LogOddsTraining, PublishedTraining
 from invdiff.study.laboratory.graphs_training_run import trained_weights
-from invdiff.study.stored_weights import restore_weights
 from invdiff.study.scripted import Arrays, Metrics, Outcome, ScriptedStudy, Table
 from invdiff.study.stages import Stages
+from invdiff.study.stored_weights import restore_weights
 from invdiff.training import drawn_network
 
 if TYPE_CHECKING:

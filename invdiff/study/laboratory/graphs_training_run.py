@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from invdiff.graphs.fit import CheckpointFile
-from invdiff.study.stored_weights import stored_weights
 from invdiff.study.progress import StepBar
 from invdiff.study.scripted import Arrays
+from invdiff.study.stored_weights import stored_weights
 from invdiff.training import TrainingStep
 
 __all__ = ["StepRecord", "trained_weights"]

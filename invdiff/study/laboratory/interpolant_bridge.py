@@ -30,11 +30,11 @@ from invdiff.study.laboratory.interpolant_bridge_runs import (
     share_within,
 )
 from invdiff.study.laboratory.interpolant_bridge_scores import gains, gathered, reliability, shown
-from invdiff.study.laboratory.sr_training_slices import HoldoutConfig, SliceSource
-from invdiff.study.stored_weights import restore_weights, stored_weights
 from invdiff.study.laboratory.volume_scans import ScanSource
 from invdiff.study.scripted import Arrays, Metrics, Outcome, ScriptedStudy, Table
+from invdiff.study.slices import SliceSource, SplitConfig
 from invdiff.study.stages import Stages
+from invdiff.study.stored_weights import restore_weights, stored_weights
 from invdiff.training import TrainingStep
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class InterpolantBridge(ScriptedStudy):
     slices: SliceSource
     scans: tuple[ScanSource, ...] = ()
     fallback: SampleName | None = None
-    holdout: HoldoutConfig = HoldoutConfig()
+    holdout: SplitConfig = SplitConfig()
     size: PositiveInt = 128
     views: PositiveInt = 20
     noise: PositiveFloat = 0.01

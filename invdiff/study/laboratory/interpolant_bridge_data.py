@@ -16,9 +16,10 @@ from torch.nn.functional import avg_pool2d
 from invdiff.classical import fbp
 from invdiff.interpolants.measured_coupling import MeasuredCoupling
 from invdiff.likelihood import Likelihood
-from invdiff.study.laboratory.sr_training_slices import HoldoutConfig, SliceSource
 from invdiff.study.laboratory.volume_scans import ScanSource, find_scans
+from invdiff.study.slices import SliceSource, SplitConfig, grey_levels
 from invdiff.training import mirrored
+from invdiff.training.slice_set import SliceSet
 from operators import GaussianNoise, ImageGrid, ParallelBeam2D, ParallelGeometry
 
 __all__ = ["SparseScan", "StudySlices", "read_slices", "sparse_scan"]
@@ -97,7 +98,7 @@ def sparse_scan(slices: Tensor, views: int, noise: float) -> SparseScan:
 def read_slices(
     source: SliceSource,
     scans: Sequence[ScanSource],
-    holdout: HoldoutConfig,
+    holdout: SplitConfig,
     fallback: str | None,
     size: int,
     num_slices: int,
@@ -115,20 +116,23 @@ def read_slices(
     Raises:
         ValueError: What is missing or can't be used.
     """
-    archive = source.read(fallback)
-    side = archive.values.shape[-1]
+    slices = source.read(fallback)
+    side = slices.values.shape[-1]
     if scans and (fallback is None or Path(scans[0].path).exists()):
         found = find_scans(scans, None, "all", side, None)
         each = -(-num_slices // len(found))
         chosen = [_middle(torch.from_numpy(s.units.relative(s.placed.values)), each) for s in found]
         heldout = torch.cat(chosen)[:num_slices]
-        return StudySlices(_reduced(archive.values / 255, size), _reduced(heldout, size), True)
+        return StudySlices(_shares(slices, size), _reduced(heldout, size), True)
     if scans:
         _log.warning("no scans of other subjects are there: part of the slices is held out")
-    parts = holdout.split(archive)
-    heldout = _middle(parts.heldout / 255, num_slices)
-    return StudySlices(_reduced(parts.training / 255, size), _reduced(heldout, size),
-                       parts.by_subject)  # fmt: skip
+    parts = holdout.split(slices)
+    heldout = _middle(_shares(parts.heldout, size), num_slices)
+    return StudySlices(_shares(parts.training, size), heldout, parts.by_subject)
+
+
+def _shares(slices: SliceSet, size: int) -> Tensor:
+    return _reduced(grey_levels(slices) / 255, size)
 
 
 def _middle(stack: Tensor, count: int) -> Tensor:

@@ -40,9 +40,9 @@ from invdiff.study.laboratory.interpolant_checkerboard_scores import (
     sample_scores,
     velocity_errors,
 )
-from invdiff.study.stored_weights import restore_weights, stored_weights
 from invdiff.study.scripted import Arrays, Metrics, Outcome, ScriptedStudy, Table
 from invdiff.study.stages import Stages
+from invdiff.study.stored_weights import restore_weights, stored_weights
 from invdiff.training import Training, TrainingStep, drawn_network
 
 if TYPE_CHECKING:

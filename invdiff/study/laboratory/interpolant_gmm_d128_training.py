@@ -16,8 +16,8 @@ from invdiff.interpolants.skip import GaussianSkip
 from invdiff.rng import derive_generator
 from invdiff.study.base import Config
 from invdiff.study.laboratory.interpolant_gmm_d128_problem import HighDimProblem
-from invdiff.study.stored_weights import restore_weights, stored_weights
 from invdiff.study.scripted import Arrays
+from invdiff.study.stored_weights import restore_weights, stored_weights
 from invdiff.training import Training, TrainingStep, drawn_network
 
 __all__ = ["FIELDS", "FieldName", "FieldTraining", "HighDimFields"]

@@ -41,10 +41,10 @@ from invdiff.study.laboratory.molecules_report import (
     summary_text,
 )
 from invdiff.study.laboratory.molecules_scores import MEASURES, molecule_scores, over_runs
-from invdiff.study.stored_weights import restore_weights
 from invdiff.study.progress import StepBar
 from invdiff.study.scripted import Arrays, Metrics, Outcome, ScriptedStudy, Table
 from invdiff.study.stages import Stages
+from invdiff.study.stored_weights import restore_weights
 from invdiff.training import TrainingStep, drawn_network
 
 if TYPE_CHECKING:

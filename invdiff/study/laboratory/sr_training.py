@@ -17,17 +17,12 @@ from invdiff.rng import derive_generator
 from invdiff.study.base import SampleName
 from invdiff.study.laboratory import sr_training_figures as figures
 from invdiff.study.laboratory.sr_training_config import NetworkConfig
-from invdiff.study.prior_text import PriorText
 from invdiff.study.laboratory.sr_training_scores import decibels, denoising_errors, drawn_samples
-from invdiff.study.laboratory.sr_training_slices import (
-    Holdout,
-    HoldoutConfig,
-    SliceSource,
-    varied_parts,
-)
-from invdiff.study.stored_weights import restore_weights, stored_weights
+from invdiff.study.prior_text import PriorText
 from invdiff.study.scripted import Arrays, Metrics, Outcome, ScriptedStudy, Table
+from invdiff.study.slices import SliceSource, Split, SplitConfig, grey_levels, varied_parts
 from invdiff.study.stages import Stages
+from invdiff.study.stored_weights import restore_weights, stored_weights
 from invdiff.superres.integrators import integrator_named
 from invdiff.superres.network_prior import SuperResolutionPrior
 from invdiff.superres.ode import SuperResolutionOde
@@ -62,7 +57,7 @@ class SRTraining(ScriptedStudy):
     kind: Literal["sr-training"] = "sr-training"
     slices: SliceSource
     fallback: SampleName | None = None
-    holdout: HoldoutConfig = HoldoutConfig()
+    holdout: SplitConfig = SplitConfig()
     network: NetworkConfig = NetworkConfig()
     sigmas: tuple[PositiveFloat, ...] = Field((0.02, 0.05, 0.1, 0.3, 1.0), min_length=1)
     num_heldout: PositiveInt = 64
@@ -145,14 +140,14 @@ class SRTraining(ScriptedStudy):
             f"{metrics['example_psnr_mean']:.2f} dB. The folder prior holds the network."
         )
 
-    def _train(self, parts: Holdout) -> Arrays:
+    def _train(self, parts: Split) -> Arrays:
         losses: list[Tensor] = []
 
         def note(step: TrainingStep) -> None:
             losses.append(step.loss)
 
         prior = train_super_resolution(
-            parts.training,
+            grey_levels(parts.training),
             self.network.build(),
             generator=self._generator("training"),
             device=self.device,
@@ -175,15 +170,15 @@ class SRTraining(ScriptedStudy):
             chunk_size=recipe.batch_size,
         )
 
-    def _judge(self, prior: SuperResolutionPrior, parts: Holdout) -> Arrays:
-        recipe, kept = self.network.build(), parts.heldout.to(self.device)
+    def _judge(self, prior: SuperResolutionPrior, parts: Split) -> Arrays:
+        recipe, kept = self.network.build(), grey_levels(parts.heldout).to(self.device)
         noise = self._generator("heldout-loss")
         with torch.no_grad():
             losses = [
                 drawn_loss(prior.network, prior, kept, recipe, noise) for _ in range(_NUM_BATCHES)
             ]
         places = derive_generator(self.seed, "places")
-        fine = varied_parts(parts.heldout, self.network.crop, self.num_heldout, places)
+        fine = varied_parts(grey_levels(parts.heldout), self.network.crop, self.num_heldout, places)
         fine = fine.to(self.device)
         errors = denoising_errors(prior, fine, self.sigmas, self._generator("noise"))
         ode = SuperResolutionOde(prior, self.integrator, num_calls=self.num_calls)
@@ -193,7 +188,7 @@ class SRTraining(ScriptedStudy):
         drawn["enlarged"] = drawn.pop("bicubic")
         return {"loss_heldout": torch.stack(losses).mean().cpu().numpy()} | errors | drawn
 
-    def _metrics(self, arrays: Arrays, parts: Holdout) -> Metrics:
+    def _metrics(self, arrays: Arrays, parts: Split) -> Metrics:
         last = max(1, len(arrays["loss"]) // 10)
         bicubic, denoised, shrunk = (
             decibels(arrays[name]) for name in ("bicubic", "denoised", "shrunk")
@@ -212,8 +207,8 @@ class SRTraining(ScriptedStudy):
         for name in ("bicubic", "samples", "mean"):
             metrics[f"example_psnr_{name}"] = float(arrays[f"psnr_{name}"].mean())
         return metrics | {
-            "num_training": len(parts.training),
-            "num_heldout": len(parts.heldout),
+            "num_training": len(parts.training_rows),
+            "num_heldout": len(parts.heldout_rows),
             "by_subject": int(parts.by_subject),
         }
 

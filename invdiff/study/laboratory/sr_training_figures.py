@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from invdiff.study.loss_line import draw_loss
 from invdiff.study.laboratory.sr_training_scores import decibels
+from invdiff.study.loss_line import draw_loss
 from invdiff.study.scripted import Arrays
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from invdiff.rng import derive_generator
-from invdiff.study.stored_weights import stored_weights
 from invdiff.study.prior_training.live import LiveReport
 from invdiff.study.scripted import Arrays
 from invdiff.study.slices import Split
+from invdiff.study.stored_weights import stored_weights
 from invdiff.training import Processes, TrainingCheckpoint, drawn_network
 from invdiff.training.power_average import PowerAverages
 from invdiff.training.power_snapshots import (

@@ -42,9 +42,7 @@ class UNetConfig(Config):
                 f"attention: there are {len(self.channels)} resolutions, got {self.attention}"
             )
         if any(n % self.head_channels for n in self._attended):
-            raise ValueError(
-                f"head_channels: {self.head_channels} don't divide {self._attended}"
-            )
+            raise ValueError(f"head_channels: {self.head_channels} don't divide {self._attended}")
         return self
 
     @property
