@@ -63,7 +63,9 @@ def infer_adm(weights: Mapping[str, Tensor]) -> dict[str, Any]:
             weights[f"input_blocks.{i}.0.out_layers.3.weight"].shape[0] / base for i in levels
         ),
         "attention_factors": tuple(
-            2**level for level, i in enumerate(levels) if f"input_blocks.{i}.1.qkv.weight" in weights
+            2**level
+            for level, i in enumerate(levels)
+            if f"input_blocks.{i}.1.qkv.weight" in weights
         ),
         "use_scale_shift_norm": weights[f"{first}.emb_layers.1.weight"].shape[0]
         == 2 * weights[f"{first}.out_layers.3.weight"].shape[0],

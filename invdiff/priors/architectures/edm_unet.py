@@ -57,12 +57,12 @@ class _Conv(nn.Module):
     def __init__(self, channels: int, out: int, kernel: int, resample: str | None = None) -> None:
         super().__init__()
         self.resample = resample
+        self.weight: nn.Parameter | None = None
+        self.bias: nn.Parameter | None = None
         if kernel:
             self.weight = nn.Parameter(torch.empty(out, channels, kernel, kernel))
             self.bias = nn.Parameter(torch.zeros(out))
             nn.init.kaiming_normal_(self.weight)
-        else:
-            self.weight = self.bias = None
         self.register_buffer(
             "resample_filter", torch.full((1, 1, 2, 2), 0.25) if resample else None
         )
@@ -136,8 +136,8 @@ class DhariwalUNet(ImageNetwork):
         if classes:
             self.map_label = nn.Linear(classes, told, bias=False)
         across: list[int] = []
-        self.enc = nn.ModuleDict(self._encoder(across))
-        self.dec = nn.ModuleDict(self._decoder(across))
+        self.enc = nn.ModuleDict(dict(self._encoder(across)))
+        self.dec = nn.ModuleDict(dict(self._decoder(across)))
         first = settings.model_channels * settings.channel_mult[0]
         self.out_norm, self.out_conv = _group_norm(first), _Conv(first, channels, 3)
 
