@@ -21,6 +21,10 @@ _PREFIXES = ("module.", "model.")
 # in the state of a network of score_sde, but not trained, so not in the list of averages
 _NOT_TRAINED = ("sigmas", "all_modules.0.W")
 
+_PICKLE = b"\x80"
+# a pickle of the number that torch.save wrote first
+_TORCH_BEFORE_ZIP = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+
 
 def read_state_dict(path: str | os.PathLike[str], *, ema: bool = True) -> dict[str, Tensor]:
     """Return the weights of a network by their names, on the CPU.
@@ -39,17 +43,21 @@ def read_state_dict(path: str | os.PathLike[str], *, ema: bool = True) -> dict[s
             code from it.
     """
     path = Path(path)
-    content = _safetensors(path) if _starts_as_safetensors(path) else _plain_torch(path)
+    start = _start_of(path)
+    if start.startswith(_PICKLE) and not start.startswith(_TORCH_BEFORE_ZIP):
+        raise ValueError(_code_in(path))
+    safe = path.suffix == ".safetensors" or start[8:9] == b"{"
+    content = _safetensors(path) if safe else _plain_torch(path)
     try:
         return _without_prefixes(_network_in(content, ema))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
 
-def _starts_as_safetensors(path: Path) -> bool:
+def _start_of(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return path.suffix == ".safetensors" or file.read(9)[8:] == b"{"
+            return file.read(16)
     except OSError as error:
         raise ValueError(f"{path}: not a readable file ({error.strerror})") from error
 
@@ -68,10 +76,7 @@ def _plain_torch(path: Path) -> Any:
     # a damaged file fails in too many ways to list
     except Exception as error:
         if "GLOBAL" in str(error):
-            raise ValueError(
-                f"{path}: a pickle that runs code: load it in the project that it is from and save "
-                "net.state_dict() with safetensors.torch.save_file"
-            ) from error
+            raise ValueError(_code_in(path)) from error
         raise ValueError(f"{path}: not a readable file of weights ({_short(error)})") from error
 
 
@@ -114,6 +119,13 @@ def _without_prefixes(weights: dict[str, Tensor]) -> dict[str, Tensor]:
         if all(name.startswith(prefix) for name in weights):
             return _without_prefixes({n.removeprefix(prefix): v for n, v in weights.items()})
     return weights
+
+
+def _code_in(path: Path) -> str:
+    return (
+        f"{path}: a pickle that runs code: load it in the project that it is from and save "
+        "net.state_dict() with safetensors.torch.save_file"
+    )
 
 
 def _short(error: Exception) -> str:
