@@ -44,10 +44,12 @@ def read_state_dict(path: str | os.PathLike[str], *, ema: bool = True) -> dict[s
     """
     path = Path(path)
     start = _start_of(path)
-    if start.startswith(_PICKLE) and not start.startswith(_TORCH_BEFORE_ZIP):
+    if path.suffix == ".safetensors" or start[8:9] == b"{":
+        content: Any = _safetensors(path)
+    elif start.startswith(_PICKLE) and not start.startswith(_TORCH_BEFORE_ZIP):
         raise ValueError(_code_in(path))
-    safe = path.suffix == ".safetensors" or start[8:9] == b"{"
-    content = _safetensors(path) if safe else _plain_torch(path)
+    else:
+        content = _plain_torch(path)
     try:
         return _without_prefixes(_network_in(content, ema))
     except ValueError as error:

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 from diffusers import DDPMScheduler, UNet2DModel
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from invdiff.priors import PretrainedPrior, load_prior
 from invdiff.priors.architectures.adm import ADMSettings, ADMUNet
@@ -19,8 +19,12 @@ GIVEN = {"image_size": 8, "num_heads": 4}
 
 
 @pytest.fixture
-def checkpoint(tmp_path):
-    save_file(ADMUNet(SMALL).state_dict(), tmp_path / "net.safetensors")
+def checkpoint(tmp_path, generator):
+    weights = {
+        name: 0.1 * torch.randn(value.shape, generator=generator)
+        for name, value in ADMUNet(SMALL).state_dict().items()
+    }
+    save_file(weights, tmp_path / "net.safetensors")
     return tmp_path / "net.safetensors"
 
 
@@ -41,8 +45,9 @@ def test_the_folder_keeps_weights_settings_and_what_is_said(checkpoint, folder):
     assert prior.image_shape == (8, 8)
     assert prior.network.settings == SMALL
     kept, _ = read_converted(folder / "network")
-    for name, value in ADMUNet(SMALL).state_dict().items():
-        assert kept.state_dict()[name].shape == value.shape
+    found, given = kept.state_dict(), load_file(checkpoint)
+    assert found.keys() == given.keys()
+    assert all(torch.equal(found[name], given[name]) for name in given)
     assert sorted(path.name for path in folder.rglob("*.*")) == [
         "config.json", "prior.json", "weights.safetensors",
     ]  # fmt: skip
@@ -56,10 +61,15 @@ def test_half_precision_becomes_single(tmp_path):
     assert all(torch.equal(found[name], value.float()) for name, value in weights.items())
 
 
-def test_a_prior_in_bfloat16_is_close(folder, generator):
-    x, sigma = torch.randn(2, 8, 8, generator=generator), torch.tensor(20.0)
-    exact = load_prior(folder)(x, sigma)
-    assert (load_prior(folder, dtype=torch.bfloat16)(x, sigma) - exact).abs().max() < 0.5
+def test_a_network_in_bfloat16_is_close_and_told_the_whole_time(folder, generator):
+    sigma = torch.tensor(20.0)
+    x = sigma * torch.randn(2, 8, 8, generator=generator)
+    exact, low = load_prior(folder), load_prior(folder, dtype=torch.bfloat16)
+    times = []
+    low.network.register_forward_pre_hook(lambda _, given: times.append(given[1]))
+    # bfloat16 has three digits, and the noise comes with the factor sigma
+    assert (low(x, sigma) - exact(x, sigma)).abs().max() < 0.05 * sigma
+    assert torch.equal(times[0], exact.preconditioning.time(sigma.reshape(1)))
 
 
 def test_the_random_numbers_of_others_are_left_alone(checkpoint, tmp_path):
@@ -88,7 +98,7 @@ def test_refuses_settings_that_do_not_fit(checkpoint, tmp_path, settings, match)
 
 
 def test_refuses_another_network(checkpoint, tmp_path):
-    with pytest.raises(ValueError, match="architecture: expected one of adm, .*got 'unet'"):
+    with pytest.raises(ValueError, match=r"architecture: expected one of adm, .*got 'unet'"):
         convert_checkpoint(checkpoint, tmp_path / "prior", "unet")
     with pytest.raises(ValueError, match=r"not a network of this architecture \(no 'map_layer0"):
         convert_checkpoint(checkpoint, tmp_path / "prior", "dhariwal")
