@@ -18,7 +18,7 @@ class ObjectiveConfig(Config):
     """One of the objectives of the literature, see ``objective_named``.
 
     Args:
-        kind: Of EDM, PFGM++, DDPM (the noise), v-prediction, x0, or the velocities of flow matching.
+        kind: That of EDM, PFGM++, DDPM (the noise), v-prediction, x0, or flow matching.
         sigma_data: Standard deviation of the images, for EDM and PFGM++.
         log_mean: Mean of ln sigma, in place of the published one; for EDM and PFGM++.
         log_std: Its standard deviation.

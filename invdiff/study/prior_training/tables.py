@@ -7,13 +7,13 @@ from invdiff.study.scripted import Metrics, Table
 __all__ = ["CAPTIONS", "summary", "tables"]
 
 CAPTIONS = {
-    "slices": "Slices that were learnt from, black at the bottom of the range and white at its top.",
+    "slices": "Slices that were learnt from, black at the bottom of the range, white at its top.",
     "augmented": "The same slices as the network saw them once: augmentation must leave anatomy.",
     "loss": "Loss of each step (grey) and means of it. Blue: the same loss of averaged weights on "
     "slices that were held out, always with the same noise; if it rises while the other falls, "
     "the network learns its slices by heart.",
-    "length": "Held-out loss of averages of the weights, made afterwards from those that were kept. "
-    "The length is the standard deviation of the weights' times over the time of the training.",
+    "length": "Held-out loss of averages of the weights, made afterwards from those that were "
+    "kept. The length is the standard deviation of the weights' times over the time of the training.",
     "denoising": "PSNR over the range of the images, errors averaged over all pixels before the "
     "logarithm. Grey: each held-out subject.",
     "samples": "Images that the prior draws from noise: what it believes in.",

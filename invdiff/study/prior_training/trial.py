@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
 from invdiff.study.base import Config
 from invdiff.study.scripted import Metrics
 
@@ -23,7 +25,7 @@ class TrialConfig(Config):
     """
 
     experiment: str
-    set: dict[str, str | int | float | bool] = {}
+    set: dict[str, str | int | float | bool] = Field(default_factory=dict)
 
     def read(self, prior: str, device: str) -> Experiment:
         """Return the experiment with the prior of a folder.
