@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from invdiff.priors.architectures.adm import ADMSettings
-from invdiff.priors.preconditioning import VariancePreserving, preconditioning_of
+from invdiff.priors.preconditioning import VariancePreserving
+from invdiff.priors.scheduler import preconditioning_of
 
 __all__ = ["ADM_PRESETS", "adm_preconditioning", "infer_adm"]
 

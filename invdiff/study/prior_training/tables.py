@@ -13,7 +13,7 @@ CAPTIONS = {
     "slices that were held out, always with the same noise; if it rises while the other falls, "
     "the network learns its slices by heart.",
     "length": "Held-out loss of averages of the weights, made afterwards from those that were "
-    "kept. The length is the standard deviation of the weights' times over the time of the training.",
+    "kept. The length is the standard deviation of the weights' times over that of the training.",
     "denoising": "PSNR over the range of the images, errors averaged over all pixels before the "
     "logarithm. Grey: each held-out subject.",
     "samples": "Images that the prior draws from noise: what it believes in.",
