@@ -9,9 +9,10 @@ import torch
 
 from invdiff.likelihood import Likelihood
 from invdiff.priors import GaussianPrior
+from invdiff.priors.pfgm import student_scale
 from invdiff.priors.pfgm_atoms import StudentAtoms
 from invdiff.priors.pfgm_gaussian import StudentDenoiser
-from invdiff.rng import derive_generator
+from invdiff.rng import derive_generator, problem_streams
 from invdiff.samplers import HeunSampler, RedDiff
 from operators import GaussianNoise, Mask
 
@@ -62,6 +63,27 @@ def test_a_sample_does_not_depend_on_their_number():
     atoms = StudentAtoms(ATOMS, 2.0)
     few, many = (samples_of(atoms, n, 2.0, num_steps=6) for n in (2, 5))
     torch.testing.assert_close(few, many[:2])
+
+
+def test_each_sample_starts_from_its_own_stream():
+    class Origin:
+        """Where the only image is 0, images stay the noise of the start times their level."""
+
+        data_range, image_shape = (-1.0, 1.0), (2,)
+
+        def __call__(self, x, sigma):
+            return torch.zeros_like(x)
+
+    seen = []
+    sampler = HeunSampler(num_steps=4, dof=2.0)
+    sampler.sample(
+        Origin(), 3, generator=derive_generator(0), dtype=torch.float64, callback=seen.append
+    )
+    streams = problem_streams(derive_generator(0), 3, ())
+    normal = streams.normal((2,), torch.zeros((), dtype=torch.float64))
+    scales = torch.cat([student_scale(1, 2.0, generator=g) for g in streams.generators])
+    start = normal * scales.unsqueeze(1)
+    torch.testing.assert_close(seen[0].image / seen[1].sigma, start, rtol=1e-6, atol=0)
 
 
 def test_the_start_for_infinite_dimension_is_the_gaussian_one():
