@@ -36,16 +36,18 @@ class StudentDenoiser:
         D(x, \sigma \sqrt\tau)\, d\tau}{\int p(\tau)\, p_{\sigma \sqrt\tau}(x)\, d\tau}
 
     by the trapezoidal rule in :math:`\ln \tau` on the stretch where the integrand is above
-    exp(-40) of its peak, found for each x by zooming in: exact to 1e-10 for a prior in float64
-    whose integrand has one peak, at five times 129 calls of it.
+    exp(-40) of its peak, found for each x by zooming in: five times 129 calls of the prior, exact
+    to 1e-9 in float64 (N(0, 1) in 1 and 8 dimensions up to 300 standard deviations off, D from 1
+    to 2048, sigma from 0.001 to 1).
 
     A network that is trained on ``StudentPerturbation`` is such a denoiser, not a ``Denoiser`` of
     Gaussian noise. The ODE :math:`dx/d\sigma = (x - E[y \mid x]) / \sigma` samples its prior from
-    a Student t start, ``HeunSampler(dof=D)``. But the samplers of posteriors add Gaussian
-    noise to their images and take :math:`(E[y \mid x] - x) / \sigma^2` for the score: both are
-    off for finite D, by an amount that falls as 1 / D, and in many dimensions as
-    :math:`1 / \sqrt N` at a given D, where the length of the noise tells its :math:`\tau`. Use a
-    network of large D there. ``score`` is the true one.
+    a Student t start, ``HeunSampler(dof=D)``. But the samplers of posteriors add Gaussian noise
+    to their images and take :math:`(E[y \mid x] - x) / \sigma^2` for the score: both are off for
+    finite D, by an amount that falls as 1 / D. Given half of 16 pixels of a Gaussian prior, the
+    mean that ``RedDiff`` finds moves by 0.1, 0.015, 0.002 and 0.0001 posterior standard
+    deviations for D = 1, 16, 128 and 2048, those of ``DPS`` and ``PiGDM`` by 0.17, 0.025, 0.0035
+    and 0.0002: less than their own errors, but for D = 1. ``score`` is the true one.
 
     Args:
         prior: Such as a ``GaussianPrior`` or a mixture, with an ``image_shape``.
