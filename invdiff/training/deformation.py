@@ -13,7 +13,7 @@ from invdiff.training.smooth_field import smooth_fields
 
 __all__ = ["Deformation", "deformed", "elastic_displacements", "flipped"]
 
-# coefficients below h / 2.046 keep a map of B-splines injective (Choi and Lee 2000)
+# below 1 / 2.046, which keeps a map of cubic B-splines injective (Choi and Lee 2000)
 _LARGEST_SHARE = 0.48
 
 

@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from invdiff.training.power_average import PowerAverages
 from invdiff.training.power_profile import (
@@ -148,6 +149,16 @@ def test_first_update_forgets_the_initial_weights():
     network.put(3.0, 1)
     averages.update(1)
     assert torch.equal(averages.weights(0.05)["weight"], network.weight.detach())
+
+
+def test_updates_ask_nothing_of_the_device():
+    # tensors without values: whatever reads one raises
+    with FakeTensorMode():
+        network = Point()
+        averages = PowerAverages(network)
+        for step in (1, 2, 5):
+            averages.update(step)
+    assert averages.step == 5
 
 
 def test_floating_buffers_are_averaged_and_others_are_the_last():
