@@ -57,7 +57,7 @@ def test_half_precision_becomes_single(tmp_path):
     weights = {name: value.half() for name, value in ADMUNet(SMALL).state_dict().items()}
     torch.save(weights, tmp_path / "net.pt")
     folder = convert_checkpoint(tmp_path / "net.pt", tmp_path / "prior", "adm", SMALL)
-    found = load_prior(folder).network.state_dict()
+    found = load_file(folder / "network" / "weights.safetensors")
     assert all(torch.equal(found[name], value.float()) for name, value in weights.items())
 
 
