@@ -42,7 +42,7 @@ def convert_checkpoint(
             ``prior.json``.
         architecture: One of ``ARCHITECTURES``.
         settings: What the shapes don't say, as a mapping, or all settings as the dataclass.
-        info: What ``prior.json`` says: title, modality, classes, ..., and data_range if it isn't
+        info: What ``prior.json`` says: title, modality, classes, ...; ``data_range`` unless it is
             that of the architecture.
         ema: Take the average of the weights where the file has one.
 
@@ -64,7 +64,7 @@ def convert_checkpoint(
     content = {"architecture": architecture, "settings": dataclasses.asdict(complete)}
     (folder / "network" / "config.json").write_text(json.dumps(content, indent=2) + "\n")
     save_file(weights, folder / "network" / "weights.safetensors")
-    said = {"data_range": kind.data_range(complete), **(info or {})}
+    said = {"data_range": list(kind.data_range(complete)), **(info or {})}
     (folder / "prior.json").write_text(json.dumps(said, indent=2) + "\n")
     return folder
 

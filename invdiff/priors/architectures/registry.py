@@ -32,7 +32,7 @@ class Architecture(NamedTuple):
             ``LookupError`` or ``ValueError`` if it is of another network.
         preconditioning: What the output means, from the settings.
         presets: Settings of public checkpoints, by the names of their files.
-        data_range: Lowest and highest value of its images, from the settings.
+        data_range: Range of the images that the network takes, from the settings.
     """
 
     settings: type[Any]
