@@ -10,6 +10,7 @@ from invdiff.priors import load_prior
 from invdiff.priors.architectures.adm import ADMSettings, ADMUNet
 from invdiff.priors.architectures.adm_shapes import ADM_PRESETS
 from invdiff.study.cli import main
+from invdiff.study.config import PriorConfig
 
 SMALL = ADMSettings(
     32, in_channels=1, model_channels=32, num_res_blocks=1, channel_mult=(1, 1),
@@ -41,6 +42,8 @@ def test_a_checkpoint_becomes_a_prior_of_an_experiment(checkpoint, config, run, 
     config["prior"] = {"name": str(folder), "label": "T2"}
     _, metrics = run(config)
     assert metrics
+    with pytest.raises(ValueError, match=r"guidance: expected 1 .* got 3"):
+        PriorConfig(name=str(folder), label="T2", guidance=3).load("cpu")
 
 
 def test_the_weights_of_the_last_step(checkpoint):

@@ -10,13 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from invdiff.priors.architectures.embedding import attend, time_embedding
+from invdiff.priors.architectures.dhariwal_blocks import (
+    DhariwalBlock,
+    DhariwalConv,
+    dhariwal_norm,
+)
+from invdiff.priors.architectures.embedding import time_embedding
 from invdiff.priors.architectures.image_network import ImageNetwork, NetworkConfig
 from invdiff.priors.preconditioning import EDM
 
 __all__ = ["DhariwalSettings", "DhariwalUNet", "dhariwal_preconditioning", "infer_dhariwal"]
-
-_CHANNELS_PER_HEAD = 64
 
 
 @dataclass(frozen=True)
@@ -48,69 +51,6 @@ class DhariwalSettings:
     sigma_data: float = 0.5
 
 
-class _Conv(nn.Module):
-    """A convolution of 3 x 3, 1 x 1 or none, after a change of resolution by 2.
-
-    The checkpoints hold the kernel of the resampling, of 2 x 2 equal weights.
-    """
-
-    def __init__(self, channels: int, out: int, kernel: int, resample: str | None = None) -> None:
-        super().__init__()
-        self.resample = resample
-        self.weight: nn.Parameter | None = None
-        self.bias: nn.Parameter | None = None
-        if kernel:
-            self.weight = nn.Parameter(torch.empty(out, channels, kernel, kernel))
-            self.bias = nn.Parameter(torch.zeros(out))
-            nn.init.kaiming_normal_(self.weight)
-        self.register_buffer(
-            "resample_filter", torch.full((1, 1, 2, 2), 0.25) if resample else None
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.resample == "up":
-            x = functional.interpolate(x, scale_factor=2, mode="nearest")
-        elif self.resample == "down":
-            x = functional.avg_pool2d(x, 2)
-        if self.weight is None:
-            return x
-        return functional.conv2d(x, self.weight, self.bias, padding="same")
-
-
-class _Block(nn.Module):
-    """A residual block told the noise level, with attention in some."""
-
-    def __init__(
-        self, channels: int, out: int, told: int, *, attention: bool = False,
-        resample: str | None = None,
-    ) -> None:  # fmt: skip
-        super().__init__()
-        self.norm0, self.norm1 = _group_norm(channels), _group_norm(out)
-        self.conv0 = _Conv(channels, out, 3, resample)
-        self.affine = nn.Linear(told, 2 * out)
-        self.conv1 = _Conv(out, out, 3)
-        self.skip = (
-            _Conv(channels, out, int(channels != out), resample)
-            if channels != out or resample
-            else None
-        )
-        self.num_heads = out // _CHANNELS_PER_HEAD if attention else 0
-        if self.num_heads:
-            self.norm2 = _group_norm(out)
-            self.qkv, self.proj = _Conv(out, 3 * out, 1), _Conv(out, out, 1)
-
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        scale, shift = self.affine(embedding)[:, :, None, None].chunk(2, dim=1)
-        features = self.conv0(functional.silu(self.norm0(x)))
-        features = self.conv1(functional.silu(self.norm1(features) * (scale + 1) + shift))
-        x = features + (x if self.skip is None else self.skip(x))
-        return x + self._attention(x) if self.num_heads else x
-
-    def _attention(self, x: Tensor) -> Tensor:
-        parts = self.qkv(self.norm2(x)).flatten(2).unflatten(1, (self.num_heads, -1, 3))
-        return self.proj(attend(*parts.unbind(3)).reshape(x.shape))
-
-
 class DhariwalUNet(ImageNetwork):
     """The network "adm" of :cite:t:`karras2022`, parameter for parameter.
 
@@ -139,7 +79,7 @@ class DhariwalUNet(ImageNetwork):
         self.enc = nn.ModuleDict(dict(self._encoder(across)))
         self.dec = nn.ModuleDict(dict(self._decoder(across)))
         first = settings.model_channels * settings.channel_mult[0]
-        self.out_norm, self.out_conv = _group_norm(first), _Conv(first, channels, 3)
+        self.out_norm, self.out_conv = dhariwal_norm(first), DhariwalConv(first, channels, 3)
 
     def forward(
         self,
@@ -162,7 +102,7 @@ class DhariwalUNet(ImageNetwork):
     def _denoise(self, x: Tensor, embedding: Tensor) -> Tensor:
         across = []
         for block in self.enc.values():
-            x = block(x, embedding) if isinstance(block, _Block) else block(x)
+            x = block(x, embedding) if isinstance(block, DhariwalBlock) else block(x)
             across.append(x)
         for name, block in self.dec.items():
             if "_block" in name:
@@ -174,10 +114,13 @@ class DhariwalUNet(ImageNetwork):
         width = self.settings.in_channels
         for level, size, out in self._levels():
             if level == 0:
-                yield f"{size}x{size}_conv", _Conv(width, out, 3)
+                yield f"{size}x{size}_conv", DhariwalConv(width, out, 3)
                 width = out
             else:
-                yield f"{size}x{size}_down", _Block(width, width, self._told, resample="down")
+                yield (
+                    f"{size}x{size}_down",
+                    DhariwalBlock(width, width, self._told, resample="down"),
+                )
             across.append(width)
             for i in range(self.settings.num_blocks):
                 yield f"{size}x{size}_block{i}", self._block(width, out, size)
@@ -189,17 +132,17 @@ class DhariwalUNet(ImageNetwork):
         for level, size, out in reversed(self._levels()):
             name = f"{size}x{size}"
             if level == len(self.settings.channel_mult) - 1:
-                yield f"{name}_in0", _Block(width, width, self._told, attention=True)
-                yield f"{name}_in1", _Block(width, width, self._told)
+                yield f"{name}_in0", DhariwalBlock(width, width, self._told, attention=True)
+                yield f"{name}_in1", DhariwalBlock(width, width, self._told)
             else:
-                yield f"{name}_up", _Block(width, width, self._told, resample="up")
+                yield f"{name}_up", DhariwalBlock(width, width, self._told, resample="up")
             for i in range(self.settings.num_blocks + 1):
                 yield f"{name}_block{i}", self._block(width + across.pop(), out, size)
                 width = out
 
-    def _block(self, channels: int, out: int, size: int) -> _Block:
+    def _block(self, channels: int, out: int, size: int) -> DhariwalBlock:
         attention = size in self.settings.attn_resolutions
-        return _Block(channels, out, self._told, attention=attention)
+        return DhariwalBlock(channels, out, self._told, attention=attention)
 
     def _levels(self) -> list[tuple[int, int, int]]:
         settings = self.settings
@@ -238,7 +181,3 @@ def infer_dhariwal(weights: Mapping[str, Tensor]) -> dict[str, Any]:
 def dhariwal_preconditioning(settings: DhariwalSettings) -> EDM:
     """Return the preconditioning that the networks of EDM are published with."""
     return EDM(settings.sigma_data)
-
-
-def _group_norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(min(32, channels // 4), channels)

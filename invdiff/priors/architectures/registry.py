@@ -32,6 +32,7 @@ class Architecture(NamedTuple):
             ``LookupError`` or ``ValueError`` if it is of another network.
         preconditioning: What the output means, from the settings.
         presets: Settings of public checkpoints, by the names of their files.
+        data_range: Range of the images that the network takes, from the settings.
     """
 
     settings: type[Any]
@@ -39,6 +40,7 @@ class Architecture(NamedTuple):
     infer: Callable[[Mapping[str, Tensor]], dict[str, Any]]
     preconditioning: Callable[[Any], Preconditioning]
     presets: Mapping[str, Any] = MappingProxyType({})
+    data_range: Callable[[Any], tuple[float, float]] = lambda settings: (-1.0, 1.0)
 
 
 ARCHITECTURES: dict[str, Architecture] = {

@@ -53,11 +53,19 @@ def test_the_folder_keeps_weights_settings_and_what_is_said(checkpoint, folder):
     ]  # fmt: skip
 
 
+def test_the_range_is_that_of_the_architecture(checkpoint, tmp_path, monkeypatch):
+    other = ARCHITECTURES["adm"]._replace(data_range=lambda settings: (0.0, settings.image_size))
+    monkeypatch.setitem(ARCHITECTURES, "adm", other)
+    folder = convert_checkpoint(checkpoint, tmp_path / "prior", "adm", GIVEN)
+    assert load_prior(folder).data_range == (0.0, 8.0)
+
+
 def test_half_precision_becomes_single(tmp_path):
     weights = {name: value.half() for name, value in ADMUNet(SMALL).state_dict().items()}
     torch.save(weights, tmp_path / "net.pt")
     folder = convert_checkpoint(tmp_path / "net.pt", tmp_path / "prior", "adm", SMALL)
-    found = load_prior(folder).network.state_dict()
+    found = load_file(folder / "network" / "weights.safetensors")
+    assert {value.dtype for value in found.values()} == {torch.float32}
     assert all(torch.equal(found[name], value.float()) for name, value in weights.items())
 
 
