@@ -101,7 +101,7 @@ class DenoiserAdapter:
     def _denoise(self, images: Tensor, levels: Tensor) -> Tensor:
         if self.per_image_sigma:
             return self.call(images, levels)
-        unique, group = levels.unique(return_inverse=True)
+        unique, group = torch.unique(levels, return_inverse=True)
         if len(unique) == 1:
             return self.call(images, float(unique[0]))
         members = [(group == i).nonzero()[:, 0] for i in range(len(unique))]

@@ -119,7 +119,7 @@ class Downsample(nn.Module):
             padded: Tensor = self.Conv_0(F.pad(x, (0, 1, 0, 1)))
             return padded
         halved = fir.downsample_then_convolve(x, self.Conv2d_0.weight, kernel)
-        return halved + self.Conv2d_0.bias[:, None, None]
+        return _shift(halved, self.Conv2d_0)
 
 
 class Upsample(nn.Module):
@@ -142,7 +142,7 @@ class Upsample(nn.Module):
         kernel = fir.fir_kernel(self.settings.taps, x)
         if self.with_conv and self.settings.fir:
             doubled = fir.convolve_then_upsample(x, self.Conv2d_0.weight, kernel)
-            return doubled + self.Conv2d_0.bias[:, None, None]
+            return _shift(doubled, self.Conv2d_0)
         doubled = fir.upsample(x, kernel)
         return self.Conv_0(doubled) if self.with_conv else doubled
 
@@ -173,7 +173,7 @@ class ResidualBlock(nn.Module):
             )
 
     def forward(self, x: Tensor, embedding: Tensor | None) -> Tensor:
-        """Return features for x ``(batch, channel, height, width)`` and embedding ``(batch, n)``."""
+        """Return features for ``(batch, channel, height, width)`` and embedding ``(batch, n)``."""
         h = F.silu(self.GroupNorm_0(x))
         if self.resample is not None:
             h, x = self.resample(h), self.resample(x)
@@ -184,3 +184,8 @@ class ResidualBlock(nn.Module):
         if self.shortcut_name:
             x = self.get_submodule(self.shortcut_name)(x)
         return add_shortcut(x, h, self.rescale)
+
+
+def _shift(x: Tensor, layer: nn.Conv2d) -> Tensor:
+    assert layer.bias is not None
+    return x + layer.bias[:, None, None]

@@ -6,7 +6,6 @@ from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from invdiff.priors.architectures.ncsnpp_blocks import (
     Attention,

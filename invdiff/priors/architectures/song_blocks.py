@@ -122,7 +122,7 @@ class SongBlock(nn.Module):
             self.proj = ResampledConv(channels_out, channels_out, 1)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """Return features for x ``(batch, channel, height, width)`` and embedding ``(batch, n)``."""
+        """Return features for ``(batch, channel, height, width)`` and embedding ``(batch, n)``."""
         h = self.conv0(F.silu(self.norm0(x))) + self.affine(embedding)[:, :, None, None]
         h = self.conv1(F.silu(self.norm1(h)))
         x = (h + (x if self.skip is None else self.skip(x))) / math.sqrt(2)
