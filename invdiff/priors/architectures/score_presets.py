@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from invdiff.priors.architectures.ncsnpp_settings import NCSNppSettings
-from invdiff.priors.architectures.song_unet import SongSettings
+from invdiff.priors.architectures.song_settings import SongSettings
 
 __all__ = ["NCSNPP_PRESETS", "SONG_PRESETS"]
 

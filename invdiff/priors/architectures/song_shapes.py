@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from invdiff.priors.architectures.song_unet import SongSettings
+from invdiff.priors.architectures.song_settings import SongSettings
 from invdiff.priors.preconditioning import EDM, Preconditioning
 from invdiff.priors.score_preconditioning import ContinuousVP, EDMVarianceExploding, ImprovedDDPM
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 from collections.abc import Callable
@@ -240,12 +241,30 @@ def test_network_is_the_published_one(
     assert published.number == last
 
 
+def test_checkpoint_has_numbered_layers_and_levels_of_noise(settings: NCSNppSettings) -> None:
+    names = NCSNpp(settings).state_dict()
+    assert {name.split(".")[0] for name in names} == {"all_modules", "sigmas"}
+    # the table of the publication falls
+    assert names["sigmas"][0] == pytest.approx(settings.sigma_max, rel=1e-5)
+    assert names["sigmas"][-1] == pytest.approx(settings.sigma_min, rel=1e-5)
+
+
+def test_copy_is_a_network_of_its_own(generator: torch.Generator) -> None:
+    network = _network(dataclasses.replace(TINY, **VARIANTS["ffhq_ve"]))
+    x = torch.rand(1, 2, 8, 8, generator=generator, dtype=torch.float64)
+    sigma = torch.ones(1, dtype=torch.float64)
+    before, twin = network(x, sigma)[0], copy.deepcopy(network)
+    for parameter in twin.parameters():
+        parameter.data.zero_()
+    assert not twin(x, sigma)[0].any()
+    torch.testing.assert_close(network(x, sigma)[0], before, rtol=0, atol=0)
+
+
 def test_switches_are_read_from_the_tensors(settings: NCSNppSettings) -> None:
     found = infer_ncsnpp(NCSNpp(settings).state_dict())
     unused = set() if settings.progressive_input == "input_skip" else {"progressive_combine"}
     asked = dataclasses.asdict(settings)
     assert found == {name: asked[name] for name in found if name not in unused}
-    assert dataclasses.replace(TINY, **VARIANTS["plain"], **found).nf == 8
 
 
 def test_denoiser_adds_the_score_of_images_in_their_own_range(generator: torch.Generator) -> None:
