@@ -1,4 +1,4 @@
-"""A network's folder in the layout of diffusers, read without a network connection."""
+"""A network's folder, in the layout of diffusers or ours, read without a network connection."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from invdiff.priors.conversion import read_converted
 from invdiff.priors.preconditioning import Preconditioning, preconditioning_of
 
 __all__ = ["SavedPrior", "find_prior", "names_in", "read_prior_folder"]
@@ -52,20 +53,41 @@ def read_prior_folder(
     folder: Path, *, device: torch.device | str, dtype: torch.dtype, channels_last: bool,
     compile: bool,
 ) -> SavedPrior:  # fmt: skip
-    """Read ``unet/``, ``scheduler/`` and, where it is there, ``prior.json``.
+    """Read ``network/``, or ``unet/`` and ``scheduler/``, and ``prior.json`` where it is there.
 
     Raises:
         ValueError: A file that is missing or damaged, or a scheduler that isn't known.
     """
-    scheduler = _json(folder / "scheduler" / "scheduler_config.json")
     info = _json(folder / "prior.json") if (folder / "prior.json").exists() else {}
     data_range = _data_range(folder, info)
-    network: nn.Module = _load_network(folder / "unet", dtype).to(device)
+    network: nn.Module
+    if (folder / "network").is_dir():
+        network, preconditioning = read_converted(folder / "network")
+        network = network.to(dtype)
+    else:
+        _check_pipeline(folder)
+        preconditioning = preconditioning_of(_json(folder / "scheduler" / "scheduler_config.json"))
+        network = _load_network(folder / "unet", dtype)
+    network = network.to(device)
     if channels_last:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if compile:
         network.compile()
-    return SavedPrior(network, preconditioning_of(scheduler), data_range, info)
+    return SavedPrior(network, preconditioning, data_range, info)
+
+
+def _check_pipeline(folder: Path) -> None:
+    if (folder / "model_index.json").exists():
+        parts = _json(folder / "model_index.json").keys() & {"vae", "vqvae", "movq", "text_encoder"}
+        if parts:
+            raise ValueError(
+                f"{folder}: a pipeline with {min(parts)}: its network is not one of images alone"
+            )
+    if (folder / "config.json").exists() and not (folder / "unet").exists():
+        raise ValueError(
+            f"{folder}: a network alone: put it in unet/, beside a scheduler/scheduler_config.json "
+            "that says what its output means"
+        )
 
 
 def _load_network(folder: Path, dtype: torch.dtype) -> nn.Module:

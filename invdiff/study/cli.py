@@ -12,6 +12,7 @@ from tyro.conf import subcommand
 
 from invdiff.study.benchmark import Bench
 from invdiff.study.commands import Demo, List, Report, Run
+from invdiff.study.convert import Convert
 from invdiff.study.options import expanded
 from invdiff.study.reconstruct import Reconstruct
 
@@ -24,6 +25,7 @@ _Command = (
     | Annotated[List, subcommand("list")]
     | Annotated[Report, subcommand("report")]
     | Annotated[Bench, subcommand("bench")]
+    | Annotated[Convert, subcommand("convert")]
 )
 _OPTIONS = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)
 _DESCRIPTION = (

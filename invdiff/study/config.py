@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 import torch
 from pydantic import (
+    FiniteFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
@@ -105,6 +106,8 @@ class PriorConfig(Config):
     """A shipped prior by name, or a folder; see ``invdiff.priors.load_prior``."""
 
     name: str
+    label: str | NonNegativeInt | None = None
+    guidance: FiniteFloat = 1.0
     chunk_size: PositiveInt | None = None
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     compile: bool = False
@@ -124,6 +127,8 @@ class PriorConfig(Config):
             channels_last=self.channels_last,
             compile=self.compile,
             size=size,
+            label=self.label,
+            guidance=self.guidance,
         )
 
 

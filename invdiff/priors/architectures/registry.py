@@ -1,0 +1,49 @@
+"""The networks that a converted checkpoint may be of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from invdiff.priors.architectures.adm import ADMSettings, ADMUNet
+from invdiff.priors.architectures.adm_shapes import ADM_PRESETS, adm_preconditioning, infer_adm
+from invdiff.priors.architectures.edm_unet import (
+    DhariwalSettings,
+    DhariwalUNet,
+    dhariwal_preconditioning,
+    infer_dhariwal,
+)
+from invdiff.priors.architectures.image_network import ImageNetwork
+from invdiff.priors.preconditioning import Preconditioning
+
+__all__ = ["ARCHITECTURES", "Architecture"]
+
+
+class Architecture(NamedTuple):
+    """How a network is made from its settings.
+
+    Attributes:
+        settings: A frozen dataclass of numbers, words and tuples of numbers, as JSON can hold.
+        network: Makes the network from the settings; all its tensors are in its ``state_dict``.
+        infer: Finds what it can of the settings in the names and shapes of a state dict;
+            ``LookupError`` or ``ValueError`` if it is of another network.
+        preconditioning: What the output means, from the settings.
+        presets: Settings of public checkpoints, by the names of their files.
+    """
+
+    settings: type[Any]
+    network: Callable[[Any], ImageNetwork]
+    infer: Callable[[Mapping[str, Tensor]], dict[str, Any]]
+    preconditioning: Callable[[Any], Preconditioning]
+    presets: Mapping[str, Any] = MappingProxyType({})
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "adm": Architecture(ADMSettings, ADMUNet, infer_adm, adm_preconditioning, ADM_PRESETS),
+    "dhariwal": Architecture(
+        DhariwalSettings, DhariwalUNet, infer_dhariwal, dhariwal_preconditioning
+    ),
+}
