@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from invdiff.priors.architectures import fir
+from invdiff.priors.architectures.embedding import attend
 from invdiff.priors.architectures.ncsnpp_settings import NCSNppSettings
 from invdiff.priors.architectures.noise_embedding import fourier_embedding
 
@@ -87,10 +88,8 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return features of the same shape ``(batch, channel, height, width)``."""
         h = self.GroupNorm_0(x)
-        query, key, value = (
-            layer(h).flatten(2).transpose(1, 2) for layer in (self.NIN_0, self.NIN_1, self.NIN_2)
-        )
-        seen = F.scaled_dot_product_attention(query, key, value).transpose(1, 2)
+        parts = (layer(h).flatten(2)[:, None] for layer in (self.NIN_0, self.NIN_1, self.NIN_2))
+        seen = attend(*parts)
         return add_shortcut(x, self.NIN_3(seen.reshape(x.shape)), self.rescale)
 
 

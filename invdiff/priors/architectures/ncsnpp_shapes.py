@@ -47,6 +47,7 @@ def infer_ncsnpp(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         "conditional": any(len(layer.get("weight", ())) == 2 for layer in layers[:2]),
         **_input(layers, channels),
         "progressive": _output(layers, channels, levels),
+        "num_scales": len(weights["sigmas"]),
     }
 
 

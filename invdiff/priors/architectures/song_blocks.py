@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from invdiff.priors.architectures import fir
+from invdiff.priors.architectures.embedding import attend
 from invdiff.priors.architectures.noise_embedding import fourier_embedding, positional_embedding
 
 __all__ = ["FourierWaves", "PositionalWaves", "ResampledConv", "SongBlock", "group_norm"]
@@ -130,8 +131,6 @@ class SongBlock(nn.Module):
 
     def _attention(self, x: Tensor) -> Tensor:
         # query, key and value of a channel stand next to each other
-        parts = self.qkv(self.norm2(x)).flatten(2).unflatten(1, (-1, 3))
-        query, key, value = (part.transpose(1, 2) for part in parts.unbind(2))
-        seen = F.scaled_dot_product_attention(query, key, value).transpose(1, 2)
-        projected: Tensor = self.proj(seen.reshape(x.shape))
+        parts = self.qkv(self.norm2(x)).flatten(2).unflatten(1, (1, -1, 3))
+        projected: Tensor = self.proj(attend(*parts.unbind(3)).reshape(x.shape))
         return projected
