@@ -79,6 +79,8 @@ class NCSNpp(ImageNetwork):
                 f"got {tuple(sample.shape)}"
             )
         x = sample if self.settings.centered else 2 * sample - 1
+        # frequencies in single precision don't make it a network of that
+        x = x.to(self._down.first.weight.dtype)
         embedding = self._embedding(timestep)
         features = self._down(x, embedding)
         before, attention, after = self._middle

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +35,10 @@ def add_shortcut(x: Tensor, h: Tensor, rescale: bool) -> Tensor:
 
 
 class FourierFeatures(nn.Module):
-    """Sines and cosines of log sigma at random frequencies, that a training leaves as they are."""
+    """Sines and cosines of log sigma at random frequencies, that trainings leave as they are.
+
+    They stay in single precision when the rest of a network goes to half.
+    """
 
     def __init__(self, count: int, scale: float = 16.0) -> None:
         super().__init__()
@@ -42,6 +47,14 @@ class FourierFeatures(nn.Module):
     def forward(self, sigma: Tensor) -> Tensor:
         """Return ``(batch, 2 count)`` for sigma ``(batch,)``."""
         return fourier_embedding(sigma.log(), self.W)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        exact = self.W.data
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        # a change to half precision would turn high frequencies by whole radians
+        if self.W.dtype.itemsize < 4:
+            self.W.data = exact.to(self.W.device)
+        return self
 
 
 class _Pointwise(nn.Module):

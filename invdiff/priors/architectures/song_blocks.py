@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +37,10 @@ class PositionalWaves(nn.Module):
 
 
 class FourierWaves(nn.Module):
-    """Waves of a log noise level at random frequencies; see ``fourier_embedding``."""
+    """Waves of a log noise level at random frequencies; see ``fourier_embedding``.
+
+    They stay in single precision when the rest of a network goes to half.
+    """
 
     freqs: Tensor
 
@@ -48,6 +51,14 @@ class FourierWaves(nn.Module):
     def forward(self, time: Tensor) -> Tensor:
         """Return ``(batch, channels)`` for time ``(batch,)``."""
         return fourier_embedding(time, self.freqs)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        exact = self.freqs
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        # a change to half precision would turn high frequencies by whole radians
+        if self.freqs.dtype.itemsize < 4:
+            self.freqs = exact.to(self.freqs.device)
+        return self
 
 
 class ResampledConv(nn.Module):

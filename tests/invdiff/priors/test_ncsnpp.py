@@ -260,6 +260,18 @@ def test_copy_is_a_network_of_its_own(generator: torch.Generator) -> None:
     torch.testing.assert_close(network(x, sigma)[0], before, rtol=0, atol=0)
 
 
+def test_half_precision_keeps_the_frequencies(generator: torch.Generator) -> None:
+    network = _network(TINY, torch.float32)
+    network.all_modules[0].W.data *= 32
+    low = copy.deepcopy(network).to(torch.bfloat16)
+    assert torch.equal(low.all_modules[0].W, network.all_modules[0].W)
+    assert low.all_modules[1].weight.dtype == torch.bfloat16
+    x, sigma = torch.rand(2, 2, 8, 8, generator=generator), torch.tensor([20.0, 0.01])
+    exact, rounded = (PretrainedPrior(n, ScoreVE())(x, sigma) - x for n in (network, low))
+    assert (exact - rounded).abs().max() < 0.02 * exact.abs().max()
+    assert network.double().all_modules[0].W.dtype == torch.float64
+
+
 def test_switches_are_read_from_the_tensors(settings: NCSNppSettings) -> None:
     found = infer_ncsnpp(NCSNpp(settings).state_dict())
     unused = set() if settings.progressive_input == "input_skip" else {"progressive_combine"}

@@ -162,6 +162,15 @@ def test_network_is_the_published_one(
     assert (output - expected).abs().max() < 1e-5 * (1 + expected.abs().max())
 
 
+def test_half_precision_keeps_the_frequencies() -> None:
+    network = _network(dataclasses.replace(TINY, **NCSNPP), torch.float32)
+    frequencies = network.map_noise.freqs.clone()
+    assert torch.equal(network.to(torch.bfloat16).map_noise.freqs, frequencies)
+    assert network.map_layer0.weight.dtype == torch.bfloat16
+    assert network(torch.zeros(1, 2, 8, 8).bfloat16(), torch.ones(1))[0].dtype == torch.bfloat16
+    assert network.double().map_noise.freqs.dtype == torch.float64
+
+
 def test_settings_are_read_from_the_tensors(settings: SongSettings) -> None:
     found = infer_song(SongUNet(settings).state_dict())
     assert set(found) == {field.name for field in dataclasses.fields(settings)} - UNSAID
