@@ -42,7 +42,8 @@ def convert_checkpoint(
             ``prior.json``.
         architecture: One of ``ARCHITECTURES``.
         settings: What the shapes don't say, as a mapping, or all settings as the dataclass.
-        info: What ``prior.json`` says: title, modality, data_range, classes, ...
+        info: What ``prior.json`` says: title, modality, classes, ...; ``data_range`` unless it is
+            that of the architecture.
         ema: Take the average of the weights where the file has one.
 
     Returns:
@@ -63,7 +64,8 @@ def convert_checkpoint(
     content = {"architecture": architecture, "settings": dataclasses.asdict(complete)}
     (folder / "network" / "config.json").write_text(json.dumps(content, indent=2) + "\n")
     save_file(weights, folder / "network" / "weights.safetensors")
-    (folder / "prior.json").write_text(json.dumps(dict(info or {}), indent=2) + "\n")
+    said = {"data_range": list(kind.data_range(complete)), **(info or {})}
+    (folder / "prior.json").write_text(json.dumps(said, indent=2) + "\n")
     return folder
 
 

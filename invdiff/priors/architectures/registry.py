@@ -19,7 +19,11 @@ from invdiff.priors.architectures.edm_unet import (
 from invdiff.priors.architectures.image_network import ImageNetwork
 from invdiff.priors.architectures.ncsnpp import NCSNpp
 from invdiff.priors.architectures.ncsnpp_settings import NCSNppSettings
-from invdiff.priors.architectures.ncsnpp_shapes import infer_ncsnpp, ncsnpp_preconditioning
+from invdiff.priors.architectures.ncsnpp_shapes import (
+    infer_ncsnpp,
+    ncsnpp_data_range,
+    ncsnpp_preconditioning,
+)
 from invdiff.priors.architectures.score_presets import NCSNPP_PRESETS, SONG_PRESETS
 from invdiff.priors.architectures.song_settings import SongSettings
 from invdiff.priors.architectures.song_shapes import infer_song, song_preconditioning
@@ -39,6 +43,7 @@ class Architecture(NamedTuple):
             ``LookupError`` or ``ValueError`` if it is of another network.
         preconditioning: What the output means, from the settings.
         presets: Settings of public checkpoints, by the names of their files.
+        data_range: Range of the images that the network takes, from the settings.
     """
 
     settings: type[Any]
@@ -46,6 +51,7 @@ class Architecture(NamedTuple):
     infer: Callable[[Mapping[str, Tensor]], dict[str, Any]]
     preconditioning: Callable[[Any], Preconditioning]
     presets: Mapping[str, Any] = MappingProxyType({})
+    data_range: Callable[[Any], tuple[float, float]] = lambda settings: (-1.0, 1.0)
 
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -54,7 +60,12 @@ ARCHITECTURES: dict[str, Architecture] = {
         DhariwalSettings, DhariwalUNet, infer_dhariwal, dhariwal_preconditioning
     ),
     "ncsnpp": Architecture(
-        NCSNppSettings, NCSNpp, infer_ncsnpp, ncsnpp_preconditioning, NCSNPP_PRESETS
+        NCSNppSettings,
+        NCSNpp,
+        infer_ncsnpp,
+        ncsnpp_preconditioning,
+        NCSNPP_PRESETS,
+        ncsnpp_data_range,
     ),
     "song": Architecture(SongSettings, SongUNet, infer_song, song_preconditioning, SONG_PRESETS),
 }

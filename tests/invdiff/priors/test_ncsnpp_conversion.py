@@ -48,8 +48,7 @@ def test_training_state_of_score_sde_gives_the_averaged_score(
     state = {"model": model, "ema": {"shadow_params": averages, "decay": 0.999}, "step": 3}
     torch.save(state, tmp_path / "checkpoint.pth")
     said = {"image_size": 8, "attn_resolutions": (4,)}
-    info = {"data_range": [0, 1]}
-    convert_checkpoint(tmp_path / "checkpoint.pth", tmp_path / "prior", "ncsnpp", said, info)
+    convert_checkpoint(tmp_path / "checkpoint.pth", tmp_path / "prior", "ncsnpp", said)
     prior = load_prior(tmp_path / "prior")
     assert prior.data_range == (0, 1)
     x = torch.rand(2, 8, 8, generator=generator)
@@ -67,6 +66,7 @@ def test_network_of_edm_is_known_by_its_names(tmp_path: Path, generator: torch.G
     )
     prior = load_prior(tmp_path / "prior")
     assert prior.network.settings == SONG
+    assert prior.data_range == (-1, 1)
     x = torch.randn(2, 8, 8, generator=generator)
     sigma = torch.tensor([0.1, 2.0])
     expected = x + sigma[:, None, None] * _output(network, x, (sigma / 2).log())
@@ -76,7 +76,7 @@ def test_network_of_edm_is_known_by_its_names(tmp_path: Path, generator: torch.G
 def test_switches_against_the_tensors_are_refused(tmp_path: Path) -> None:
     save_file(NCSNpp(NCSNPP).state_dict(), tmp_path / "net.safetensors")
     settings = dataclasses.replace(NCSNPP, progressive="residual")
-    with pytest.raises(ValueError, match="progressive is output_skip in .*, got residual"):
+    with pytest.raises(ValueError, match=r"progressive is output_skip in .*, got residual"):
         convert_checkpoint(tmp_path / "net.safetensors", tmp_path / "prior", "ncsnpp", settings)
 
 
