@@ -17,6 +17,17 @@ from invdiff.priors.architectures.edm_unet import (
     infer_dhariwal,
 )
 from invdiff.priors.architectures.image_network import ImageNetwork
+from invdiff.priors.architectures.ncsnpp import NCSNpp
+from invdiff.priors.architectures.ncsnpp_settings import NCSNppSettings
+from invdiff.priors.architectures.ncsnpp_shapes import (
+    infer_ncsnpp,
+    ncsnpp_data_range,
+    ncsnpp_preconditioning,
+)
+from invdiff.priors.architectures.score_presets import NCSNPP_PRESETS, SONG_PRESETS
+from invdiff.priors.architectures.song_settings import SongSettings
+from invdiff.priors.architectures.song_shapes import infer_song, song_preconditioning
+from invdiff.priors.architectures.song_unet import SongUNet
 from invdiff.priors.preconditioning import Preconditioning
 
 __all__ = ["ARCHITECTURES", "Architecture"]
@@ -48,4 +59,13 @@ ARCHITECTURES: dict[str, Architecture] = {
     "dhariwal": Architecture(
         DhariwalSettings, DhariwalUNet, infer_dhariwal, dhariwal_preconditioning
     ),
+    "ncsnpp": Architecture(
+        NCSNppSettings,
+        NCSNpp,
+        infer_ncsnpp,
+        ncsnpp_preconditioning,
+        NCSNPP_PRESETS,
+        ncsnpp_data_range,
+    ),
+    "song": Architecture(SongSettings, SongUNet, infer_song, song_preconditioning, SONG_PRESETS),
 }
