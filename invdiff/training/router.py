@@ -159,7 +159,7 @@ def router_scores(
         sigma = torch.full((len(clean),), level, dtype=clean.dtype, device=clean.device)
         x = _noisy(clean, sigma, generator)
         with torch.no_grad():
-            parts = zip(x.split(_CHUNK), sigma.split(_CHUNK), strict=True)
+            parts = zip(torch.split(x, _CHUNK), torch.split(sigma, _CHUNK), strict=True)
             log_weights = torch.cat([router(v, s).log_softmax(-1) for v, s in parts])
         confidence, guess = log_weights.exp().max(-1)
         right = (guess == expert).to(confidence)
@@ -177,8 +177,9 @@ def router_scores(
 def _calibration_error(confidence: Tensor, right: Tensor, num_bins: int) -> float:
     bins = (confidence * num_bins).long().clamp(max=num_bins - 1)
     # |B| (acc - conf) is the sum of the differences
-    gaps = torch.zeros(num_bins, dtype=confidence.dtype, device=confidence.device)
-    return float(gaps.index_add(0, bins, right - confidence).abs().sum() / len(right))
+    gaps = torch.zeros(num_bins, dtype=torch.float64, device=confidence.device)
+    differences = right.double() - confidence.double()
+    return float(gaps.index_add(0, bins, differences).abs().sum() / len(right))
 
 
 def _noisy(clean: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
