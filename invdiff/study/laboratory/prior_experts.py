@@ -14,8 +14,9 @@ from invdiff.priors.denoiser import Denoiser
 from invdiff.priors.router_network import RouterNetwork, RouterSettings
 from invdiff.rng import derive_generator
 from invdiff.study.laboratory import prior_experts_figures as figures
+from invdiff.study.laboratory import prior_experts_report as report
 from invdiff.study.laboratory.image_tasks import SLICE_SIZE
-from invdiff.study.laboratory.prior_experts_exact import DISTANCES, LEVELS, exact_check
+from invdiff.study.laboratory.prior_experts_exact import exact_check
 from invdiff.study.laboratory.prior_experts_runs import WAYS, Experts, denoising, reconstruction
 from invdiff.study.laboratory.prior_experts_slices import ExpertConfig, ExpertSlices
 from invdiff.study.laboratory.stored_weights import restore_weights, stored_weights
@@ -99,30 +100,18 @@ class PriorExperts(ScriptedStudy):
         trained = stages.run("training", partial(self._train, slices))
         experts = Experts(self._priors(), self._router(trained))
         arrays: Arrays = {"sigmas": np.asarray(self.sigmas), "loss": trained["loss"]}
-        seconds = {"exact": exact.pop("seconds"), "training": trained["seconds"]}
         metrics: Metrics = {name: value.tolist() for name, value in exact.items()}
         metrics |= self._router_metrics(slices, experts)
-        metrics["by_subject"] = all(each.by_subject for each in slices.values())
-        for name, config in self.experts.items():
+        metrics |= {
+            "by_subject": all(each.by_subject for each in slices.values()),
+            "seconds_exact": metrics.pop("seconds"),
+            "seconds_training": float(trained["seconds"]),
+        }
+        for name in self.experts:
             clean = slices[name].heldout.to(self.device)
-            found = stages.run(
-                f"denoising_{name}",
-                partial(denoising, experts, name, clean, self.sigmas, self.seed),
-            )
-            run = stages.run(
-                f"reconstruction_{name}",
-                partial(
-                    reconstruction, experts, name, config.task, clean[self.shown],
-                    num_steps=self.red_diff_steps, noise_level=self.noise_level, seed=self.seed,
-                ),
-            )  # fmt: skip
-            seconds[name] = found.pop("seconds") + run.pop("seconds")
-            arrays |= {f"{name}/{key}": value for key, value in {**found, **run}.items()}
-            for index, way in enumerate(WAYS):
-                metrics[f"denoising_{way}_{name}"] = found[f"psnr_{way}"].mean(1).tolist()
-                metrics[f"red_diff_{way}_{name}"] = float(run["psnr"][index])
-                metrics[f"calls_{way}_{name}"] = int(run["calls"][index])
-        metrics |= {f"seconds_{name}": float(value) for name, value in seconds.items()}
+            found, scores = self._judged(stages, experts, name, clean)
+            arrays |= {f"{name}/{key}": value for key, value in found.items()}
+            metrics |= {f"{key}_{name}": value for key, value in scores.items()}
         router = self._router(trained)
         info = {"title": self.title, "experts": list(self.experts)}
         return Outcome(
@@ -154,40 +143,40 @@ class PriorExperts(ScriptedStudy):
     def tables(self, metrics: Metrics) -> list[Table]:
         """Return denoising, reconstruction, the router and the exact case."""
         return [
-            self._denoising_table(metrics),
-            self._reconstruction_table(metrics),
-            self._router_table(metrics),
-            _exact_table(metrics),
+            report.denoising_table(metrics, list(self.experts), self.sigmas),
+            report.reconstruction_table(metrics, {n: e.task for n, e in self.experts.items()}),
+            report.router_table(metrics, self.sigmas, _REPEATS),
+            report.exact_table(metrics),
         ]
 
     def summary(self, metrics: Metrics) -> str:
         """Say what routing costs, and what a wrong prior would."""
-        gaps = {
-            way: [
-                metrics[f"red_diff_right_{name}"] - metrics[f"red_diff_{way}_{name}"]
-                for name in self.experts
-            ]
-            for way in ("wrong", "routed")
-        }
-        people = (
-            "people whom nothing was trained on"
-            if metrics["by_subject"]
-            else "other slices of people that the router was trained on"
-        )
-        worst = max(metrics["identity"], 1e-17)
-        sure = [s for s, a in zip(self.sigmas, metrics["accuracy"], strict=True) if a >= 0.99]
-        reach = f"up to sigma = {max(sure):g}" if sure else "at none of the noise levels"
-        return (
-            f"On slices of {people}, the router is right in 99 % of the cases {reach}. "
-            f"Reconstructions with the wrong prior lose {_range(gaps['wrong'])} dB against the "
-            f"right one, with both priors and the router {_range(gaps['routed'])} dB. On a "
-            f"mixture split by component, all experts with the exact router differ from the "
-            f"whole by {worst:.1e} at most."
-        )
+        return report.summary_text(metrics, list(self.experts), self.sigmas)
 
     def _exact(self) -> Arrays:
         found = exact_check(self.num_points, self.seed)
         return {name: np.asarray(value) for name, value in found.items()}
+
+    def _judged(
+        self, stages: Stages, experts: Experts, name: str, clean: Tensor
+    ) -> tuple[Arrays, Metrics]:
+        """Denoise all held-out slices of an expert and reconstruct one of them."""
+        found = stages.run(
+            f"denoising_{name}", partial(denoising, experts, name, clean, self.sigmas, self.seed)
+        )
+        run = stages.run(
+            f"reconstruction_{name}",
+            partial(
+                reconstruction, experts, name, self.experts[name].task, clean[self.shown],
+                num_steps=self.red_diff_steps, noise_level=self.noise_level, seed=self.seed,
+            ),
+        )  # fmt: skip
+        scores: Metrics = {"seconds": float(found.pop("seconds") + run.pop("seconds"))}
+        for index, way in enumerate(WAYS):
+            scores[f"denoising_{way}"] = found[f"psnr_{way}"].mean(1).tolist()
+            scores[f"red_diff_{way}"] = float(run["psnr"][index])
+            scores[f"calls_{way}"] = int(run["calls"][index])
+        return {**found, **run}, scores
 
     def _train(self, slices: dict[str, ExpertSlices]) -> Arrays:
         generator = derive_generator(self.seed, "router", device=self.device)
@@ -230,56 +219,3 @@ class PriorExperts(ScriptedStudy):
         )  # fmt: skip
         names = [name for name in RouterScore._fields if name != "sigma"]
         return {name: [getattr(score, name) for score in scores] for name in names}
-
-    def _denoising_table(self, metrics: Metrics) -> Table:
-        rows = tuple(
-            (name, title, *(f"{value:.2f}" for value in metrics[f"denoising_{way}_{name}"]))
-            for name in self.experts
-            for way, title in WAYS.items()
-        )
-        columns = ("images", "prior", *(f"sigma {s:g}" for s in self.sigmas))
-        caption = "PSNR in dB over the range [-1, 1], mean over the held-out slices."
-        return Table("Denoising", columns, rows, caption)
-
-    def _reconstruction_table(self, metrics: Metrics) -> Table:
-        rows = tuple(
-            (
-                name, config.task, title, f"{metrics[f'red_diff_{way}_{name}']:.2f}",
-                str(metrics[f"calls_{way}_{name}"]),
-            )
-            for name, config in self.experts.items()
-            for way, title in WAYS.items()
-        )  # fmt: skip
-        columns = ("images", "task", "prior", "PSNR (dB)", "network calls")
-        return Table("Reconstruction of one slice", columns, rows, "By RED-diff.")
-
-    def _router_table(self, metrics: Metrics) -> Table:
-        names = ("accuracy", "cross_entropy", "calibration_error")
-        rows = tuple(
-            (f"{sigma:g}", *(f"{metrics[name][i]:.4f}" for name in names))
-            for i, sigma in enumerate(self.sigmas)
-        )
-        columns = ("sigma", "accuracy", "cross entropy (nats)", "calibration error")
-        caption = (
-            f"Held-out slices under {_REPEATS} draws of the noise. The calibration error is the "
-            "mean distance between stated probability and how often it is right, in 10 bins."
-        )
-        return Table("The router", columns, rows, caption)
-
-
-def _exact_table(metrics: Metrics) -> Table:
-    rows = tuple(
-        (f"{distance:g}", f"{top}", *(f"{error:.1e}" for error in metrics[f"top_{top}"][i]))
-        for i, distance in enumerate(DISTANCES)
-        for top in (1, 2)
-    )
-    columns = ("distance", "experts", *(f"sigma {level:g}" for level in LEVELS))
-    caption = (
-        "Root mean square error over the deviation of the data; distance of two means in "
-        f"deviations of a part. With all experts {metrics['identity']:.1e} at most."
-    )
-    return Table("A mixture split by component", columns, rows, caption)
-
-
-def _range(values: list[float]) -> str:
-    return " to ".join(f"{value:.1f}" for value in sorted({min(values), max(values)}))

@@ -18,6 +18,8 @@ __all__ = ["denoising", "pictures", "routing", "truncation"]
 _COLOURS = ("#b5482a", "#2f6f9f", "#5a8f3c", "#8a5a9f")
 _STYLES = {"right": "-", "wrong": ":", "routed": "--", "top": "-."}
 _GREY, _PANEL = "#98a2b3", 2.3
+# where nothing was measured: no grey that could be a value
+_MISSING = "#b9cbe0"
 
 
 def routing(arrays: Arrays, names: Sequence[str]) -> Figure:
@@ -31,7 +33,8 @@ def routing(arrays: Arrays, names: Sequence[str]) -> Figure:
         axis.plot(arrays["sigmas"], values, color=color, linewidth=0.6, alpha=0.5)
         axis.plot(arrays["sigmas"], values.mean(1), "o-", color=color, label=name)
     axis.axhline(1 / len(names), color=_GREY, linestyle="--", label="all alike")
-    axis.set(ylabel="probability of the right expert", ylim=(0, 1.03))
+    axis.set_ylim(0, 1.03)
+    axis.set_ylabel("probability of the right expert", fontsize=8)
     _finish(axis)
     return figure
 
@@ -46,8 +49,10 @@ def denoising(arrays: Arrays, names: Sequence[str]) -> Figure:
         right = arrays[f"{name}/psnr_right"]
         for way in ("wrong", "routed", "top"):
             loss = (right - arrays[f"{name}/psnr_{way}"]).mean(1)
-            style = dict(color=color, linestyle=_STYLES[way], marker=".")
-            axis.plot(arrays["sigmas"], loss, label=WAYS[way], **style)
+            axis.plot(
+                arrays["sigmas"], loss, color=color, linestyle=_STYLES[way], marker=".",
+                label=WAYS[way],
+            )  # fmt: skip
         axis.axhline(0, color=_GREY, linewidth=0.8)
         axis.set_title(f"held-out {name}", fontsize=9)
         _finish(axis)
@@ -92,10 +97,13 @@ def pictures(arrays: Arrays, tasks: Mapping[str, str]) -> Figure:
 
 
 def _draw(axis: Axes, arrays: Arrays, name: str, column: str, task: str) -> None:
+    from matplotlib import colormaps
+
     picture = arrays[f"{name}/{column}"]
+    grey = colormaps["gray"].with_extremes(bad=_MISSING)
     sinogram = column == "measurement" and task == "ct"
     window = {} if sinogram else {"vmin": 0, "vmax": arrays[f"{name}/truth"].max()}
-    axis.imshow(picture, cmap="gray", aspect="auto" if sinogram else "equal", **window)
+    axis.imshow(picture, cmap=grey, aspect="auto" if sinogram else "equal", **window)
     axis.set_box_aspect(1)
     axis.set(xticks=[], yticks=[])
     title = {"truth": f"{name}: truth", "measurement": f"measurement ({task})"}.get(column)

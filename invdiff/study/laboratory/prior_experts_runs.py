@@ -28,6 +28,7 @@ WAYS = {
     "routed": "routed, all experts",
     "top": "routed, likeliest alone",
 }
+_SCORES = tuple(f"psnr_{way}" for way in WAYS)
 
 
 class Experts(NamedTuple):
@@ -64,7 +65,7 @@ def denoising(
     """
     names = list(experts.priors)
     right, wrong = names.index(name), names.index(experts.other(name))
-    found: dict[str, list[Tensor]] = {f"psnr_{way}": [] for way in WAYS} | {"probability": []}
+    found: dict[str, list[Tensor]] = {key: [] for key in (*_SCORES, "probability")}
     for level in sigmas:
         generator = derive_generator(seed, "noise", name, repr(level))
         noise = torch.randn(clean.shape, generator=generator).to(clean)

@@ -55,9 +55,7 @@ def _labelled(mixture, count, generator):
 def trained():
     mixture, generator = _mixture(), derive_generator(0, "data")
     clean = [part.sample(20000, generator=generator) for part in mixture_components(mixture)]
-    training = Training(
-        500, learning_rate=5e-3, num_warmup=50, ema_decay=0.99, dtype=torch.float32
-    )
+    training = Training(500, learning_rate=5e-3, num_warmup=50, ema_decay=0.99, dtype=torch.float32)
     return train_router(
         _network(width=48, depth=3), clean, training, LogUniformLevels(0.02, 3.0), batch_size=512,
         generator=generator, shares=mixture.weights.tolist(),
