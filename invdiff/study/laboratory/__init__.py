@@ -13,6 +13,7 @@ from invdiff.study.laboratory.interpolant_checkerboard import InterpolantChecker
 from invdiff.study.laboratory.interpolant_gmm import InterpolantGMM
 from invdiff.study.laboratory.interpolant_gmm_d128 import InterpolantHighDim
 from invdiff.study.laboratory.molecules import Molecules
+from invdiff.study.laboratory.prior_experts import PriorExperts
 from invdiff.study.laboratory.smc_images import SMCImages
 from invdiff.study.laboratory.smc_rate import SMCRate
 from invdiff.study.laboratory.sr_boundary import SRBoundary
@@ -36,6 +37,7 @@ STUDIES: dict[str, type[ScriptedStudy]] = {
     "interpolant-bridge": InterpolantBridge,
     "molecules": Molecules,
     "prior-training": PriorTraining,
+    "prior-experts": PriorExperts,
     "smc-images": SMCImages,
     "smc-rate": SMCRate,
     "sr-boundary": SRBoundary,

@@ -1,0 +1,151 @@
+"""A router, and the prior that it makes of experts, as folders."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from invdiff.priors.experts import RoutedPrior
+from invdiff.priors.pretrained import PretrainedPrior, list_priors, load_prior
+from invdiff.priors.router_network import RouterNetwork, RouterSettings
+from invdiff.training.weights import read_settings, read_weights, write_weights
+
+__all__ = ["load_routed_prior", "load_router", "save_routed_prior", "save_router"]
+
+_EXPERTS, _ROUTER, _SETTINGS, _WEIGHTS = (
+    "experts.json", "router", "router.json", "router.safetensors",
+)  # fmt: skip
+
+
+def save_router(
+    folder: str | os.PathLike[str], network: RouterNetwork, info: dict[str, Any]
+) -> None:
+    """Write ``router.json`` and ``router.safetensors``.
+
+    Args:
+        folder: Made if it isn't there.
+        network: The trained router.
+        info: On what it was trained, its scores, licence, ...
+    """
+    path = Path(folder)
+    path.mkdir(parents=True, exist_ok=True)
+    write_weights(path / _WEIGHTS, network)
+    settings = {"info": info, "settings": asdict(network.settings)}
+    (path / _SETTINGS).write_text(json.dumps(settings, indent=2) + "\n")
+
+
+def load_router(
+    folder: str | os.PathLike[str], *, device: torch.device | str = "cpu"
+) -> RouterNetwork:
+    """Read what ``save_router`` wrote; its parameters want no gradient.
+
+    Raises:
+        ValueError: A file that is missing or damaged, or that doesn't fit the other.
+    """
+    path = Path(folder) / _SETTINGS
+    found = read_settings(path)
+    try:
+        network = RouterNetwork(RouterSettings(**found["settings"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: not the settings of a router ({error})") from error
+    read_weights(Path(folder) / _WEIGHTS, network)
+    return network.eval().requires_grad_(False).to(device)
+
+
+def save_routed_prior(
+    folder: str | os.PathLike[str],
+    experts: Sequence[str],
+    router: RouterNetwork,
+    info: dict[str, Any],
+    *,
+    top: int | None = None,
+) -> None:
+    """Write ``experts.json`` and the folder ``router``.
+
+    Args:
+        folder: Made if it isn't there.
+        experts: Names of shipped priors, or folders inside of this one, relative to it; in the
+            order of the router's outputs.
+        router: The trained router.
+        info: Title, licence, ...
+        top: See ``RoutedPrior``.
+
+    Raises:
+        ValueError: Another number of experts than the router has, or a folder that isn't inside.
+    """
+    path = Path(folder)
+    for expert in experts:
+        _located(path, expert)
+    _check_count(path, experts, router)
+    path.mkdir(parents=True, exist_ok=True)
+    save_router(path / _ROUTER, router, info)
+    content = {"info": info, "experts": list(experts), "router": _ROUTER, "top": top}
+    (path / _EXPERTS).write_text(json.dumps(content, indent=2) + "\n")
+
+
+def load_routed_prior(
+    folder: str | os.PathLike[str],
+    *,
+    device: torch.device | str = "cpu",
+    chunk_size: int | None = None,
+    size: tuple[int, int] | None = None,
+) -> RoutedPrior:
+    """Read a prior of several experts and their router, without network access.
+
+    ``experts.json`` names "experts", shipped priors or folders inside of this one, the "router",
+    a folder of ``save_router`` inside, and perhaps "top".
+
+    Args:
+        folder: What ``save_routed_prior`` wrote.
+        device: Where the networks run.
+        chunk_size: Images per call of an expert, see ``PretrainedPrior``.
+        size: Rows and columns of the images if not those of the training, see
+            ``PretrainedPrior``.
+
+    Raises:
+        ValueError: A file that is missing or damaged, a path that leads out of the folder, or
+            experts that don't go together.
+    """
+    path = Path(folder)
+    found = read_settings(path / _EXPERTS)
+    names, router, top = found.get("experts"), found.get("router", _ROUTER), found.get("top")
+    if not isinstance(names, list) or not all(isinstance(n, str) for n in (*names, router)):
+        raise ValueError(f'{path / _EXPERTS}: expected names of "experts" and of a "router"')
+    if not (top is None or type(top) is int):
+        raise ValueError(f"{path / _EXPERTS}: expected top as an integer or null, got {top!r}")
+    network = load_router(_inside(path, router), device=device)
+    _check_count(path, names, network)
+    experts: list[PretrainedPrior] = [
+        load_prior(_located(path, name), device=device, chunk_size=chunk_size, size=size)
+        for name in names
+    ]
+    try:
+        return RoutedPrior(experts, network, top=top)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _located(folder: Path, name: str) -> str | Path:
+    return name if name in list_priors() else _inside(folder, name)
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """Return a path in a folder; a shared one must not read other files of who loads it."""
+    root = folder.resolve()
+    found = (root / name).resolve()
+    if not found.is_relative_to(root) or found == root:
+        raise ValueError(f"{folder}: expected the name of a folder inside, got {name}")
+    return found
+
+
+def _check_count(folder: Path, experts: Sequence[str], router: RouterNetwork) -> None:
+    if len(experts) != router.settings.num_experts:
+        raise ValueError(
+            f"{folder}: {len(experts)} experts, but the router knows {router.settings.num_experts}"
+        )
