@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from invdiff.interpolants.couplings import Draw, PairedCoupling
 from invdiff.interpolants.gaussian_coupling import GaussianCoupling
-from invdiff.interpolants.losses import uniform_times, unchecked_loss
+from invdiff.interpolants.losses import unchecked_loss, uniform_times
 from invdiff.interpolants.networks import told
 from invdiff.interpolants.rectified_flow import rectified
 from invdiff.training import Training, TrainingCheckpoint, TrainingStep, train

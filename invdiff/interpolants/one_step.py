@@ -62,9 +62,7 @@ class OneStepLoss:
         if self.huber is not None and not 0 < self.huber < math.inf:
             raise ValueError(f"OneStepLoss: expected huber > 0, got {self.huber}")
         if not 0 <= self.times[0] <= self.times[1] <= 1:
-            raise ValueError(
-                f"OneStepLoss: expected times low <= high in [0, 1], got {self.times}"
-            )
+            raise ValueError(f"OneStepLoss: expected times low <= high in [0, 1], got {self.times}")
 
     def __call__(self, student: Field, teacher: Field, draw: Draw, t: Tensor) -> Tensor:
         """Return the loss of each pair, ``(batch,)``, summed over the entries of x.
