@@ -117,8 +117,9 @@ class FewStep(ScriptedStudy):
         metrics |= self._distances(images, training.cpu(), heldout.cpu(), runs)
         flows = {name: field for name, field in fields.items() if name != "one_step"}
         metrics |= self._flow_scores(flows, runs, (heldout - middle) / spread, spread)
-        shown = {"real": heldout[_spread_rows(len(heldout))].cpu()} | images
-        pictures = {f"shown/{n}": v[:_NUM_SHOWN].numpy() for n, v in shown.items()}
+        most = min(_NUM_SHOWN, self.num_samples)
+        shown = {"real": heldout[_spread_rows(len(heldout), most)].cpu()} | images
+        pictures = {f"shown/{n}": v[: len(shown["real"])].numpy() for n, v in shown.items()}
         losses = {name: value for name, value in arrays.items() if name.startswith("loss/")}
         return Outcome(metrics, losses | pictures)
 
@@ -224,5 +225,5 @@ class FewStep(ScriptedStudy):
         return metrics
 
 
-def _spread_rows(count: int, most: int = _NUM_SHOWN) -> Tensor:
+def _spread_rows(count: int, most: int) -> Tensor:
     return torch.linspace(0, count - 1, min(count, most)).round().long()
