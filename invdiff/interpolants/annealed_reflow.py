@@ -4,6 +4,10 @@ A small network that starts from nothing learns the pairs of a flow badly. SlimF
 :cite:p:`zhu2024slimflow` begins with pairs of independent ends, which are easy, and goes over to
 those of the flow: :math:`x_0' = \sqrt{1 - \beta^2}\, x_0 + \beta n`, with beta from 1 to 0. The
 law of the base stays the same, only its ties to the target grow.
+
+A straightened flow draws, but it is no denoiser: :math:`x + (1 - t) b` is the end of the line
+through x, not the mean over all x1 that independent noise would allow. ``FlowPrior`` is for flows
+of independent ends.
 """
 
 from __future__ import annotations
