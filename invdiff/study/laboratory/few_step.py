@@ -144,8 +144,8 @@ class FewStep(ScriptedStudy):
             "pictures": "Not chosen: the first samples of each network, from the same noise in "
             "each column, and held-out slices, in one grey window.",
             "distances": f"Energy distance in {self.num_components} main components of the "
-            "training slices, in standard deviations of a pixel. The dotted line is that of as "
-            "many training slices: less than it cannot be asked of any network.",
+            "training slices, to some of them, in standard deviations of a pixel. The dotted line is "
+            "that of other training slices: less than it cannot be asked of any network.",
             "losses": "Loss of each step (grey) and its mean. That of a flow is without a "
             "constant and may be negative; while annealing goes on the task itself changes.",
         }
@@ -199,14 +199,21 @@ class FewStep(ScriptedStudy):
         self, images: dict[str, Tensor], training: Tensor, heldout: Tensor, runs: FewStepRuns
     ) -> Metrics:
         components = Components.of(training, self.num_components)
-        rows = torch.randperm(len(training), generator=runs.generator("floor"), device=self.device)
-        clouds = {"floor": training[rows[: self.num_samples].cpu()]} | images
+        generator = runs.generator("floor")
+        order = torch.randperm(len(training), generator=generator, device=self.device).cpu()
+        # disjoint, or as nearly so as there are slices
+        half = min(self.num_samples, max(2, len(training) // 2))
+        clouds = {"floor": training[order[:half]]} | images
         spread, metrics = float(training.std()), {}
-        reference = components.coordinates(heldout) / spread
+        references = {
+            "": components.coordinates(training[order[-half:]]) / spread,
+            "_heldout": components.coordinates(heldout) / spread,
+        }
         for name, values in clouds.items():
             cloud = components.coordinates(values) / spread
-            metrics[f"energy_{name}"] = energy_distance(cloud, reference)
-            metrics[f"frechet_{name}"] = frechet_distance(cloud, reference)
+            for label, reference in references.items():
+                metrics[f"energy{label}_{name}"] = energy_distance(cloud, reference)
+            metrics[f"frechet_{name}"] = frechet_distance(cloud, references[""])
         return metrics
 
     def _flow_scores(

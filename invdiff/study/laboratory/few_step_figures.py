@@ -44,7 +44,7 @@ def pictures(arrays: Arrays, rows: dict[str, str]) -> Figure:
 
 
 def distances(metrics: Metrics, calls: Sequence[int], labels: dict[str, str]) -> Figure:
-    """Show the energy distance to held-out slices against the calls, and its floor."""
+    """Show the energy distance to training slices against the calls, and its floor."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.6, 3.6), layout="constrained")
@@ -56,12 +56,12 @@ def distances(metrics: Metrics, calls: Sequence[int], labels: dict[str, str]) ->
         axis.plot(counts, values, style, color=_COLORS[name], label=label)
     axis.axhline(
         metrics["energy_floor"], color="black", linestyle=":", linewidth=0.9,
-        label="training slices",
+        label="other training slices",
     )  # fmt: skip
     axis.set_xscale("log", base=2)
     axis.set_xticks(calls, [str(n) for n in calls])
     axis.minorticks_off()
-    axis.set(xlabel="network calls of a sample", ylabel="energy distance, held-out slices")
+    axis.set(xlabel="network calls of a sample", ylabel="energy distance, training slices")
     _finish(axis)
     return figure
 

@@ -17,7 +17,7 @@ def names(plain: bool) -> dict[str, str]:
 
 
 def distances(metrics: Metrics, calls: Sequence[int], plain: bool) -> Table:
-    """Return how far each network is from held-out slices, with each number of calls."""
+    """Return how far each network is from real slices, with each number of calls."""
     rows = [("training slices", "", *_distance(metrics, "floor"), "")]
     for name, label in names(plain).items():
         rows += [
@@ -26,12 +26,14 @@ def distances(metrics: Metrics, calls: Sequence[int], plain: bool) -> Table:
             for n in calls if f"seconds_{name}_{n}" in metrics
         ]  # fmt: skip
     caption = (
-        "To the held-out slices, in main components of the training slices. The Frechet distance "
-        "is between normal laws in this space; it is not the FID of the literature and has no "
-        "meaning beside one. Both are floored by the distance of the training slices."
+        "To training slices that were drawn at random, in main components of them; in the first "
+        "row of others. Held-out slices may be of another law: there the first row is what "
+        "knowing the training slices by heart would give. The Frechet distance is between normal "
+        "laws in this space; it is not the FID of the literature and has no meaning beside one."
     )
     columns = (
-        "slices of", "calls", "energy distance", "Frechet distance", "milliseconds a sample",
+        "slices of", "calls", "energy distance", "to held-out slices", "Frechet distance",
+        "milliseconds a sample",
     )  # fmt: skip
     return Table("Distance to real slices", columns, tuple(rows), caption)
 
@@ -66,17 +68,18 @@ def summary(metrics: Metrics, size: int, most: int, plain: bool) -> str:
 
     without = f" (without annealing {energy('plain_1')})" if plain else ""
     return (
-        f"{size} x {size} pixels, {metrics['num_training']} training slices, judged on "
-        f"{metrics['num_heldout']} {kept}. Energy distance in main components, of training slices "
-        f"{energy('floor')}: the flow at {most} calls {energy(f'teacher_{most}')}, at one "
+        f"{size} x {size} pixels, {metrics['num_training']} training slices, "
+        f"{metrics['num_heldout']} {kept} held out. Energy distance to training slices in main "
+        f"components, of other training slices {energy('floor')}: the flow at {most} calls {energy(f'teacher_{most}')}, at one "
         f"{energy('teacher_1')}. Reflow into a network with "
         f"{metrics['parameters_student'] / metrics['parameters_teacher']:.0%} of its weights: "
         f"{energy('student_1')} at one call{without}; distilled: {energy('one_step_1')}."
     )
 
 
-def _distance(metrics: Metrics, name: str) -> tuple[str, str]:
-    return f"{metrics[f'energy_{name}']:.3f}", f"{metrics[f'frechet_{name}']:.2f}"
+def _distance(metrics: Metrics, name: str) -> tuple[str, str, str]:
+    energies = (f"{metrics[f'energy{label}_{name}']:.3f}" for label in ("", "_heldout"))
+    return (*energies, f"{metrics[f'frechet_{name}']:.2f}")  # type: ignore[return-value]
 
 
 def _number(metrics: Metrics, name: str, form: str) -> str:
