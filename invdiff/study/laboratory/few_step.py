@@ -144,8 +144,8 @@ class FewStep(ScriptedStudy):
             "pictures": "Not chosen: the first samples of each network, from the same noise in "
             "each column, and held-out slices, in one grey window.",
             "distances": f"Energy distance in {self.num_components} main components of the "
-            "training slices, to some of them, in standard deviations of a pixel. The dotted line is "
-            "that of other training slices: less than it cannot be asked of any network.",
+            "training slices, to some of them, in standard deviations of a pixel. The dotted line "
+            "is that of other training slices: less than it cannot be asked of any network.",
             "losses": "Loss of each step (grey) and its mean. That of a flow is without a "
             "constant and may be negative; while annealing goes on the task itself changes.",
         }

@@ -70,7 +70,8 @@ def summary(metrics: Metrics, size: int, most: int, plain: bool) -> str:
     return (
         f"{size} x {size} pixels, {metrics['num_training']} training slices, "
         f"{metrics['num_heldout']} {kept} held out. Energy distance to training slices in main "
-        f"components, of other training slices {energy('floor')}: the flow at {most} calls {energy(f'teacher_{most}')}, at one "
+        f"components, of other training slices {energy('floor')}: the flow at {most} "
+        f"calls {energy(f'teacher_{most}')}, at one "
         f"{energy('teacher_1')}. Reflow into a network with "
         f"{metrics['parameters_student'] / metrics['parameters_teacher']:.0%} of its weights: "
         f"{energy('student_1')} at one call{without}; distilled: {energy('one_step_1')}."
