@@ -11,6 +11,8 @@ from torch import nn
 from invdiff.interpolants.annealed_reflow import Annealing
 from invdiff.interpolants.networks import FieldUNet
 from invdiff.interpolants.one_step import OneStepLoss
+from invdiff.interpolants.rectified_flow import rectified
+from invdiff.interpolants.skip import GaussianSkip
 from invdiff.study.laboratory.unet_training import UNetTraining
 from invdiff.training import drawn_network
 
@@ -24,11 +26,14 @@ class TeacherConfig(UNetTraining):
 
     def build(self, generator: torch.Generator) -> nn.Module:
         """Return an untrained network on the device of the generator, which draws its weights."""
-        return drawn_network(
-            lambda: FieldUNet(1, patch=self.patch, widths=self.channels, layers=self.layers).to(
-                memory_format=torch.channels_last  # type: ignore[call-overload]
-            ),
-            generator=generator,
+
+        def build() -> nn.Module:
+            unet = FieldUNet(1, patch=self.patch, widths=self.channels, layers=self.layers)
+            # the noise of each pixel need not pass through the few channels of a block
+            return GaussianSkip(unet, rectified(), "b")
+
+        return drawn_network(build, generator=generator).to(
+            memory_format=torch.channels_last  # type: ignore[call-overload]
         )
 
 
