@@ -27,11 +27,12 @@ NAMES = [
     "mri_measured",
     "super_resolution",
 ]
-# one of each kind, under its name; of some kinds there are several
+# one of each kind, under its name; others have a longer one, or several
 VOLUMES = ["volume_ct_limited", "volume_ct_sparse", "volume_mri"]
+FEW_STEP = ["few_step_ct"]
 MOLECULES = ["molecules_qm9", "molecules_zinc250k"]
 TRAININGS = ["train_brain_mr_256", "train_ct_256", "train_tiny_ct"]
-SEVERAL = ("graphs", "molecules", "prior-training", "volume")
+SEVERAL = ("few-step", "graphs", "molecules", "prior-training", "volume")
 STUDIES = sorted(kind.replace("-", "_") for kind in laboratory.STUDIES if kind not in SEVERAL)
 GRAPHS = [
     "graphs_community_small",
@@ -55,6 +56,14 @@ def test_shipped_study_is_valid(name) -> None:
 def test_shipped_study_of_volumes_is_valid(name) -> None:
     study = load_study(name)
     assert study.kind == "volume"
+    assert study.title
+    assert study.fallback
+
+
+@pytest.mark.parametrize("name", FEW_STEP)
+def test_shipped_study_of_few_steps_is_valid(name) -> None:
+    study = load_study(name)
+    assert study.kind == "few-step"
     assert study.title
     assert study.fallback
 
@@ -84,7 +93,7 @@ def test_shipped_study_of_graphs_is_valid(name) -> None:
 
 
 def test_shipped_experiments_are_those_of_the_repository() -> None:
-    names = sorted([*NAMES, *GRAPHS, *MOLECULES, *STUDIES, *TRAININGS, *VOLUMES])
+    names = sorted([*NAMES, *FEW_STEP, *GRAPHS, *MOLECULES, *STUDIES, *TRAININGS, *VOLUMES])
     assert list_experiments() == names == sorted(path.stem for path in TOP.glob("*.yaml"))
     shipped = Path(commands.__file__).parent / "experiments"
     for name in names:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from invdiff.study.laboratory.boundary_toy import BoundaryToy
 from invdiff.study.laboratory.ct_uncertainty import CTUncertainty
+from invdiff.study.laboratory.few_step import FewStep
 from invdiff.study.laboratory.gaussian_calibration import GaussianCalibration
 from invdiff.study.laboratory.gmm_posterior import GMMPosterior
 from invdiff.study.laboratory.graph_completion import GraphCompletionStudy
@@ -27,6 +28,7 @@ __all__ = ["STUDIES"]
 STUDIES: dict[str, type[ScriptedStudy]] = {
     "boundary-toy": BoundaryToy,
     "ct-uncertainty": CTUncertainty,
+    "few-step": FewStep,
     "gaussian-calibration": GaussianCalibration,
     "gmm-posterior": GMMPosterior,
     "graph-completion": GraphCompletionStudy,

@@ -19,9 +19,9 @@ from invdiff.study.laboratory.image_tasks import SLICE_SIZE
 from invdiff.study.laboratory.prior_experts_exact import exact_check
 from invdiff.study.laboratory.prior_experts_runs import WAYS, Experts, denoising, reconstruction
 from invdiff.study.laboratory.prior_experts_slices import ExpertConfig, ExpertSlices
-from invdiff.study.laboratory.stored_weights import restore_weights, stored_weights
 from invdiff.study.scripted import Arrays, Metrics, Outcome, ScriptedStudy, Table
 from invdiff.study.stages import Stages
+from invdiff.study.stored_weights import restore_weights, stored_weights
 from invdiff.training import Training, drawn_network, mirrored
 from invdiff.training.routed_folder import save_router
 from invdiff.training.router import LogUniformLevels, RouterScore, router_scores, train_router

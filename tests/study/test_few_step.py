@@ -1,0 +1,154 @@
+"""The study of few-step flows, with tiny networks on the slices that ship."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from invdiff.interpolants.image_field import ImageField
+from invdiff.interpolants.interpolant import OneSided
+from invdiff.interpolants.mixture import MixtureProcess
+from invdiff.priors.gaussian import GaussianPrior
+from invdiff.rng import derive_generator
+from invdiff.study.laboratory.few_step_scores import (
+    Components,
+    denoising_psnr,
+    energy_distance,
+    frechet_distance,
+)
+from invdiff.study.load import load_study, parse_study
+from invdiff.study.stages import Stages
+
+
+@pytest.fixture(scope="module")
+def choices():
+    network = {"batch_size": 4, "num_warmup": 2, "ema_decay": 0.9}
+    return {
+        "kind": "few-step",
+        "title": "Tiny",
+        "slices": {"path": "nowhere"},
+        "scans": [{"path": "nowhere either"}],
+        "fallback": "sts-044",
+        "holdout": {"fraction": 0.4, "gap": 0},
+        "size": 32,
+        "num_heldout": 2,
+        "teacher": network | {"channels": [32], "num_steps": 12},
+        "num_pairs": 6,
+        "pair_steps": 2,
+        "student": network | {"channels": [32], "num_steps": 10},
+        "one_step": network | {"num_steps": 6},
+        "calls": [1, 2],
+        "num_samples": 4,
+        "num_components": 2,
+        "sigmas": [0.2],
+    }
+
+
+@pytest.fixture(scope="module")
+def finished(choices, run_once):
+    return run_once(choices)
+
+
+def test_writes_numbers_figures_and_a_report(finished):
+    metrics = json.loads((finished / "metrics.json").read_text())
+    assert all(np.isfinite(value) for value in metrics.values())
+    assert (metrics["num_training"], metrics["num_heldout"], metrics["by_subject"]) == (3, 2, 0)
+    for name in ("teacher", "plain", "student"):
+        assert metrics[f"straightness_{name}"] > 0
+        assert metrics[f"denoising_{name}_0.2"] > 0
+        assert {f"energy_{name}_{n}" for n in (1, 2)} <= set(metrics)
+    assert "energy_one_step_1" in metrics
+    assert "energy_one_step_2" not in metrics
+    assert metrics["energy_student_1"] != metrics["energy_plain_1"]
+    for name in ("pictures", "distances", "losses"):
+        assert (finished / f"{name}.png").is_file()
+    page = (finished / "report.html").read_text()
+    assert "from the end of the same slices" in page
+    assert "not the FID" in page
+
+
+def test_the_seed_decides_the_numbers_and_the_plain_student_may_be_left_out(
+    choices, finished, tmp_path
+):
+    study, other = (parse_study(choices | {"seed": n, "plain": False}) for n in (0, 1))
+    found = study.compute(Stages(tmp_path / "0")).metrics
+    assert not any("plain" in name for name in found)
+    assert study.tables(found)[0].rows[-1][0] == "one step"
+    assert "without annealing" not in study.summary(found)
+    whole = json.loads((finished / "metrics.json").read_text())
+    for name, value in found.items():
+        assert "seconds" in name or whole[name] == pytest.approx(value)
+    again = other.compute(Stages(tmp_path / "1")).metrics
+    assert again["energy_one_step_1"] != found["energy_one_step_1"]
+
+
+def cloud(count, *labels, shift=0.0):
+    generator = derive_generator(0, *labels)
+    return torch.randn(count, 3, generator=generator, dtype=torch.float64) + shift
+
+
+def test_distances_of_one_law_are_near_zero_and_of_two_their_closed_form():
+    x, y = cloud(2000, "x"), cloud(2000, "y")
+    assert abs(energy_distance(x, y)) < 0.01
+    assert frechet_distance(x, y) < 0.02
+    assert frechet_distance(x, x) == pytest.approx(0, abs=1e-10)
+    # N(0, 1) and N(0, 4) in three dimensions, one unit of a coordinate apart
+    far = 2 * y + torch.tensor([1.0, 0, 0])
+    assert frechet_distance(x, far) == pytest.approx(1 + 3, rel=0.1)
+    assert frechet_distance(x[:, :1], far[:, :1]) == pytest.approx(1 + 1, rel=0.2)
+    # two points, both at distance d: 2 d
+    ends = torch.tensor([[0.0], [0.0]]).double()
+    assert energy_distance(ends, ends + 3) == pytest.approx(6)
+
+
+def test_components_keep_what_varies_most():
+    slices = torch.zeros(5, 4, 4)
+    slices[:, 1, 2] = torch.arange(5.0)
+    slices[:, 0, 0] = torch.tensor([0.1, 0, 0.1, 0, 0.1])
+    components = Components.of(slices, 1)
+    expected = torch.arange(-2.0, 3).double()[:, None]
+    found = components.coordinates(slices)
+    torch.testing.assert_close(found * found[-1].sign(), expected, rtol=0, atol=1e-2)
+    assert Components.of(slices, 9).coordinates(slices).shape == (5, 4)
+
+
+def test_the_denoiser_of_an_exact_flow_has_the_error_in_closed_form():
+    # of white images of spread s: s^2 sigma^2 / (s^2 + sigma^2)
+    s, sigma = 0.5, 0.3
+    prior = GaussianPrior(torch.zeros(1).double(), s**2)
+    process = MixtureProcess(OneSided(), prior)
+
+    def velocity(x, t):
+        return process.velocity(x.reshape(-1, 1), t.mean()).reshape(x.shape)
+
+    field = ImageField(velocity, (32, 32))
+    images = s * torch.randn(20, 32, 32, generator=derive_generator(0, "i"), dtype=torch.float64)
+    noise = torch.randn(20, 32, 32, generator=derive_generator(0, "n"), dtype=torch.float64)
+    expected = 10 * np.log10(1 / (s**2 * sigma**2 / (s**2 + sigma**2)))
+    found = denoising_psnr(field, images, noise, sigma, 1.0)
+    assert found == pytest.approx(expected, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"size": 30}, "multiple of 4 for the teacher"),
+        ({"calls": [2, 1]}, "increasing numbers from 1"),
+        ({"calls": [2, 4]}, "increasing numbers from 1"),
+        ({"one_step": {"distillation": 0, "guidance": 0}}, "one above 0"),
+    ],
+)
+def test_refuses_what_cannot_be(choices, change, message):
+    with pytest.raises(ValueError, match=message):
+        parse_study(choices | change)
+
+
+def test_the_shipped_study_says_what_it_needs():
+    study = load_study("few_step_ct")
+    assert (study.fallback, study.size, len(study.scans)) == ("sts-044", 64, 5)
+    assert study.student.channels < study.teacher.channels
+    schedule = study.student.schedule
+    assert 0 < schedule.num_steps < study.student.num_steps
