@@ -14,12 +14,14 @@ from invdiff.study.benchmark import Bench
 from invdiff.study.commands import Demo, List, Report, Run
 from invdiff.study.options import expanded
 from invdiff.study.reconstruct import Reconstruct
+from invdiff.study.sweep_command import SweepCommand
 
 __all__ = ["main"]
 
 _Command = (
     Annotated[Run, subcommand("run")]
     | Annotated[Reconstruct, subcommand("reconstruct")]
+    | Annotated[SweepCommand, subcommand("sweep")]
     | Annotated[Demo, subcommand("demo")]
     | Annotated[List, subcommand("list")]
     | Annotated[Report, subcommand("report")]
@@ -38,7 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Words of the command line, without the program.
 
     Returns:
-        0; 2 for input that is refused, with one line on the standard error; 130 if interrupted.
+        0; 1 if cells of a sweep have no result; 2 for input that is refused, with one line on the
+        standard error; 130 if interrupted.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     if words == ["--version"]:
