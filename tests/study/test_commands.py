@@ -31,6 +31,7 @@ NAMES = [
 VOLUMES = ["volume_ct_limited", "volume_ct_sparse", "volume_mri"]
 MOLECULES = ["molecules_qm9", "molecules_zinc250k"]
 SEVERAL = ("graphs", "molecules", "volume")
+SWEEPS = ["sweep_ct"]
 STUDIES = sorted(kind.replace("-", "_") for kind in laboratory.STUDIES if kind not in SEVERAL)
 GRAPHS = [
     "graphs_community_small",
@@ -75,7 +76,7 @@ def test_shipped_study_of_graphs_is_valid(name) -> None:
 
 
 def test_shipped_experiments_are_those_of_the_repository() -> None:
-    names = sorted([*NAMES, *GRAPHS, *MOLECULES, *STUDIES, *VOLUMES])
+    names = sorted([*NAMES, *GRAPHS, *MOLECULES, *STUDIES, *SWEEPS, *VOLUMES])
     assert list_experiments() == names == sorted(path.stem for path in TOP.glob("*.yaml"))
     shipped = Path(commands.__file__).parent / "experiments"
     for name in names:

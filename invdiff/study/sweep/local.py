@@ -11,10 +11,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from invdiff.study.sweep.cells import Cell
-from invdiff.study.sweep.environment import thread_variables
+from invdiff.study.sweep.environment import EXIT_FAILED, thread_variables
 from invdiff.study.sweep.execute import execute
 from invdiff.study.sweep.folders import Status, SweepFolder
-from invdiff.study.sweep.process import FAILED
 
 __all__ = ["Report", "default_workers", "run_here", "run_in_processes"]
 
@@ -93,11 +92,11 @@ def _close(process: subprocess.Popen[bytes]) -> None:
 
 
 def _status(code: int) -> Status:
-    return {0: Status.FINISHED, FAILED: Status.FAILED}.get(code, Status.LOST)
+    return {0: Status.FINISHED, EXIT_FAILED: Status.FAILED}.get(code, Status.LOST)
 
 
 def _why(code: int, folder: SweepFolder, cell: Cell) -> str:
-    if code in (0, FAILED):
+    if code in (0, EXIT_FAILED):
         return ""
     how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
     return f"its process ended by {how}, {_ATTEMPTS} times; see {folder.log(cell)}"

@@ -7,20 +7,18 @@ import sys
 import threading
 from pathlib import Path
 
-__all__ = ["FAILED", "main"]
-
-# an exit status that neither Python nor a shell gives by itself
-FAILED = 9
+__all__ = ["main"]
 
 
 def main() -> int:
-    """Run the cell, and return 0, or ``FAILED`` after writing down why."""
+    """Run the cell, and return 0, or ``EXIT_FAILED`` after writing down why."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    from invdiff.study.sweep.environment import EXIT_FAILED
     from invdiff.study.sweep.execute import execute
     from invdiff.study.sweep.folders import Status
 
     status = execute(Path(sys.argv[1]), sys.argv[2])
-    return 0 if status is Status.FINISHED else FAILED
+    return 0 if status is Status.FINISHED else EXIT_FAILED
 
 
 def _end_with_parent() -> None:
