@@ -149,7 +149,9 @@ def test_run_refuses_a_sweep_and_names_the_command(tmp_path, capsys):
 
 def test_list_shows_sweeps_under_their_own_heading(capsys):
     assert main(["list"]) == 0
-    experiments, sweeps = capsys.readouterr().out.split("\n\nexperiments\n")[1].split("\n\nsweeps\n")
+    experiments, sweeps = (
+        capsys.readouterr().out.split("\n\nexperiments\n")[1].split("\n\nsweeps\n")
+    )
     assert "sweep_ct" in sweeps
     assert "sweep_ct" not in experiments
 

@@ -37,6 +37,9 @@ def execute(path: Path, name: str) -> Status:
     torch.set_num_threads(sweep.threads)
     try:
         _run(cell.experiment(), folder)
+    except KeyboardInterrupt:
+        # without the note on an option of invdiff run
+        raise KeyboardInterrupt from None
     # whatever it is, the other cells go on
     except Exception as error:
         # the attempt of a worker that was given up may have come first after all

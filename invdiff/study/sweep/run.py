@@ -88,6 +88,9 @@ def run_sweep(plan: Plan, *, workers: int | None = None, ray: str | None = None)
     told = _Told(len(plan.cells), len(plan.waiting), folder)
     try:
         _run(plan, folder, workers, ray, told)
+    except KeyboardInterrupt as error:
+        error.add_note("the same command goes on with the sweep")
+        raise
     finally:
         told.bar.close()
         rows = write_sweep_report(plan.path, told.lost)
