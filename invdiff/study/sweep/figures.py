@@ -59,8 +59,14 @@ def _lines(sweep: Sweep, rows: Sequence[Row], metric: str) -> dict[str, Line]:
         if spread_of(group, metric) is not None:
             place = places[points[0]] if points else 0
             values = [row.metrics[metric] for row in group if metric in row.metrics]
-            lines.setdefault(", ".join(points[1:]), {})[place] = values
+            lines.setdefault(_legend(sweep, points), {})[place] = values
     return lines
+
+
+def _legend(sweep: Sweep, points: Sequence[str]) -> str:
+    """Name the points beyond the first axis; a bare value needs its axis to be understood."""
+    named = list(zip(sweep.compared, points, strict=True))[1:]
+    return ", ".join(p if sweep.axes[a].key is None else f"{a} {p}" for a, p in named)
 
 
 def _draw(axis: Axes, line: Line, shift: float, index: int, label: str, joined: bool) -> None:
