@@ -105,16 +105,8 @@ def test_a_single_repeat_has_no_spread(sweep, tmp_path):
 def test_all_plain_numbers_are_shown_if_none_is_chosen(sweep, tmp_path):
     assert sweep(metrics=[]) == 0
     header = list(read(tmp_path / "out" / "table.csv")[0])
-    assert header == [
-        "cell",
-        "slope",
-        "seed",
-        "status",
-        "wall_seconds",
-        "value",
-        "seconds",
-        "error",
-    ]
+    columns = ["cell", "slope", "seed", "status", "wall_seconds", "value", "seconds", "error"]
+    assert header == columns
 
 
 def test_page_shows_means_links_and_figures(sweep, tmp_path):
