@@ -28,6 +28,7 @@ _SAMPLES = {
 
 def catalogue() -> str:
     """Return the lists as text."""
+    shipped = {name: read_experiment(name) for name in list_experiments()}
     sections = {
         "priors": {name: _prior_title(name) for name in list_priors()},
         "samplers": _kinds(SamplerConfig),
@@ -38,9 +39,14 @@ def catalogue() -> str:
         "noise": _kinds(NoiseConfig),
         "baselines": TITLES,
         "samples": {name: _SAMPLES.get(name, "") for name in list_samples()},
-        "experiments": {name: read_experiment(name)["title"] for name in list_experiments()},
+        "experiments": {n: v["title"] for n, v in shipped.items() if not _is_sweep(v)},
+        "sweeps": {n: v["title"] for n, v in shipped.items() if _is_sweep(v)},
     }
     return "\n\n".join(_section(name, entries.items()) for name, entries in sections.items())
+
+
+def _is_sweep(values: dict[str, Any]) -> bool:
+    return values.get("kind") == "sweep"
 
 
 def _kinds(union: Any) -> dict[str, str]:

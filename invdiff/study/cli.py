@@ -15,6 +15,7 @@ from invdiff.study.commands import Demo, List, Report, Run
 from invdiff.study.convert import Convert
 from invdiff.study.options import expanded
 from invdiff.study.reconstruct import Reconstruct
+from invdiff.study.sweep_command import SweepCommand
 from invdiff.study.train_command import Train
 
 __all__ = ["main"]
@@ -23,6 +24,7 @@ _Command = (
     Annotated[Run, subcommand("run")]
     | Annotated[Reconstruct, subcommand("reconstruct")]
     | Annotated[Train, subcommand("train")]
+    | Annotated[SweepCommand, subcommand("sweep")]
     | Annotated[Demo, subcommand("demo")]
     | Annotated[List, subcommand("list")]
     | Annotated[Report, subcommand("report")]
@@ -42,7 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Words of the command line, without the program.
 
     Returns:
-        0; 2 for input that is refused, with one line on the standard error; 130 if interrupted.
+        0; 1 if cells of a sweep have no result; 2 for input that is refused, with one line on the
+        standard error; 130 if interrupted.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     if words == ["--version"]:

@@ -23,6 +23,7 @@ __all__ = [
     "load_study",
     "parse_experiment",
     "parse_study",
+    "parse_values",
     "read_experiment",
 ]
 
@@ -87,7 +88,7 @@ def parse_experiment(values: dict[str, Any], overrides: Sequence[str] = ()) -> E
     Raises:
         ValueError: One line that names every wrong key or value with its path.
     """
-    return _parsed(Experiment, values, overrides)
+    return parse_values(Experiment, values, overrides)
 
 
 def parse_study(
@@ -100,12 +101,17 @@ def parse_study(
     """
     if "kind" not in values:
         return parse_experiment(values, overrides)
+    if values["kind"] == "sweep":
+        raise ValueError("kind: a sweep of many experiments, which invdiff sweep runs")
     if values["kind"] not in STUDIES:
         raise ValueError(f"kind: expected one of {', '.join(STUDIES)}, got {values['kind']!r}")
-    return _parsed(STUDIES[values["kind"]], values, overrides)
+    return parse_values(STUDIES[values["kind"]], values, overrides)
 
 
-def _parsed(model: type[_Model], values: dict[str, Any], overrides: Sequence[str]) -> _Model:
+def parse_values(
+    model: type[_Model], values: dict[str, Any], overrides: Sequence[str] = ()
+) -> _Model:
+    """Check values of any configuration, after the overrides; see ``parse_experiment``."""
     for override in overrides:
         values = _overridden(values, override)
     try:

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from invdiff.linalg import expand_right
 from invdiff.priors.router_network import RouterNetwork
 from invdiff.priors.routing import Router
-from invdiff.training.loop import Training, TrainingStep, train
+from invdiff.training.loop import TrainingStep, train
 from invdiff.training.objective import LevelSource
+from invdiff.training.settings import Training
 
 __all__ = ["LogUniformLevels", "RouterScore", "router_loss", "router_scores", "train_router"]
 

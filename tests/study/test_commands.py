@@ -33,6 +33,7 @@ FEW_STEP = ["few_step_ct"]
 MOLECULES = ["molecules_qm9", "molecules_zinc250k"]
 TRAININGS = ["train_brain_mr_256", "train_ct_256", "train_tiny_ct"]
 SEVERAL = ("few-step", "graphs", "molecules", "prior-training", "volume")
+SWEEPS = ["sweep_ct"]
 STUDIES = sorted(kind.replace("-", "_") for kind in laboratory.STUDIES if kind not in SEVERAL)
 GRAPHS = [
     "graphs_community_small",
@@ -93,7 +94,9 @@ def test_shipped_study_of_graphs_is_valid(name) -> None:
 
 
 def test_shipped_experiments_are_those_of_the_repository() -> None:
-    names = sorted([*NAMES, *FEW_STEP, *GRAPHS, *MOLECULES, *STUDIES, *TRAININGS, *VOLUMES])
+    names = sorted(
+        [*NAMES, *FEW_STEP, *GRAPHS, *MOLECULES, *STUDIES, *SWEEPS, *TRAININGS, *VOLUMES]
+    )
     assert list_experiments() == names == sorted(path.stem for path in TOP.glob("*.yaml"))
     shipped = Path(commands.__file__).parent / "experiments"
     for name in names:

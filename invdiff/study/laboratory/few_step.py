@@ -25,9 +25,9 @@ from invdiff.study.laboratory.few_step_scores import (
     frechet_distance,
 )
 from invdiff.study.laboratory.interpolant_bridge_data import read_slices
-from invdiff.study.laboratory.sr_training_slices import HoldoutConfig, SliceSource
 from invdiff.study.laboratory.volume_scans import ScanSource
 from invdiff.study.scripted import Arrays, Metrics, Outcome, ScriptedStudy, Table
+from invdiff.study.slices import SliceSource, SplitConfig
 from invdiff.study.stages import Stages
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class FewStep(ScriptedStudy):
     slices: SliceSource
     scans: tuple[ScanSource, ...] = ()
     fallback: SampleName | None = None
-    holdout: HoldoutConfig = HoldoutConfig()
+    holdout: SplitConfig = SplitConfig()
     size: PositiveInt = 64
     num_heldout: Annotated[int, Field(ge=2)] = 200
     teacher: TeacherConfig = TeacherConfig()

@@ -12,7 +12,7 @@ from torch import Tensor
 from invdiff.study.base import Config
 from invdiff.study.config import PriorConfig
 from invdiff.study.laboratory.image_tasks import SLICE_SIZE, Task, small_slices
-from invdiff.study.laboratory.sr_training_slices import SliceSource
+from invdiff.study.slices import SliceSource
 
 __all__ = ["ExpertConfig", "ExpertSlices"]
 

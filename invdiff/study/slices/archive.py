@@ -65,8 +65,10 @@ def archived(
         complex_valued: Whether complex slices keep their phase.
 
     Raises:
-        ValueError: Complex slices are asked of real ones, or nothing to scale by.
+        ValueError: Complex slices are asked of real ones, nothing to scale by, or a size that the
+            slices are no whole multiple of.
     """
+    values = _averaged(values, cut.size or values.shape[-1], name)
     if values.dtype.kind == "c":
         stack = values if complex_valued else np.abs(values)
         rows, shares = cut.shares_of_stack(stack, name)
@@ -78,6 +80,25 @@ def archived(
         return rows, values[rows][:, None]
     rows = cut.kept(values)
     return rows, encoded(values[rows])
+
+
+def _averaged(values: NDArray[Any], size: int, name: str) -> NDArray[Any]:
+    """Return means of blocks of pixels, in the type of the archive."""
+    side = values.shape[-1]
+    if side == size:
+        return values
+    if side % size:
+        raise ValueError(f"slices: {name}: size: {side} is no multiple of {size}")
+    factor = side // size
+    means = [
+        stack.reshape(-1, size, factor, size, factor).mean((2, 4))
+        # some at a time: means of a whole archive of bytes are eight times as large
+        for stack in np.array_split(values, -(-len(values) // 64))
+    ]
+    whole = np.concatenate(means)
+    return (
+        whole.round().astype(np.uint8) if values.dtype == np.uint8 else whole.astype(values.dtype)
+    )
 
 
 def _checked(values: Any, path: Path) -> NDArray[Any]:

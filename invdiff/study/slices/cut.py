@@ -18,12 +18,16 @@ __all__ = ["CutConfig", "encoded"]
 # what is brighter than this share of the range isn't air
 _AIR = 0.05
 
+# of the shipped priors
+_SIDE = 256
+
 
 class CutConfig(Config):
     """How scans become slices.
 
     Args:
-        size: Rows and columns that scans are resampled to; an ``.npz`` is taken as it is.
+        size: Rows and columns; by default 256 for scans, and those of an ``.npz``, whose pixels are
+            averaged in whole blocks.
         pixel_mm: Edge of the pixels of scans; by default their field of view is filled. K-space
             keeps the pixels of its field, as in a reconstruction.
         plane: That is cut; "acquired" are the slices that a scan has, whatever their plane.
@@ -33,12 +37,17 @@ class CutConfig(Config):
             reconstruction of one slice does, or the whole scan, as that of a volume does.
     """
 
-    size: PositiveInt = 256
+    size: PositiveInt | None = None
     pixel_mm: PositiveFloat | None = None
     plane: Plane = "axial"
     every: PositiveInt = 1
     min_content: float = Field(default=0.0, ge=0, le=1)
     range_of: Literal["slice", "scan"] = "slice"
+
+    @property
+    def side(self) -> int:
+        """Rows and columns that scans are resampled to."""
+        return _SIDE if self.size is None else self.size
 
     def shares_of_image(self, image: Image, name: str) -> NDArray[np.float32]:
         """Return slices of a scan as shares of the range, ``(slices, size, size)`` in [0, 1].
@@ -47,7 +56,7 @@ class CutConfig(Config):
             ValueError: Nothing to scale by, or too few slices to cut across.
         """
         turned = resliced(image, self.plane, name)
-        placed, units = placed_slices(turned, self.size, self.pixel_mm, name)
+        placed, units = placed_slices(turned, self.side, self.pixel_mm, name)
         if image.unit != "HU":
             return self.shares_of_stack(placed.values, name)[1]
         shares = units.relative(placed.values)

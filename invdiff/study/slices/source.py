@@ -117,7 +117,7 @@ class SliceSource(CutConfig, NamesConfig):
     def _shares(self, scan: FoundScan, name: str) -> NDArray[Any]:
         read = _read(scan, self.modality)
         if isinstance(read, KSpace):
-            images = reconstructed(read, self.size, complex_valued=self.complex)
+            images = reconstructed(read, self.side, complex_valued=self.complex)
             return self.shares_of_stack(images, name)[1]
         if self.complex:
             raise ValueError(f"slices: {name}: complex: true needs k-space or complex slices")
