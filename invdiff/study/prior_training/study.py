@@ -93,7 +93,7 @@ class PriorTraining(ScriptedStudy):
         network = network.to(self.device)
         kept = self.judged_slices(split).to(self.device)
         found = stages.run("heldout", partial(judged, self, network, kept))
-        arrays = {**_without_weights(trained), **found, **self._pictures(split)}
+        arrays = found | _without_weights(trained) | self._pictures(split)
         metrics = self._metrics(arrays, split, network)
         save = partial(
             save_with_card, study=self, network=network, metrics=metrics,
