@@ -16,6 +16,7 @@ PAGES = (
     "docs/operators.md",
     "docs/samplers.md",
     "docs/superres.md",
+    "docs/training.md",
     "docs/volumes.md",
 )
 BLOCK = re.compile(r"```python\n(?P<code>.*?)```", re.DOTALL)
