@@ -4,8 +4,8 @@ From Poisson flows to diffusion
 
 PFGM++ disturbs images by noise whose size differs from image to image: a Student t of D degrees
 of freedom. D = 1 is the Poisson flow, D = infinity is diffusion. The loss, the network and the ODE
-stay the same; only the noise of the training and the start of the sampler change. For points instead
-of images, the denoiser of every D is known exactly.
+stay the same; only the noise of the training and the start of the sampler change. For points
+instead of images, the denoiser of every D is known exactly.
 """
 
 import math

@@ -14,6 +14,7 @@ from invdiff.study.laboratory.interpolant_checkerboard import InterpolantChecker
 from invdiff.study.laboratory.interpolant_gmm import InterpolantGMM
 from invdiff.study.laboratory.interpolant_gmm_d128 import InterpolantHighDim
 from invdiff.study.laboratory.molecules import Molecules
+from invdiff.study.laboratory.prior_denoising import PriorDenoising
 from invdiff.study.laboratory.prior_experts import PriorExperts
 from invdiff.study.laboratory.smc_images import SMCImages
 from invdiff.study.laboratory.smc_rate import SMCRate
@@ -39,6 +40,7 @@ STUDIES: dict[str, type[ScriptedStudy]] = {
     "interpolant-bridge": InterpolantBridge,
     "molecules": Molecules,
     "prior-training": PriorTraining,
+    "prior-denoising": PriorDenoising,
     "prior-experts": PriorExperts,
     "smc-images": SMCImages,
     "smc-rate": SMCRate,
