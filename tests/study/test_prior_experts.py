@@ -41,8 +41,7 @@ def _experts(*, sure):
     """Two Gaussians of 8 x 8 images, one of bright and one of dark ones, and a router."""
     priors = {}
     for name, mean in (("bright", 0.8), ("dark", -0.8)):
-        priors[name] = GaussianPrior(torch.full((8, 8), mean), 0.01)
-        priors[name].data_range = (-1.0, 1.0)
+        priors[name] = GaussianPrior(torch.full((8, 8), mean), 0.01, data_range=(-1.0, 1.0))
 
     def router(x, sigma):
         return torch.stack([sure * x.mean((-2, -1)), -sure * x.mean((-2, -1))], -1)

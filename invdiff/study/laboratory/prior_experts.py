@@ -22,9 +22,16 @@ from invdiff.study.laboratory.prior_experts_slices import ExpertConfig, ExpertSl
 from invdiff.study.scripted import Arrays, Metrics, Outcome, ScriptedStudy, Table
 from invdiff.study.stages import Stages
 from invdiff.study.stored_weights import restore_weights, stored_weights
-from invdiff.training import Training, drawn_network, mirrored
+from invdiff.training import (
+    LogUniformLevels,
+    RouterScore,
+    Training,
+    drawn_network,
+    mirrored,
+    router_scores,
+    train_router,
+)
 from invdiff.training.routed_folder import save_router
-from invdiff.training.router import LogUniformLevels, RouterScore, router_scores, train_router
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
