@@ -14,7 +14,7 @@ from invdiff.study.noise import NoiseConfig
 from invdiff.study.sampling import SamplerConfig
 from invdiff.study.volume_operators import VolumeOperatorConfig
 from invdiff.study.volume_sampling import COUPLING_KINDS, VOLUME_KINDS
-from invdiff.training.routed_folder import said_of_prior
+from invdiff.training.routed_folder import prior_info
 
 __all__ = ["catalogue"]
 
@@ -59,7 +59,7 @@ def _line(model: Any) -> str:
 
 def _prior_title(name: str) -> str:
     # reading the network, too, would take seconds
-    return str(said_of_prior(name).get("title", ""))
+    return str(prior_info(name).get("title", ""))
 
 
 def _section(title: str, entries: Iterable[tuple[str, str]]) -> str:

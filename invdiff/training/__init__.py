@@ -22,13 +22,9 @@ from invdiff.training.power_snapshots import (
 from invdiff.training.prior import PriorRecipe, heldout_losses, train_prior
 from invdiff.training.processes import Processes
 from invdiff.training.resume import TrainingCheckpoint
-from invdiff.training.routed_folder import (
-    load_routed_prior,
-    load_router,
-    save_routed_prior,
-    save_router,
-)
+from invdiff.training.routed_folder import load_routed_prior, save_routed_prior
 from invdiff.training.router import train_router
+from invdiff.training.router_folder import load_router, save_router
 from invdiff.training.router_scores import RouterScore, router_scores
 from invdiff.training.settings import Training
 from invdiff.training.slice_set import SliceSet

@@ -1,4 +1,4 @@
-"""A router, and the prior that it makes of experts, as folders."""
+"""The prior that a router makes of experts, as a folder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,57 +14,19 @@ import torch
 from invdiff.priors.experts import RoutedPrior
 from invdiff.priors.folder import read_prior_info
 from invdiff.priors.pretrained import list_priors, load_prior, prior_folder
-from invdiff.priors.router_network import RouterNetwork, RouterSettings
-from invdiff.training.weights import read_settings, read_weights, write_weights
+from invdiff.priors.router_network import RouterNetwork
+from invdiff.training.router_folder import load_router, save_router
+from invdiff.training.weights import read_settings
 
 __all__ = [
     "copied_experts",
     "is_routed",
     "load_routed_prior",
-    "load_router",
-    "said_of_prior",
+    "prior_info",
     "save_routed_prior",
-    "save_router",
 ]
 
-_EXPERTS, _ROUTER, _SETTINGS, _WEIGHTS = (
-    "experts.json", "router", "router.json", "router.safetensors",
-)  # fmt: skip
-
-
-def save_router(
-    folder: str | os.PathLike[str], network: RouterNetwork, info: dict[str, Any]
-) -> None:
-    """Write ``router.json`` and ``router.safetensors``.
-
-    Args:
-        folder: Made if it isn't there.
-        network: The trained router.
-        info: On what it was trained, its scores, licence, ...
-    """
-    path = Path(folder)
-    path.mkdir(parents=True, exist_ok=True)
-    write_weights(path / _WEIGHTS, network)
-    settings = {"info": info, "settings": asdict(network.settings)}
-    (path / _SETTINGS).write_text(json.dumps(settings, indent=2) + "\n")
-
-
-def load_router(
-    folder: str | os.PathLike[str], *, device: torch.device | str = "cpu"
-) -> RouterNetwork:
-    """Read what ``save_router`` wrote; its parameters want no gradient.
-
-    Raises:
-        ValueError: A file that is missing or damaged, or that doesn't fit the other.
-    """
-    path = Path(folder) / _SETTINGS
-    found = read_settings(path)
-    try:
-        network = RouterNetwork(RouterSettings(**found["settings"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: not the settings of a router ({error})") from error
-    read_weights(Path(folder) / _WEIGHTS, network)
-    return network.eval().requires_grad_(False).to(device)
+_EXPERTS, _ROUTER = "experts.json", "router"
 
 
 def save_routed_prior(
@@ -134,7 +95,7 @@ def is_routed(name_or_path: str | os.PathLike[str]) -> bool:
     return (prior_folder(name_or_path) / _EXPERTS).is_file()
 
 
-def said_of_prior(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
+def prior_info(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return what a folder says about its prior, without reading the networks.
 
     Args:

@@ -11,13 +11,9 @@ from invdiff.priors.router_network import RouterNetwork, RouterSettings
 from invdiff.priors.routing import MixtureRouter, mixture_components
 from invdiff.rng import derive_generator
 from invdiff.training import LogUniformLevels, Training, drawn_network, router_scores
-from invdiff.training.routed_folder import (
-    load_routed_prior,
-    load_router,
-    save_routed_prior,
-    save_router,
-)
+from invdiff.training.routed_folder import load_routed_prior, save_routed_prior
 from invdiff.training.router import router_loss, train_router
+from invdiff.training.router_folder import load_router, save_router
 
 SIGMAS = (0.03, 0.1, 0.3, 1.0, 2.5)
 # nats above the entropy of the exact router, after two seconds; found to be below 0.0012
