@@ -48,6 +48,7 @@ def values(archives, prior_folder):
             "sigma_max": 3.0,
         },
         "sigmas": [0.1, 1.0],
+        "num_heldout": 5,
         "licence": "none",
     }
 
@@ -58,7 +59,7 @@ def test_train_writes_a_routed_prior_that_tells_them_apart(values, write, tmp_pa
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["by_subject"]
     assert metrics["num_training_bright"] == 16
-    assert metrics["num_heldout_dark"] == 8
+    assert metrics["num_heldout_dark"] == 5
     assert metrics["accuracy"][0] > 0.95
     assert metrics["cross_entropy"][0] < np.log(2)
     prior = load_routed_prior(out / "prior")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from invdiff.study.base import Config, SampleName
@@ -53,16 +54,17 @@ class SlicedExpert(Config):
         if self.fallback is None and not Path(self.slices.path).exists():
             raise ValueError(f"slices: {self.slices.path}: no such file or folder")
 
-    def read(self) -> ExpertSlices:
-        """Return both parts.
+    def read(self, num_heldout: int) -> ExpertSlices:
+        """Return both parts; of the held-out slices at most so many, spread over all of them.
 
         Raises:
             ValueError: One line: what can't be read, or slices that aren't square and grey.
         """
         split = self.split.split(self.slices.read(self.fallback))
-        return ExpertSlices(
-            grey_images(split.training), grey_images(split.heldout), split.by_subject
-        )
+        heldout = split.heldout
+        rows = torch.linspace(0, len(heldout) - 1, min(num_heldout, len(heldout))).round().long()
+        judged = heldout.subset(rows.tolist())
+        return ExpertSlices(grey_images(split.training), grey_images(judged), split.by_subject)
 
 
 def grey_images(slices: SliceSet) -> Tensor:

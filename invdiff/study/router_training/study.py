@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, PositiveFloat, field_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
 from invdiff.study.router_training import figures, tables
 from invdiff.study.router_training.fitting import fitted_router, restored_router, router_metrics
@@ -29,6 +29,7 @@ class RouterTraining(TrainingStudy):
         experts: By name, the priors and their images, alike in size.
         router: What is trained, and how.
         sigmas: Noise levels of the scores, for images in [-1, 1].
+        num_heldout: Held-out slices of each expert that it is judged on.
         licence: Of the weights and of what they were trained on.
     """
 
@@ -36,6 +37,7 @@ class RouterTraining(TrainingStudy):
     experts: dict[str, SlicedExpert]
     router: RouterOptions = RouterOptions()
     sigmas: tuple[PositiveFloat, ...] = Field((0.1, 0.3, 1.0, 3.0, 10.0), min_length=1)
+    num_heldout: PositiveInt = 64
     licence: str = ""
 
     @field_validator("experts")
@@ -53,7 +55,7 @@ class RouterTraining(TrainingStudy):
 
     def compute(self, stages: Stages) -> Outcome:
         """Train the router, and judge it."""
-        slices = {name: each.read() for name, each in self.experts.items()}
+        slices = {name: each.read(self.num_heldout) for name, each in self.experts.items()}
         size = _common_size(slices)
         trained = stages.run(
             "training",
