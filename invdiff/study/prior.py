@@ -53,17 +53,8 @@ class PriorConfig(Config):
             return self._load_routed(device, size)
         if self.top is not None:
             raise ValueError(f"prior.top: {self.name} is one network, without experts")
-        return load_prior(
-            self.name,
-            device=device,
-            dtype=getattr(torch, self.dtype_on(device)),
-            chunk_size=self.chunk_size,
-            channels_last=self.channels_last,
-            compile=self.compile,
-            size=size,
-            label=self.label,
-            guidance=self.guidance,
-        )
+        options = self._options(device, size)
+        return load_prior(self.name, label=self.label, guidance=self.guidance, **options)
 
     def dtype_on(self, device: str) -> str:
         """Return the name of the precision on a device, what "auto" stands for there."""
@@ -72,16 +63,17 @@ class PriorConfig(Config):
     def _load_routed(self, device: str, size: tuple[int, int] | None) -> RoutedPrior:
         if self.label is not None or self.guidance != 1:
             raise ValueError(f"prior.label: {self.name} has experts, which its router chooses")
-        return load_routed_prior(
-            self.name,
-            device=device,
-            dtype=getattr(torch, self.dtype_on(device)),
-            chunk_size=self.chunk_size,
-            channels_last=self.channels_last,
-            compile=self.compile,
-            size=size,
-            top=self.top,
-        )
+        return load_routed_prior(self.name, top=self.top, **self._options(device, size))
+
+    def _options(self, device: str, size: tuple[int, int] | None) -> dict[str, Any]:
+        return {
+            "device": device,
+            "dtype": getattr(torch, self.dtype_on(device)),
+            "chunk_size": self.chunk_size,
+            "channels_last": self.channels_last,
+            "compile": self.compile,
+            "size": size,
+        }
 
 
 def fast_dtype(device: str) -> str:
