@@ -163,8 +163,10 @@ class Likelihood:
     def _spectral_proximal(self, operator: SVDOperator, x: Tensor, tau: Tensor) -> Tensor:
         s = operator.singular_values.to(x.dtype.to_real())
         tau = expand_right(tau, s.ndim) if tau.ndim else tau
-        coordinates = operator.Vh(self.quadratic_score(x))
-        return x + operator.V(coordinates * (tau / (1 + tau * self.precision * s**2)))
+        # not V^H of the score: its rounding, where s is nearly 0, would grow by tau W s_max
+        residual = operator.Uh(self.target) - s * operator.Vh(x)
+        weight = tau * self.precision * s
+        return x + operator.V(weight / (1 + weight * s) * residual)
 
 
 def _checked(operator: LinearOperator, y: Tensor) -> Tensor:

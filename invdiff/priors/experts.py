@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,6 +29,7 @@ class RoutedPrior:
         router: Their probabilities, such as ``MixtureRouter`` or a trained ``RouterNetwork``.
         top: How many experts each image gets, those of the largest weights; None for all. Only the
             experts that some image needs are called, on these images.
+        info: What a folder says about it: title, licence, ...
 
     Attributes:
         data_range: That of all experts.
@@ -40,13 +42,19 @@ class RoutedPrior:
     """
 
     def __init__(
-        self, experts: Sequence[Denoiser], router: Router, *, top: int | None = None
+        self,
+        experts: Sequence[Denoiser],
+        router: Router,
+        *,
+        top: int | None = None,
+        info: dict[str, Any] | None = None,
     ) -> None:
         if not experts:
             raise ValueError("RoutedPrior: expected experts, got none")
         if top is not None and not 1 <= top <= len(experts):
             raise ValueError(f"RoutedPrior: expected top from 1 to {len(experts)}, got {top}")
         self.experts, self.router, self.top = tuple(experts), router, top
+        self.info = info or {}
         self.data_range, self.image_shape = experts[0].data_range, experts[0].image_shape
         for k, expert in enumerate(self.experts):
             _check_same("data_range", k, tuple(expert.data_range), tuple(self.data_range))

@@ -15,7 +15,7 @@ from invdiff.priors.conversion import read_converted
 from invdiff.priors.preconditioning import Preconditioning
 from invdiff.priors.scheduler import preconditioning_of
 
-__all__ = ["SavedPrior", "find_prior", "names_in", "read_prior_folder"]
+__all__ = ["SavedPrior", "find_prior", "names_in", "read_prior_folder", "read_prior_info"]
 
 
 class SavedPrior(NamedTuple):
@@ -59,7 +59,7 @@ def read_prior_folder(
     Raises:
         ValueError: A file that is missing or damaged, or a scheduler that isn't known.
     """
-    info = _json(folder / "prior.json") if (folder / "prior.json").exists() else {}
+    info = read_prior_info(folder)
     data_range = _data_range(folder, info)
     network: nn.Module
     if (folder / "network").is_dir():
@@ -75,6 +75,15 @@ def read_prior_folder(
     if compile:
         network.compile()
     return SavedPrior(network, preconditioning, data_range, info)
+
+
+def read_prior_info(folder: Path) -> dict[str, Any]:
+    """Return what ``prior.json`` says, nothing where there is none.
+
+    Raises:
+        ValueError: A damaged file.
+    """
+    return _json(folder / "prior.json") if (folder / "prior.json").exists() else {}
 
 
 def _check_pipeline(folder: Path) -> None:

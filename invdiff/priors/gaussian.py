@@ -28,15 +28,21 @@ class GaussianMixturePrior:
         weights: Shape ``(K,)``, positive; normalised to sum 1.
         means: Shape ``(K, *image_shape)``.
         covariances: Shape ``(K, n, n)``, symmetric and positive semidefinite.
-
-    Attributes:
-        data_range: Four standard deviations about the lowest and the highest mean.
+        data_range: By default four standard deviations about the lowest and the highest mean.
 
     Raises:
-        ValueError: Shapes that don't fit, weights or covariances that are not positive.
+        ValueError: Shapes that don't fit, weights or covariances that are not positive, or a range
+            that is empty.
     """
 
-    def __init__(self, weights: Tensor, means: Tensor, covariances: Tensor) -> None:
+    def __init__(
+        self,
+        weights: Tensor,
+        means: Tensor,
+        covariances: Tensor,
+        *,
+        data_range: tuple[float, float] | None = None,
+    ) -> None:
         count, n = means.shape[0], means[0].numel()
         if weights.shape != (count,) or covariances.shape != (count, n, n):
             raise ValueError(
@@ -53,7 +59,9 @@ class GaussianMixturePrior:
             raise ValueError("mixture: a covariance has a negative eigenvalue")
         self._values = self._values.clamp(min=0)
         spread = _RANGE * float(torch.diagonal(covariances, dim1=1, dim2=2).max().sqrt())
-        self.data_range = (float(means.min()) - spread, float(means.max()) + spread)
+        self.data_range = data_range or (float(means.min()) - spread, float(means.max()) + spread)
+        if not self.data_range[0] < self.data_range[1]:
+            raise ValueError(f"mixture: expected data_range low < high, got {data_range}")
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Return E[x0 | x0 + sigma n = x] for x ``(*batch, *image)``, sigma 0-dim or ``batch``."""
@@ -142,12 +150,21 @@ class GaussianPrior(GaussianMixturePrior):
     Args:
         mean: Shape ``image_shape``.
         covariance: Shape ``(n, n)``, or a positive number for that multiple of the identity.
+        data_range: By default four standard deviations about the lowest and the highest mean.
     """
 
-    def __init__(self, mean: Tensor, covariance: Tensor | float) -> None:
+    def __init__(
+        self,
+        mean: Tensor,
+        covariance: Tensor | float,
+        *,
+        data_range: tuple[float, float] | None = None,
+    ) -> None:
         if not isinstance(covariance, Tensor):
             covariance = covariance * torch.eye(mean.numel(), dtype=mean.dtype, device=mean.device)
-        super().__init__(mean.new_ones(1), mean.unsqueeze(0), covariance.unsqueeze(0))
+        super().__init__(
+            mean.new_ones(1), mean.unsqueeze(0), covariance.unsqueeze(0), data_range=data_range
+        )
 
 
 def observation(

@@ -15,7 +15,7 @@ from invdiff.priors.folder import find_prior, names_in, read_prior_folder
 from invdiff.priors.labels import condition_of
 from invdiff.priors.preconditioning import Preconditioning
 
-__all__ = ["PretrainedPrior", "list_priors", "load_prior"]
+__all__ = ["PretrainedPrior", "list_priors", "load_prior", "prior_folder"]
 
 # a 256^2 image of a small UNet needs about 150 MB of activations
 _CUDA_BYTES_PER_PIXEL = 2400
@@ -71,6 +71,7 @@ class PretrainedPrior(nn.Module):
         self.preconditioning = preconditioning
         self.data_range = (float(data_range[0]), float(data_range[1]))
         self.chunk_size, self.info, self.num_calls = chunk_size, info or {}, 0
+        self.label, self.guidance = label, guidance
         condition = condition_of(network, self.info, label, guidance)
         self._terms = ((None, 1.0),) if condition is None else condition.terms
         config: Any = network.config
@@ -128,6 +129,15 @@ def list_priors() -> list[str]:
     return names_in(_weights())
 
 
+def prior_folder(name_or_path: str | os.PathLike[str]) -> Path:
+    """Return the folder of a shipped prior of that name, or that folder.
+
+    Raises:
+        ValueError: Neither is there.
+    """
+    return find_prior(name_or_path, _weights())
+
+
 def load_prior(
     name_or_path: str | os.PathLike[str],
     *,
@@ -163,7 +173,7 @@ def load_prior(
             missing or not safetensors, or a label that is missing or unknown.
     """
     saved = read_prior_folder(
-        find_prior(name_or_path, _weights()),
+        prior_folder(name_or_path),
         device=device, dtype=dtype, channels_last=channels_last, compile=compile,
     )  # fmt: skip
     config: Any = saved.network.config

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from invdiff.priors.denoiser import Denoiser, Rescaled
+from invdiff.priors.experts import RoutedPrior
 from invdiff.priors.pretrained import PretrainedPrior
 
 __all__ = ["resized"]
@@ -14,8 +15,8 @@ def resized(denoiser: Denoiser, size: tuple[int, int]) -> Denoiser:
     Calls are counted by each size for itself.
 
     Args:
-        denoiser: A ``PretrainedPrior`` of one channel, such a prior in other units, or a prior
-            that takes any shape.
+        denoiser: A ``PretrainedPrior`` of one channel, a ``RoutedPrior`` of such, one of these in
+            other units, or a prior that takes any shape.
         size: Rows and columns, which the poolings of the network divide.
 
     Raises:
@@ -25,6 +26,9 @@ def resized(denoiser: Denoiser, size: tuple[int, int]) -> Denoiser:
         return denoiser
     if isinstance(denoiser, Rescaled):
         return Rescaled(resized(denoiser.denoiser, size), *denoiser.data_range)
+    if isinstance(denoiser, RoutedPrior):
+        experts = [resized(expert, size) for expert in denoiser.experts]
+        return RoutedPrior(experts, denoiser.router, top=denoiser.top, info=denoiser.info)
     if not isinstance(denoiser, PretrainedPrior) or len(denoiser.image_shape) != 2:
         raise ValueError(
             f"resized: expected a network of one channel, got a {type(denoiser).__name__} of "
@@ -37,4 +41,6 @@ def resized(denoiser: Denoiser, size: tuple[int, int]) -> Denoiser:
         chunk_size=denoiser.chunk_size,
         info=denoiser.info,
         size=size,
+        label=denoiser.label,
+        guidance=denoiser.guidance,
     )

@@ -74,13 +74,10 @@ class MixtureRouter:
 
 def mixture_components(mixture: GaussianMixturePrior) -> tuple[GaussianPrior, ...]:
     """Return the parts of a mixture as priors of their own, with the data range of the whole."""
-    parts = tuple(
-        GaussianPrior(mean, covariance)
+    return tuple(
+        GaussianPrior(mean, covariance, data_range=mixture.data_range)
         for mean, covariance in zip(mixture.means, mixture.covariances, strict=True)
     )
-    for part in parts:
-        part.data_range = mixture.data_range
-    return parts
 
 
 def combined(outputs: Tensor, log_weights: Tensor) -> Tensor:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from importlib.resources import files
 from typing import Any, get_args
 
 from invdiff.data import list_samples
@@ -16,6 +14,7 @@ from invdiff.study.noise import NoiseConfig
 from invdiff.study.sampling import SamplerConfig
 from invdiff.study.volume_operators import VolumeOperatorConfig
 from invdiff.study.volume_sampling import COUPLING_KINDS, VOLUME_KINDS
+from invdiff.training.routed_folder import prior_info
 
 __all__ = ["catalogue"]
 
@@ -60,8 +59,7 @@ def _line(model: Any) -> str:
 
 def _prior_title(name: str) -> str:
     # reading the network, too, would take seconds
-    info = files("invdiff.priors") / "weights" / name / "prior.json"
-    return str(json.loads(info.read_text()).get("title", ""))
+    return str(prior_info(name).get("title", ""))
 
 
 def _section(title: str, entries: Iterable[tuple[str, str]]) -> str:

@@ -5,20 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import torch
-from pydantic import (
-    FiniteFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    model_validator,
-)
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from invdiff.priors import PretrainedPrior, load_prior
 from invdiff.study.base import Config, SampleName
 from invdiff.study.forward import MRIConfig, OperatorConfig
 from invdiff.study.holdout import HoldoutConfig
 from invdiff.study.noise import GaussianConfig, NoiseConfig
+from invdiff.study.prior import PriorConfig
 from invdiff.study.sampling import RedDiffConfig, SamplerConfig
 
 __all__ = ["Baseline", "Experiment", "GridConfig", "InputConfig", "PriorConfig"]
@@ -100,36 +93,6 @@ class InputConfig(Config):
         """Say where the image comes from, without the folders."""
         name = self.sample or Path(str(self.path)).name
         return f"{name}, {'middle slice' if self.slice == 'middle' else f'slice {self.slice}'}"
-
-
-class PriorConfig(Config):
-    """A shipped prior by name, or a folder; see ``invdiff.priors.load_prior``."""
-
-    name: str
-    label: str | NonNegativeInt | None = None
-    guidance: FiniteFloat = 1.0
-    chunk_size: PositiveInt | None = None
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    compile: bool = False
-    channels_last: bool = True
-
-    def load(self, device: str, size: tuple[int, int] | None = None) -> PretrainedPrior:
-        """Return the prior on a device, for images of a size if that isn't its own.
-
-        Raises:
-            ValueError: There is no such prior, or it is damaged.
-        """
-        return load_prior(
-            self.name,
-            device=device,
-            dtype=getattr(torch, self.dtype),
-            chunk_size=self.chunk_size,
-            channels_last=self.channels_last,
-            compile=self.compile,
-            size=size,
-            label=self.label,
-            guidance=self.guidance,
-        )
 
 
 class Experiment(Config):

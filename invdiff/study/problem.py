@@ -98,7 +98,7 @@ class Problem:
         return self.units.values(x if self.frame is None else x[(..., *self.frame)])
 
 
-def build_problem(experiment: Experiment, image_shape: tuple[int, ...]) -> Problem:
+def build_problem(experiment: Experiment, image_shape: tuple[int, ...] | None) -> Problem:
     """Read the input, and simulate its scan if it is an image.
 
     Args:
@@ -135,8 +135,8 @@ def chosen_slice(scan: Any, experiment: Experiment) -> Any:
     return scan.slice(index)
 
 
-def _checked_shape(experiment: Experiment, image_shape: tuple[int, ...]) -> tuple[int, int]:
-    if len(image_shape) != 2 or image_shape[0] != image_shape[1]:
+def _checked_shape(experiment: Experiment, image_shape: tuple[int, ...] | None) -> tuple[int, int]:
+    if image_shape is None or len(image_shape) != 2 or image_shape[0] != image_shape[1]:
         raise ValueError(
             f"prior.name: expected a prior of square grey images, got shape {image_shape}"
         )

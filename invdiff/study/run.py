@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from invdiff.priors import PretrainedPrior
+from invdiff.priors import RoutedPrior
 from invdiff.rng import derive_generator
 from invdiff.study.baselines import TITLES, check_baselines, reconstruct_classically
 from invdiff.study.config import Experiment
 from invdiff.study.device import require_device
 from invdiff.study.folder import finish, is_finished, prepare
+from invdiff.study.prior import LoadedPrior
 from invdiff.study.problem import Problem, build_problem
 from invdiff.study.progress import Trace
 from invdiff.study.provenance import provenance
@@ -63,13 +64,13 @@ def run_experiment(
     return metrics
 
 
-def _load(experiment: Experiment) -> PretrainedPrior:
+def _load(experiment: Experiment) -> LoadedPrior:
     require_device(experiment.device)
     return experiment.prior.load(experiment.device)
 
 
 def _compute(
-    experiment: Experiment, problem: Problem, prior: PretrainedPrior, folder: Path
+    experiment: Experiment, problem: Problem, prior: LoadedPrior, folder: Path
 ) -> dict[str, Any]:
     started, stages = datetime.now(UTC), Stages(folder / "stages")
     images: dict[str, torch.Tensor] = {}
@@ -88,7 +89,7 @@ def _compute(
     metrics["seconds"] = float(main["seconds"])
     metrics |= {f"seconds_{name}": s for name, s in seconds.items()}
     metrics["network_calls"] = int(main["network_calls"])
-    about = provenance(experiment, problem, prior.info)
+    about = provenance(experiment, problem, _described(experiment, prior))
     about |= {"started": started.isoformat(), "finished": _now()}
     write_results(folder, experiment, problem, tensors, main, metrics, about)
     write_report(folder)
@@ -101,7 +102,7 @@ def _baseline(name: str, problem: Problem) -> dict[str, NDArray[Any]]:
 
 
 def _sample(
-    experiment: Experiment, problem: Problem, prior: PretrainedPrior
+    experiment: Experiment, problem: Problem, prior: LoadedPrior
 ) -> dict[str, NDArray[Any]]:
     calls = prior.num_calls
     trace = Trace(experiment.sampler.kind, experiment.sampler.num_steps)
@@ -119,6 +120,11 @@ def _sample(
         "misfit": np.asarray(trace.misfits),
         "network_calls": np.asarray(prior.num_calls - calls),
     }
+
+
+def _described(experiment: Experiment, prior: LoadedPrior) -> dict[str, Any]:
+    chosen = {"top": prior.top} if isinstance(prior, RoutedPrior) else {}
+    return prior.info | {"dtype": experiment.prior.dtype_on(experiment.device)} | chosen
 
 
 def _read_metrics(out: Path) -> dict[str, Any]:

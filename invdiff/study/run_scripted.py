@@ -14,6 +14,7 @@ from invdiff.study.device import require_device
 from invdiff.study.folder import discard_unstarted, finish, is_finished, prepare
 from invdiff.study.load import parse_study
 from invdiff.study.page import inlined, render
+from invdiff.study.prior import PriorConfig
 from invdiff.study.provenance import circumstances
 from invdiff.study.scripted import Arrays, Metrics, ScriptedStudy
 from invdiff.study.stages import Stages
@@ -87,10 +88,14 @@ def _compute(study: ScriptedStudy, folder: Path) -> Metrics:
     started = datetime.now(UTC)
     outcome = study.compute(Stages(folder / "stages"))
     finished = datetime.now(UTC)
-    provenance = circumstances(study.seed, study.device) | {
-        "started": started.isoformat(),
-        "finished": finished.isoformat(),
-    }
+    provenance = (
+        circumstances(study.seed, study.device)
+        | _dtypes(study)
+        | {
+            "started": started.isoformat(),
+            "finished": finished.isoformat(),
+        }
+    )
     metrics = outcome.metrics
     for name, content in (("metrics", metrics), ("provenance", provenance)):
         (folder / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
@@ -100,6 +105,12 @@ def _compute(study: ScriptedStudy, folder: Path) -> Metrics:
         fill(folder / name)
     write_study_report(folder)
     return metrics
+
+
+def _dtypes(study: ScriptedStudy) -> dict[str, str]:
+    """Return the precision of the study's networks, which may depend on the device."""
+    priors = {name: value for name, value in study if isinstance(value, PriorConfig)}
+    return {f"{name}_dtype": value.dtype_on(study.device) for name, value in priors.items()}
 
 
 def _read(folder: Path) -> tuple[ScriptedStudy, Metrics, dict[str, Any], Arrays]:

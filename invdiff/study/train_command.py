@@ -16,6 +16,8 @@ __all__ = ["Train"]
 class Train:
     """Train a prior on a folder of scans or an archive of slices, and write it with its report.
 
+    Or a router between priors that were trained apart, which makes one prior of them.
+
     Under accelerate launch -m invdiff, all processes train it together.
 
     Args:
@@ -38,17 +40,16 @@ class Train:
         """Run it."""
         from invdiff.study.folder import partial_of
         from invdiff.study.load import load_study
-        from invdiff.study.prior_training import PriorTraining
-        from invdiff.study.prior_training.fitting import end_parts, take_part
+        from invdiff.study.trains import TrainingStudy
         from invdiff.training import Processes
 
         device = () if self.device is None else (f"device={self.device}",)
         study = load_study(self.config, (*self.set, *device))
-        if not isinstance(study, PriorTraining):
+        if not isinstance(study, TrainingStudy):
             kind = getattr(study, "kind", "a reconstruction")
-            raise ValueError(f"{self.config}: is no training of a prior but {kind}: invdiff run")
+            raise ValueError(f"{self.config}: is no training but {kind}: invdiff run")
         if Processes.launched(study.device).is_main:
             run_and_print(study, self.out, self.overwrite, self.resume)
-            end_parts(study)
+            study.end_parts()
         else:
-            take_part(study, partial_of(self.out) / "stages")
+            study.take_part(partial_of(self.out) / "stages")

@@ -6,7 +6,7 @@ from invdiff.training.denoising import DenoisingScores, denoising_psnr
 from invdiff.training.first_weights import drawn_network, seeded_weights
 from invdiff.training.folder import save_prior
 from invdiff.training.intensity import gamma_changed
-from invdiff.training.levels import DiscreteLevels, NoiseLevels, UniformTimes
+from invdiff.training.levels import DiscreteLevels, LogUniformLevels, NoiseLevels, UniformTimes
 from invdiff.training.loop import TrainingStep, train
 from invdiff.training.named_objectives import OBJECTIVES, objective_named
 from invdiff.training.objective import Objective, edm_loss
@@ -22,13 +22,10 @@ from invdiff.training.power_snapshots import (
 from invdiff.training.prior import PriorRecipe, heldout_losses, train_prior
 from invdiff.training.processes import Processes
 from invdiff.training.resume import TrainingCheckpoint
-from invdiff.training.routed_folder import (
-    load_routed_prior,
-    load_router,
-    save_routed_prior,
-    save_router,
-)
-from invdiff.training.router import RouterScore, router_scores, train_router
+from invdiff.training.routed_folder import load_routed_prior, save_routed_prior
+from invdiff.training.router import train_router
+from invdiff.training.router_folder import load_router, save_router
+from invdiff.training.router_scores import RouterScore, router_scores
 from invdiff.training.settings import Training
 from invdiff.training.slice_set import SliceSet
 
@@ -39,6 +36,7 @@ __all__ = [
     "DenoisingScores",
     "DiscreteLevels",
     "GaussianPerturbation",
+    "LogUniformLevels",
     "NoiseLevels",
     "Objective",
     "PowerAverages",

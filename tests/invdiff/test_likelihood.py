@@ -8,6 +8,7 @@ from operators import (
     CartesianMRI,
     FiniteDifferences,
     GaussianNoise,
+    Matrix,
     PoissonNoise,
     RealToComplex,
     TransmissionNoise,
@@ -70,6 +71,19 @@ def test_proximal_step_with_one_step_size_a_problem(operator, generator):
             alone = Likelihood(operator, likelihood.noise, likelihood.y[i, j])
             expected = alone.proximal(x[i, j], tau[i, j], tolerance=1e-12)
             torch.testing.assert_close(together[i, j], expected, rtol=1e-8, atol=1e-10)
+
+
+def test_single_precision_is_enough_for_a_badly_conditioned_svd(generator):
+    q, _ = torch.linalg.qr(torch.randn(30, 30, generator=generator, dtype=torch.float64))
+    operator = Matrix(q * torch.logspace(0, -8, 30).double() @ q.mT)
+    x, wide = problem(operator, GaussianNoise(1e-3), generator)
+    narrow = Likelihood(operator, wide.noise, wide.y.float())
+    start, tau = x + 0.1 * torch.randn(30, generator=generator, dtype=torch.float64), 10.0
+    z = narrow.proximal(start.float(), tau)
+    torch.testing.assert_close(z.double(), wide.proximal(start, tau), rtol=0, atol=2e-4)
+    # no proximal map moves points apart
+    moved = narrow.proximal(start.float() + 1e-6, tau) - z
+    assert moved.norm() < 2e-4
 
 
 def test_proximal_step_of_counts_solves_the_surrogate(generator):

@@ -32,7 +32,8 @@ VOLUMES = ["volume_ct_limited", "volume_ct_sparse", "volume_mri"]
 FEW_STEP = ["few_step_ct"]
 MOLECULES = ["molecules_qm9", "molecules_zinc250k"]
 TRAININGS = ["train_brain_mr_256", "train_ct_256", "train_tiny_ct"]
-SEVERAL = ("few-step", "graphs", "molecules", "prior-training", "volume")
+ROUTERS = ["train_router"]
+SEVERAL = ("few-step", "graphs", "molecules", "prior-training", "router-training", "volume")
 SWEEPS = ["sweep_ct"]
 STUDIES = sorted(kind.replace("-", "_") for kind in laboratory.STUDIES if kind not in SEVERAL)
 GRAPHS = [
@@ -85,6 +86,14 @@ def test_shipped_training_of_a_prior_is_valid(name) -> None:
     assert study.fallback
 
 
+@pytest.mark.parametrize("name", ROUTERS)
+def test_shipped_training_of_a_router_is_valid(name) -> None:
+    study = load_study(name)
+    assert study.kind == "router-training"
+    assert study.title
+    assert all(expert.fallback for expert in study.experts.values())
+
+
 @pytest.mark.parametrize("name", GRAPHS)
 def test_shipped_study_of_graphs_is_valid(name) -> None:
     study = load_study(name)
@@ -94,9 +103,8 @@ def test_shipped_study_of_graphs_is_valid(name) -> None:
 
 
 def test_shipped_experiments_are_those_of_the_repository() -> None:
-    names = sorted(
-        [*NAMES, *FEW_STEP, *GRAPHS, *MOLECULES, *STUDIES, *SWEEPS, *TRAININGS, *VOLUMES]
-    )
+    lists = (NAMES, FEW_STEP, GRAPHS, MOLECULES, ROUTERS, STUDIES, SWEEPS, TRAININGS, VOLUMES)
+    names = sorted(name for several in lists for name in several)
     assert list_experiments() == names == sorted(path.stem for path in TOP.glob("*.yaml"))
     shipped = Path(commands.__file__).parent / "experiments"
     for name in names:

@@ -13,8 +13,8 @@ from invdiff.study.laboratory.prior_experts import PriorExperts
 from invdiff.study.laboratory.prior_experts_exact import DISTANCES, LEVELS, exact_check
 from invdiff.study.laboratory.prior_experts_report import summary_text
 from invdiff.study.laboratory.prior_experts_runs import WAYS, Experts, denoising, reconstruction
-from invdiff.study.laboratory.prior_experts_slices import ExpertConfig, ExpertSlices
-from invdiff.training.routed_folder import load_router
+from invdiff.study.laboratory.prior_experts_slices import ExpertConfig
+from invdiff.study.prior import fast_dtype
 
 
 def _quick(prior, **changes):
@@ -26,10 +26,7 @@ def _quick(prior, **changes):
             "mr": {"prior": {"name": str(prior)}, "sample": "head-t1", "task": "random"},
         },
         "size": 32,
-        "num_steps": 4,
-        "batch_size": 4,
-        "width": 8,
-        "depth": 2,
+        "router": {"num_steps": 4, "batch_size": 4, "width": 8, "depth": 2},
         "sigmas": [0.1, 1.0],
         "red_diff_steps": 2,
         "num_points": 50,
@@ -41,8 +38,7 @@ def _experts(*, sure):
     """Two Gaussians of 8 x 8 images, one of bright and one of dark ones, and a router."""
     priors = {}
     for name, mean in (("bright", 0.8), ("dark", -0.8)):
-        priors[name] = GaussianPrior(torch.full((8, 8), mean), 0.01)
-        priors[name].data_range = (-1.0, 1.0)
+        priors[name] = GaussianPrior(torch.full((8, 8), mean), 0.01, data_range=(-1.0, 1.0))
 
     def router(x, sigma):
         return torch.stack([sure * x.mean((-2, -1)), -sure * x.mean((-2, -1))], -1)
@@ -71,10 +67,35 @@ def test_a_run_keeps_its_numbers_pictures_and_router(out):
     assert len(metrics["accuracy"]) == len(metrics["calibration_error"]) == 2
     figures = ("routing", "pictures", "denoising", "truncation")
     assert all((out / f"{name}.png").is_file() for name in figures)
-    assert load_router(out / "router").settings.num_experts == 2
+    assert metrics["calls_routed_ct"] == 4
     page = (out / "report.html").read_text()
     assert "people whose other slices" in page
     assert "routed, likeliest alone" in page
+
+
+@pytest.mark.parametrize("top", [None, 1])
+def test_what_it_writes_is_a_prior_that_experiments_name(out, config, run, undrawn, top):
+    config["prior"] = {"name": str(out / "routed"), "dtype": "auto"}
+    config |= {"operator": {"kind": "mri-cartesian", "acceleration": 2}}
+    config["input"] = {"sample": "head-t1"}
+    words = () if top is None else ("--set", f"prior.top={top}")
+    folder, metrics = run(config, *words)
+    assert metrics["network_calls"] == config["sampler"]["num_steps"] * (top or 2)
+    prior = json.loads((folder / "provenance.json").read_text())["prior"]
+    assert prior["title"] == "quick"
+    assert prior["experts"] == ["ct", "mr"]
+    assert prior["dtype"] == fast_dtype("cpu")
+    assert prior["top"] == top
+    with np.load(folder / "reconstruction.npz") as stored:
+        assert max(stored["reconstruction"].shape) == 32
+
+
+def test_experts_must_fit_the_folder_of_a_router(out, prior_folder, refusal):
+    values = _quick(prior_folder)
+    values["experts"]["ct"]["prior"] = {"name": str(out / "routed")}
+    assert "experts.ct.prior.name: " in refusal(values)
+    values["experts"]["ct"]["prior"] = {"name": str(prior_folder), "label": 1}
+    assert "experts.ct.prior.label: " in refusal(values)
 
 
 def test_the_exact_part_keeps_its_identity_and_its_bounds():
@@ -122,14 +143,14 @@ def test_slices_are_those_of_the_archive_and_of_somebody_else(prior_folder, tmp_
         prior={"name": str(prior_folder)}, slices=str(tmp_path / "slices.npz"), sample="head-t1",
         task="blur",
     )  # fmt: skip
-    found = ExpertSlices.read(config, 32, 4)
+    found = config.read(32, 4)
     assert found.by_subject
     grey = (found.training[:, 0, 0] + 1) / 2 * 255
     torch.testing.assert_close(grey, torch.tensor([0.0, 3, 6, 9]))
     sample = 2 * small_slices("head-t1", 32).float() - 1
     assert torch.equal(found.heldout, sample)
     with caplog.at_level(logging.WARNING):
-        alone = ExpertSlices.read(config.model_copy(update={"slices": "absent.npz"}), 32, 4)
+        alone = config.model_copy(update={"slices": "absent.npz"}).read(32, 4)
     assert "one person" in caplog.text
     assert not alone.by_subject
     assert torch.equal(alone.training, sample[0::2])
@@ -137,13 +158,13 @@ def test_slices_are_those_of_the_archive_and_of_somebody_else(prior_folder, tmp_
 
 
 def test_an_archive_of_other_slices_is_refused(prior_folder, tmp_path):
-    np.savez(tmp_path / "slices.npz", x=np.zeros((3, 64, 64), np.uint8))
+    np.savez(tmp_path / "slices.npz", x=np.zeros((3, 80, 80), np.uint8))
     config = ExpertConfig(
         prior={"name": str(prior_folder)}, slices=str(tmp_path / "slices.npz"), sample="head-t1",
         task="blur",
     )  # fmt: skip
-    with pytest.raises(ValueError, match="expected 256 rows"):
-        ExpertSlices.read(config, 32, 4)
+    with pytest.raises(ValueError, match="80 is no multiple of 32"):
+        config.read(32, 4)
 
 
 def test_the_summary_follows_the_numbers():

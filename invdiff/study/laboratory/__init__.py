@@ -22,6 +22,7 @@ from invdiff.study.laboratory.sr_boundary import SRBoundary
 from invdiff.study.laboratory.sr_training import SRTraining
 from invdiff.study.laboratory.volume import VolumeStudy
 from invdiff.study.prior_training import PriorTraining
+from invdiff.study.router_training import RouterTraining
 from invdiff.study.scripted import ScriptedStudy
 
 __all__ = ["STUDIES"]
@@ -42,6 +43,7 @@ STUDIES: dict[str, type[ScriptedStudy]] = {
     "prior-training": PriorTraining,
     "prior-denoising": PriorDenoising,
     "prior-experts": PriorExperts,
+    "router-training": RouterTraining,
     "smc-images": SMCImages,
     "smc-rate": SMCRate,
     "sr-boundary": SRBoundary,

@@ -9,7 +9,6 @@ import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from invdiff.classical import fbp
-from invdiff.priors import PretrainedPrior
 from invdiff.rng import derive_generator, draw_seeds
 from invdiff.study.config import Experiment, InputConfig, PriorConfig
 from invdiff.study.forward import OperatorConfig
@@ -17,6 +16,7 @@ from invdiff.study.forward_ct import ParallelConfig
 from invdiff.study.laboratory import ct_uncertainty_figures as figures
 from invdiff.study.laboratory.ct_uncertainty_scores import Slice, evaluate
 from invdiff.study.noise import GaussianConfig, NoiseConfig
+from invdiff.study.prior import LoadedPrior
 from invdiff.study.problem import Problem, build_problem
 from invdiff.study.sampling import SamplerConfig, sampler_config
 from invdiff.study.scripted import Arrays, Metrics, Outcome, ScriptedStudy, Table
@@ -173,7 +173,7 @@ class CTUncertainty(ScriptedStudy):
             f"deviation ranks the errors with a Spearman correlation of {metrics['spearman']:.2f}."
         )
 
-    def _load(self) -> PretrainedPrior:
+    def _load(self) -> LoadedPrior:
         return self.prior.load(self.device, (self.size, self.size))
 
     def _problem(self, name: str, source: InputConfig) -> Problem:

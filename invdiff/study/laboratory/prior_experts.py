@@ -3,36 +3,33 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 from torch import Tensor
 
 from invdiff.priors.denoiser import Denoiser
-from invdiff.priors.router_network import RouterNetwork, RouterSettings
-from invdiff.rng import derive_generator
+from invdiff.study.config import PriorConfig
 from invdiff.study.laboratory import prior_experts_figures as figures
 from invdiff.study.laboratory import prior_experts_report as report
 from invdiff.study.laboratory.image_tasks import SLICE_SIZE
 from invdiff.study.laboratory.prior_experts_exact import exact_check
 from invdiff.study.laboratory.prior_experts_runs import WAYS, Experts, denoising, reconstruction
-from invdiff.study.laboratory.prior_experts_slices import ExpertConfig, ExpertSlices
+from invdiff.study.laboratory.prior_experts_slices import ExpertConfig
+from invdiff.study.router_training.fitting import fitted_router, restored_router, router_metrics
+from invdiff.study.router_training.folder import check_experts, write_routed
+from invdiff.study.router_training.options import RouterOptions
+from invdiff.study.router_training.slices import ExpertSlices
+from invdiff.study.router_training.tables import router_table
 from invdiff.study.scripted import Arrays, Metrics, Outcome, ScriptedStudy, Table
 from invdiff.study.stages import Stages
-from invdiff.study.stored_weights import restore_weights, stored_weights
-from invdiff.training import Training, drawn_network, mirrored
-from invdiff.training.routed_folder import save_router
-from invdiff.training.router import LogUniformLevels, RouterScore, router_scores, train_router
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["PriorExperts"]
-
-# draws of the noise of each held-out slice, for the scores of the router
-_REPEATS = 20
 
 
 class PriorExperts(ScriptedStudy):
@@ -43,13 +40,7 @@ class PriorExperts(ScriptedStudy):
             before.
         size: Rows and columns, a divisor of 256.
         num_slices: Of each archive, for the router.
-        num_steps: Of the training of the router.
-        batch_size: Of its steps.
-        learning_rate: Its highest value.
-        width: Channels of the router.
-        depth: Layers of the router.
-        sigma_min: Lowest noise level that the router learns.
-        sigma_max: Highest.
+        router: What is trained, and how.
         sigmas: Noise levels of the scores, for images in [-1, 1].
         shown: Which of the held-out slices is reconstructed.
         red_diff_steps: Of the reconstructions.
@@ -61,13 +52,7 @@ class PriorExperts(ScriptedStudy):
     experts: dict[str, ExpertConfig]
     size: PositiveInt = 128
     num_slices: PositiveInt = 400
-    num_steps: PositiveInt = 300
-    batch_size: PositiveInt = 32
-    learning_rate: PositiveFloat = 2e-3
-    width: PositiveInt = 32
-    depth: PositiveInt = 5
-    sigma_min: PositiveFloat = 0.01
-    sigma_max: PositiveFloat = 30.0
+    router: RouterOptions = RouterOptions()
     sigmas: tuple[PositiveFloat, ...] = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
     shown: int = Field(0, ge=0)
     red_diff_steps: PositiveInt = 60
@@ -88,20 +73,27 @@ class PriorExperts(ScriptedStudy):
             raise ValueError(f"expected a divisor of {SLICE_SIZE}, got {value}")
         return value
 
+    def check_inputs(self) -> None:
+        """Refuse priors that can't be experts of a folder."""
+        check_experts(self._priors())
+
     def compute(self, stages: Stages) -> Outcome:
         """Check the exact case, train the router, then denoise and reconstruct."""
         slices = {
-            name: ExpertSlices.read(config, self.size, self.num_slices)
-            for name, config in self.experts.items()
+            name: each.read(self.size, self.num_slices) for name, each in self.experts.items()
         }
         if self.shown >= min(len(each.heldout) for each in slices.values()):
             raise ValueError(f"shown: expected a held-out slice, got {self.shown}")
         exact = stages.run("exact", self._exact)
-        trained = stages.run("training", partial(self._train, slices))
-        experts = Experts(self._priors(), self._router(trained))
+        trained = stages.run("training", partial(self._train, slices, stages.folder))
+        router = restored_router(
+            self.router, trained, len(self.experts), self.size, device=self.device
+        )
+        experts = Experts(self._loaded(), router)
         arrays: Arrays = {"sigmas": np.asarray(self.sigmas), "loss": trained["loss"]}
         metrics: Metrics = {name: value.tolist() for name, value in exact.items()}
-        metrics |= self._router_metrics(slices, experts)
+        heldout = [each.heldout for each in slices.values()]
+        metrics |= router_metrics(router, heldout, self.sigmas, self.seed)
         metrics |= {
             "by_subject": all(each.by_subject for each in slices.values()),
             "seconds_exact": metrics.pop("seconds"),
@@ -112,11 +104,9 @@ class PriorExperts(ScriptedStudy):
             found, scores = self._judged(stages, experts, name, clean)
             arrays |= {f"{name}/{key}": value for key, value in found.items()}
             metrics |= {f"{key}_{name}": value for key, value in scores.items()}
-        router = self._router(trained)
-        info = {"title": self.title, "experts": list(self.experts)}
-        return Outcome(
-            metrics, arrays, folders={"router": lambda path: save_router(path, router, info)}
-        )
+        info = {"title": self.title}
+        write = partial(write_routed, experts=self._priors(), router=router.cpu(), info=info)
+        return Outcome(metrics, arrays, folders={"routed": write})
 
     def figures(self, metrics: Metrics, arrays: Arrays) -> dict[str, Figure]:
         """Draw the routing, the denoising, the reconstructions and the exact case."""
@@ -145,7 +135,7 @@ class PriorExperts(ScriptedStudy):
         return [
             report.denoising_table(metrics, list(self.experts), self.sigmas),
             report.reconstruction_table(metrics, {n: e.task for n, e in self.experts.items()}),
-            report.router_table(metrics, self.sigmas, _REPEATS),
+            router_table(metrics, self.sigmas),
             report.exact_table(metrics),
         ]
 
@@ -178,44 +168,15 @@ class PriorExperts(ScriptedStudy):
             scores[f"calls_{way}"] = int(run["calls"][index])
         return {**found, **run}, scores
 
-    def _train(self, slices: dict[str, ExpertSlices]) -> Arrays:
-        generator = derive_generator(self.seed, "router", device=self.device)
-        training = Training(
-            self.num_steps, self.learning_rate, num_warmup=max(1, self.num_steps // 10),
-            ema_decay=0.98, dtype=torch.float32,
+    def _train(self, slices: dict[str, ExpertSlices], folder: Path) -> Arrays:
+        return fitted_router(
+            self.router, [each.training for each in slices.values()], seed=self.seed,
+            device=self.device, folder=folder, title=self.title or self.name,
         )  # fmt: skip
-        losses: list[Tensor] = []
-        network = train_router(
-            self._network(), [each.training.to(self.device) for each in slices.values()],
-            training, LogUniformLevels(self.sigma_min, self.sigma_max),
-            batch_size=self.batch_size, generator=generator, shares=[1.0] * len(slices),
-            change=mirrored, callback=lambda step: losses.append(step.loss),
-        )  # fmt: skip
-        return {"loss": torch.stack(losses).cpu().numpy(), **stored_weights(network)}
 
-    def _network(self) -> RouterNetwork:
-        settings = RouterSettings(
-            len(self.experts), (self.size, self.size), width=self.width, depth=self.depth
-        )
-        return drawn_network(
-            lambda: RouterNetwork(settings), generator=derive_generator(self.seed, "weights")
-        ).to(self.device)
+    def _priors(self) -> dict[str, PriorConfig]:
+        return {name: each.prior for name, each in self.experts.items()}
 
-    def _router(self, trained: Arrays) -> RouterNetwork:
-        network = self._network()
-        restore_weights(network, trained)
-        return network.requires_grad_(False)
-
-    def _priors(self) -> dict[str, Denoiser]:
+    def _loaded(self) -> dict[str, Denoiser]:
         size = (self.size, self.size)
-        return {name: each.prior.load(self.device, size) for name, each in self.experts.items()}
-
-    def _router_metrics(self, slices: dict[str, ExpertSlices], experts: Experts) -> Metrics:
-        images = [each.heldout.repeat(_REPEATS, 1, 1) for each in slices.values()]
-        labels = torch.arange(len(images)).repeat_interleave(torch.tensor(list(map(len, images))))
-        scores = router_scores(
-            experts.router, torch.cat(images).to(self.device), labels.to(self.device), self.sigmas,
-            generator=derive_generator(self.seed, "scores", device=self.device),
-        )  # fmt: skip
-        names = [name for name in RouterScore._fields if name != "sigma"]
-        return {name: [getattr(score, name) for score in scores] for name in names}
+        return {name: prior.load(self.device, size) for name, prior in self._priors().items()}

@@ -6,13 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from invdiff.study.laboratory.prior_experts_exact import DISTANCES, LEVELS
 from invdiff.study.laboratory.prior_experts_runs import WAYS
+from invdiff.study.router_training.tables import reach
 from invdiff.study.scripted import Metrics, Table
 
-__all__ = ["denoising_table", "exact_table", "reconstruction_table", "router_table",
-           "summary_text"]  # fmt: skip
-
-# a router that is right this often is called sure
-_SURE = 0.99
+__all__ = ["denoising_table", "exact_table", "reconstruction_table", "summary_text"]
 
 
 def denoising_table(metrics: Metrics, names: Sequence[str], sigmas: Sequence[float]) -> Table:
@@ -39,21 +36,6 @@ def reconstruction_table(metrics: Metrics, tasks: Mapping[str, str]) -> Table:
     return Table("Reconstruction of one slice", columns, rows, "By RED-diff.")
 
 
-def router_table(metrics: Metrics, sigmas: Sequence[float], repeats: int) -> Table:
-    """Return how often the router is right, and how well it knows that, at each noise level."""
-    names = ("accuracy", "cross_entropy", "calibration_error")
-    rows = tuple(
-        (f"{sigma:g}", *(f"{metrics[name][i]:.4f}" for name in names))
-        for i, sigma in enumerate(sigmas)
-    )
-    columns = ("sigma", "accuracy", "cross entropy (nats)", "calibration error")
-    caption = (
-        f"Held-out slices under {repeats} draws of the noise. The calibration error is the "
-        "mean distance between stated probability and how often it is right, in 10 bins."
-    )
-    return Table("The router", columns, rows, caption)
-
-
 def exact_table(metrics: Metrics) -> Table:
     """Return the errors of leaving experts out of a mixture that is known."""
     rows = tuple(
@@ -77,18 +59,12 @@ def summary_text(metrics: Metrics, names: Sequence[str], sigmas: Sequence[float]
         else "people whose other slices the router was trained on"
     )
     return (
-        f"On slices of {people}, the router is right in {100 * _SURE:g} % of the cases or more "
-        f"{_reach(metrics['accuracy'], sigmas)}. Against the right prior, reconstructions lose "
-        f"{_losses(metrics, 'wrong', names)} with the wrong one, and "
-        f"{_losses(metrics, 'routed', names)} with all priors and the router. On a mixture split "
-        f"by component, all experts with the exact router differ from the whole by "
-        f"{metrics['identity']:.1e} at most."
+        f"On slices of {people}, {reach(metrics['accuracy'], sigmas)}. "
+        f"Against the right prior, reconstructions lose {_losses(metrics, 'wrong', names)} with "
+        f"the wrong one, and {_losses(metrics, 'routed', names)} with all priors and the router. "
+        f"On a mixture split by component, all experts with the exact router differ from the "
+        f"whole by {metrics['identity']:.1e} at most."
     )
-
-
-def _reach(accuracy: Sequence[float], sigmas: Sequence[float]) -> str:
-    sure = [sigma for sigma, value in zip(sigmas, accuracy, strict=True) if value >= _SURE]
-    return "at sigma = " + ", ".join(f"{s:g}" for s in sure) if sure else "at no noise level"
 
 
 def _losses(metrics: Metrics, way: str, names: Sequence[str]) -> str:

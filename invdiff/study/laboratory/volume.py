@@ -11,7 +11,6 @@ from pydantic import Field, PositiveFloat, PositiveInt, StringConstraints, model
 from torch import Tensor
 
 from invdiff.data import list_samples
-from invdiff.priors import PretrainedPrior
 from invdiff.study.base import Config
 from invdiff.study.config import PriorConfig
 from invdiff.study.laboratory import volume_figures as figures
@@ -21,6 +20,7 @@ from invdiff.study.laboratory.volume_runs import Findings, Run, Runner
 from invdiff.study.laboratory.volume_scans import ScanSource, TaskConfig, find_scans, measured
 from invdiff.study.laboratory.volume_scores import averaged, tables
 from invdiff.study.laboratory.volume_views import View
+from invdiff.study.prior import LoadedPrior
 from invdiff.study.scripted import Arrays, Link, Metrics, Outcome, ScriptedStudy, Table
 from invdiff.study.stages import Stages
 from invdiff.study.viewer import write_viewer
@@ -192,7 +192,7 @@ class VolumeStudy(ScriptedStudy):
             )
         return " ".join(sentences)
 
-    def _load(self) -> PretrainedPrior:
+    def _load(self) -> LoadedPrior:
         return self.prior.load(self.device, (self.size, self.size))
 
 

@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 
 from invdiff.data import Image
-from invdiff.priors import PretrainedPrior, rescale
+from invdiff.priors import rescale
 from invdiff.rng import derive_generator
 from invdiff.study.laboratory.volume_meter import Cost, CountedPrior, Meter, MeteredCheckpoints
 from invdiff.study.laboratory.volume_methods import CLASSICAL, Setting, num_steps_of, reconstruct
 from invdiff.study.laboratory.volume_scans import VolumeProblem, VolumeScan
 from invdiff.study.laboratory.volume_scores import scores
 from invdiff.study.laboratory.volume_views import View
+from invdiff.study.prior import LoadedPrior
 from invdiff.study.progress import Trace
 from invdiff.study.scripted import Arrays
 from invdiff.study.stages import Stages
@@ -65,7 +66,7 @@ class Runner:
     """
 
     stages: Stages
-    load: Callable[[], PretrainedPrior]
+    load: Callable[[], LoadedPrior]
     seed: int
     device: str
     every: int

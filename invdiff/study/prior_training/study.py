@@ -17,16 +17,17 @@ from invdiff.study.prior_text import PriorText
 from invdiff.study.prior_training import figures, tables
 from invdiff.study.prior_training.augmentation import AugmentationConfig
 from invdiff.study.prior_training.card import save_with_card
-from invdiff.study.prior_training.fitting import fitted, untrained
+from invdiff.study.prior_training.fitting import end_parts, fitted, take_part, untrained
 from invdiff.study.prior_training.judge import judged
 from invdiff.study.prior_training.network import UNetConfig
 from invdiff.study.prior_training.objective import ObjectiveConfig
 from invdiff.study.prior_training.optimisation import AverageConfig, OptimisationConfig
 from invdiff.study.prior_training.trial import TrialConfig
-from invdiff.study.scripted import Arrays, Link, Metrics, Outcome, ScriptedStudy, Table
+from invdiff.study.scripted import Arrays, Link, Metrics, Outcome, Table
 from invdiff.study.slices import SliceSource, Split, SplitConfig
 from invdiff.study.stages import Stages
 from invdiff.study.stored_weights import restore_weights
+from invdiff.study.trains import TrainingStudy
 from invdiff.training.slice_set import SliceSet
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ __all__ = ["PriorTraining"]
 _NUM_PICTURES = 16
 
 
-class PriorTraining(ScriptedStudy):
+class PriorTraining(TrainingStudy):
     """Train a network on slices, save it as a prior, and judge it on subjects kept from it.
 
     Args:
@@ -128,6 +129,14 @@ class PriorTraining(ScriptedStudy):
         total = len(split.heldout_rows)
         places = np.linspace(0, total - 1, min(self.num_heldout, total)).round().astype(int)
         return split.heldout.subset(places.tolist())
+
+    def take_part(self, folder: Path) -> None:
+        """Train with the main process when it does, as a process that writes nothing."""
+        take_part(self, folder)
+
+    def end_parts(self) -> None:
+        """Tell the processes of ``take_part`` that there is nothing more to do."""
+        end_parts(self)
 
     def figures(self, metrics: Metrics, arrays: Arrays) -> dict[str, Figure]:
         """Draw slices, loss, denoising and samples."""

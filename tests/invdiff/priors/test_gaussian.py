@@ -83,6 +83,13 @@ def test_a_gaussian_is_a_mixture_of_one(generator):
     assert high == pytest.approx(float(mean.max()) + 2)
 
 
+def test_the_range_may_be_given():
+    prior = GaussianPrior(torch.zeros(3), 0.25, data_range=(-1.0, 2.0))
+    assert prior.data_range == (-1.0, 2.0)
+    with pytest.raises(ValueError, match="data_range low < high"):
+        GaussianPrior(torch.zeros(3), 0.25, data_range=(1.0, 1.0))
+
+
 def test_a_batch_is_denoised_image_by_image(mixture, generator):
     x = torch.randn(2, 3, *SHAPE, generator=generator, dtype=torch.float64)
     sigma = torch.rand(2, 3, generator=generator).double() + 0.1

@@ -10,19 +10,10 @@ from invdiff.priors.gaussian import GaussianMixturePrior
 from invdiff.priors.router_network import RouterNetwork, RouterSettings
 from invdiff.priors.routing import MixtureRouter, mixture_components
 from invdiff.rng import derive_generator
-from invdiff.training import Training, drawn_network
-from invdiff.training.routed_folder import (
-    load_routed_prior,
-    load_router,
-    save_routed_prior,
-    save_router,
-)
-from invdiff.training.router import (
-    LogUniformLevels,
-    router_loss,
-    router_scores,
-    train_router,
-)
+from invdiff.training import LogUniformLevels, Training, drawn_network, router_scores
+from invdiff.training.routed_folder import load_routed_prior, save_routed_prior
+from invdiff.training.router import router_loss, train_router
+from invdiff.training.router_folder import load_router, save_router
 
 SIGMAS = (0.03, 0.1, 0.3, 1.0, 2.5)
 # nats above the entropy of the exact router, after two seconds; found to be below 0.0012
@@ -114,18 +105,6 @@ def test_the_calibration_error_is_that_of_stated_probabilities():
     assert error(0.8) == pytest.approx(0, abs=1e-6)
     assert error(0.95) == pytest.approx(0.15, abs=1e-6)
     assert error(0.1) == pytest.approx(0.7, abs=1e-6)
-
-
-def test_levels_are_uniform_in_the_logarithm(generator):
-    sigma = LogUniformLevels(0.01, 10.0).sample(20000, generator)
-    assert sigma.shape == (20000, 1, 1, 1)
-    share = (sigma.flatten().log10() + 2) / 3
-    assert 0 <= share.min() < 0.001 < 0.999 < share.max() <= 1
-    counts = torch.histc(share, 10, 0, 1)
-    assert (counts - 2000).abs().max() < 4.5 * 2000**0.5
-    for low, high in ((0.0, 1.0), (1.0, 1.0), (1.0, math.inf)):
-        with pytest.raises(ValueError, match="0 < low < high"):
-            LogUniformLevels(low, high)
 
 
 def test_images_are_drawn_by_the_shares_and_changed_by_what_is_given():
