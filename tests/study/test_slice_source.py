@@ -151,6 +151,41 @@ def test_series_of_another_modality_are_left_out(tmp_path, caplog):
     assert "1 scans that aren't CT are left out" in caplog.text
 
 
+def test_links_are_followed_once(tmp_path):
+    write_nifti(tmp_path / "far" / "one.nii", bars(2))
+    write_nifti(tmp_path / "all" / "two.nii", bars(3))
+    (tmp_path / "all" / "a").symlink_to(tmp_path / "far")
+    (tmp_path / "all" / "b").symlink_to(tmp_path / "far")
+    (tmp_path / "all" / "loop").symlink_to(tmp_path / "all")
+    (tmp_path / "all" / "twofold.nii").symlink_to(tmp_path / "all" / "two.nii")
+    slices = SliceSource(path=str(tmp_path / "all"), modality="MR", size=SIZE).read()
+    assert slices.subjects == ("two",) * 3 + ("a",) * 2
+
+
+def test_links_to_nothing_are_told(tmp_path, caplog):
+    write_nifti(tmp_path / "one.nii", bars(2))
+    (tmp_path / "two.nii").symlink_to(tmp_path / "gone.nii")
+    assert len(SliceSource(path=str(tmp_path), size=SIZE).read()) == 2
+    assert "1 files that aren't images" in caplog.text
+
+
+def test_only_what_has_a_pattern_is_read(tmp_path, caplog):
+    for name in ("t1", "t1_mask", "flair"):
+        write_nifti(tmp_path / "a" / f"{name}.nii", bars(2))
+    slices = SliceSource(path=str(tmp_path), size=SIZE, only_pattern=r"t1\.|flair").read()
+    assert slices.subjects == ("a",) * 4
+    assert "1 scans without t1" in caplog.text
+
+
+def test_hounsfield_units_that_nobody_declared_are_refused(tmp_path):
+    path = write_nifti(tmp_path / "ct.nii", bars(2) - 1000)
+    with pytest.raises(ValueError, match="down to -1000, as HU have: modality: CT") as refusal:
+        SliceSource(path=str(path), skip_damaged=True, size=SIZE).read()
+    assert "\n" not in str(refusal.value)
+    for modality in ("CT", "other"):
+        assert len(SliceSource(path=str(path), modality=modality, size=SIZE).read()) == 2
+
+
 @pytest.mark.parametrize("damage", ["a truncated file", "no DICOM", "a damaged NIfTI file"])
 def test_damage_is_refused_or_left_out_with_a_warning(tmp_path, caplog, damage):
     copy_series("head-t1", tmp_path / "good")
@@ -166,6 +201,7 @@ def test_damage_is_refused_or_left_out_with_a_warning(tmp_path, caplog, damage):
     with pytest.raises(ValueError, match=str(bad)) as refusal:
         SliceSource(path=str(tmp_path), size=SIZE).read()
     assert "\n" not in str(refusal.value)
+    assert "skip_damaged: true" in str(refusal.value)
     assert len(SliceSource(path=str(tmp_path), size=SIZE, skip_damaged=True).read()) == 5
     assert f"{tmp_path}: 1 scans are left out, such as: {bad}" in caplog.text
 
