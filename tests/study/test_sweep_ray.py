@@ -41,7 +41,9 @@ def cluster():
     machine = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
     # a machine that doesn't answer for two seconds is lost
     watch = {"health_check_period_ms": 500, "health_check_timeout_ms": 1000,
-             "health_check_initial_delay_ms": 0, "health_check_failure_threshold": 4}  # fmt: skip
+             "health_check_initial_delay_ms": 0, "health_check_failure_threshold": 4,
+             # those that wait for tasks of any kind are none that cells can use
+             "enable_worker_prestart": False, "prestart_worker_first_driver": False}  # fmt: skip
     head = {**machine, "include_dashboard": False, "_system_config": watch}
     cluster = Cluster(True, False, head)
     cluster.add_node(**machine)
