@@ -36,7 +36,7 @@ __all__ = ["PriorTraining"]
 
 _NUM_PICTURES = 16
 # whose slices they were, where they lie, and what the card says elsewhere
-_NOT_IN_CARD = {
+_NOT_IN_CARD: dict[str, Any] = {
     "slices": True,
     "fallback": True,
     "prior": True,
