@@ -31,6 +31,15 @@ def test_bytes_are_kept_as_they_are(read):
     assert slices.labels is None
 
 
+def test_blocks_of_pixels_are_averaged_and_rounded(read):
+    x = np.random.default_rng(0).integers(0, 256, (70, 8, 8), dtype=np.uint8)
+    means = x.reshape(70, 4, 2, 4, 2).mean((2, 4))
+    found = read({"x": x}, size=4).values[:, 0].numpy()
+    assert np.abs(found - means).max() <= 0.5
+    with pytest.raises(ValueError, match="size: 8 is no multiple of 3"):
+        read({"x": x}, size=3)
+
+
 def test_shares_become_bytes(read):
     x = np.random.default_rng(0).random((3, 8, 8))
     images = read({"x": x}).images()[:, 0]

@@ -92,6 +92,13 @@ def test_ct_is_relative_to_two_and_a_half_times_water(tmp_path):
     assert slices.values[:, 0, 4, 4].tolist() == [0, 0, 102, 255, 255]
 
 
+def test_slices_of_air_are_left_out_of_a_ct(tmp_path):
+    values = np.stack([np.full((8, 8), hu) for hu in (-1000, 0, -1000, 1500)])
+    path = write_nifti(tmp_path / "ct.nii.gz", values)
+    slices = SliceSource(path=str(path), modality="CT", size=8, min_content=0.5).read()
+    assert slices.values[:, 0, 4, 4].tolist() == [102, 255]
+
+
 def test_slices_of_nothing_are_left_out(tmp_path):
     values = bars(4)
     values[1] = 0
