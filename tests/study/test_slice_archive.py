@@ -81,6 +81,11 @@ def test_most_slices_of_a_subject_are_spread(read):
     assert torch.equal(slices.values[:, 0], torch.from_numpy(discs(9)[[1, 4, 6, 7, 8]]))
 
 
+def test_a_pattern_names_the_subject_in_place_of_the_archive(read):
+    slices = read({"x": discs(2), "subject": np.arange(2)}, subject_pattern="(x)")
+    assert slices.subjects == ("x", "x")
+
+
 def test_classes_are_those_of_the_archive(read):
     slices = read({"x": discs(3), "label": np.array(["T2", "FLAIR", "T2"])}, labels="array")
     assert slices.classes == ("FLAIR", "T2")

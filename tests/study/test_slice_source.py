@@ -2,16 +2,18 @@
 
 import shutil
 
+import h5py
 import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
 import torch
 
-from invdiff.data import list_samples, read_scan, sample_path
+from invdiff.data import Image, list_samples, read_scan, sample_path
 from invdiff.study.load import parse_experiment
 from invdiff.study.problem import build_problem
 from invdiff.study.slices import SliceSource
+from invdiff.study.slices.plane import resliced
 
 SIZE = 64
 CT, MR = {"kind": "ct-parallel", "views": 8}, {"kind": "mri-cartesian"}
@@ -233,6 +235,16 @@ def test_planes_are_cut_along_the_voxels(tmp_path):
         np.testing.assert_allclose(found, (cut[::-1, ::-1] / level).clip(0, 1), atol=0.02)
 
 
+def test_the_plane_of_tilted_thick_slices_is_that_of_their_directions():
+    tilt, thick = np.deg2rad(30), 10.0
+    affine = np.eye(4)
+    affine[1:3, 1] = np.cos(tilt), np.sin(tilt)
+    affine[1:3, 2] = -thick * np.sin(tilt), thick * np.cos(tilt)
+    image = Image(np.zeros((20, 18, 16), np.float32), affine, source="x")
+    counts = [resliced(image, p, "x").num_slices for p in ("axial", "coronal", "sagittal")]
+    assert counts == [20, 18, 16]
+
+
 def test_refuses_to_cut_across_few_slices(tmp_path):
     path = write_nifti(tmp_path / "t1.nii", bars(4))
     with pytest.raises(ValueError, match="16 or more slices to cut coronal ones from, got 4"):
@@ -260,6 +272,15 @@ def test_real_arrays_are_images(tmp_path):
 def truth_of_run_of_array(folder, values):
     np.save(folder / "one.npy", values)
     return truth_of_run(folder / "one.npy", MR, "middle")
+
+
+def test_arrays_are_of_any_modality_and_kspace_of_mr(tmp_path):
+    np.save(tmp_path / "x.npy", bars(3))
+    assert len(SliceSource(path=str(tmp_path / "x.npy"), modality="MR", size=SIZE).read()) == 3
+    with h5py.File(tmp_path / "y.h5", "w") as file:
+        file["kspace"] = np.ones((1, 8, 8), np.complex64)
+    with pytest.raises(ValueError, match="no slices in it"):
+        SliceSource(path=str(tmp_path / "y.h5"), modality="CT").read()
 
 
 def test_reads_the_samples_that_ship():

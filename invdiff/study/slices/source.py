@@ -135,7 +135,8 @@ class SliceSource(CutConfig, NamesConfig):
         name = str(scan.path)
         if scan.path.suffix.lower() == ".npz":
             # one archive is one subject only if it lies among others
-            return self._from_archive(scan.path, "" if is_alone else subject, label)
+            unknown = is_alone and self.subject_pattern is None
+            return self._from_archive(scan.path, "" if unknown else subject, label)
         if self.labels == "array":
             raise UnnamedError(f"slices: {name}: no class, since it is no .npz with an array label")
         values = encoded(self._shares(scan, name))
