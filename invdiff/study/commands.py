@@ -87,7 +87,7 @@ class List:
 
 @dataclass(frozen=True)
 class Report:
-    """Draw the figures and the report of a result again.
+    """Draw the figures and the report of a result or a sweep again.
 
     Args:
         folder: What another command wrote.
@@ -97,6 +97,12 @@ class Report:
 
     def __call__(self) -> None:
         """Draw it."""
+        if (self.folder / "sweep.yaml").is_file():
+            from invdiff.study.sweep.report import write_sweep_report
+
+            write_sweep_report(self.folder, {})
+            print(f"report: {(self.folder / 'report.html').resolve()}")
+            return
         from invdiff.study.load import is_scripted
         from invdiff.study.report import write_report
         from invdiff.study.run_scripted import write_study_report

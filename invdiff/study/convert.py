@@ -21,8 +21,9 @@ class Convert:
     Args:
         checkpoint: Weights by name, as safetensors or as torch.save wrote them.
         out: New folder for the prior; experiments name it as prior.name.
-        architecture: The network, such as adm (guided-diffusion) or dhariwal (EDM).
-        preset: Settings of a public checkpoint, such as 256x256_diffusion_uncond.
+        architecture: The network: adm (guided-diffusion), dhariwal (EDM) or ncsnpp (score_sde).
+        preset: Settings of a public checkpoint, such as 256x256_diffusion_uncond; an unknown name
+            lists those of the architecture.
         set: What shapes and preset don't say, such as num_head_channels=64.
         info: A JSON or YAML file of what prior.json says: title, data_range, classes.
         last: Take the weights of the last step, not their average.

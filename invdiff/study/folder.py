@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from invdiff.study.base import Config
 
-__all__ = ["discard_unstarted", "finish", "is_finished", "partial_of", "prepare"]
+__all__ = ["changed_keys", "discard_unstarted", "finish", "is_finished", "partial_of", "prepare"]
 
 
 def partial_of(out: Path) -> Path:
@@ -35,8 +36,24 @@ def prepare(experiment: Config, out: Path, *, overwrite: bool, resume: bool) -> 
             )
         shutil.rmtree(partial)
     partial.mkdir(parents=True, exist_ok=True)
-    (partial / "config.yaml").write_text(_as_yaml(experiment))
+    _write(partial / "config.yaml", _as_yaml(experiment))
     return partial
+
+
+def changed_keys(experiment: Config, folder: Path) -> list[str]:
+    """Return which values of an experiment the ``config.yaml`` of a folder has otherwise, sorted.
+
+    An empty folder, of a run that was killed before it wrote anything, has none.
+
+    Raises:
+        ValueError: The file can't be read.
+    """
+    path = folder / "config.yaml"
+    if not path.is_file() and not any(folder.iterdir()):
+        return []
+    now = yaml.safe_load(_as_yaml(experiment))
+    before = _values(path) if path.is_file() else {}
+    return sorted(key for key in now if key not in before or before[key] != now[key])
 
 
 def is_finished(experiment: Config, out: Path) -> bool:
@@ -76,10 +93,7 @@ def _check_out(out: Path, overwrite: bool) -> None:
 
 
 def _check_same(experiment: Config, folder: Path) -> None:
-    path = folder / "config.yaml"
-    before = yaml.safe_load(path.read_text()) if path.is_file() else {}
-    now = yaml.safe_load(_as_yaml(experiment))
-    changed = sorted(key for key in now if before.get(key) != now[key])
+    changed = changed_keys(experiment, folder)
     if changed:
         raise ValueError(
             f"{folder}: --resume needs the same configuration, {', '.join(changed)} changed"
@@ -88,3 +102,18 @@ def _check_same(experiment: Config, folder: Path) -> None:
 
 def _as_yaml(experiment: Config) -> str:
     return yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False)
+
+
+def _write(path: Path, text: str) -> None:
+    # a run that is killed here leaves no half of a file
+    partial = path.with_suffix(".partial.yaml")
+    partial.write_text(text)
+    os.replace(partial, path)
+
+
+def _values(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not readable ({' '.join(str(error).split())})") from None
+    return values if isinstance(values, dict) else {}

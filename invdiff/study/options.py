@@ -16,12 +16,9 @@ SetValues = UseAppendAction[Annotated[tuple[str, ...], arg(metavar="KEY=VALUE")]
 
 def run_and_print(experiment: Any, out: Path, overwrite: bool, resume: bool) -> None:
     """Run an experiment and say how it went."""
-    from invdiff.study.run import run_experiment
-    from invdiff.study.run_scripted import run_study
-    from invdiff.study.scripted import ScriptedStudy
+    from invdiff.study.run_any import run_any
 
-    run = run_study if isinstance(experiment, ScriptedStudy) else run_experiment
-    metrics = run(experiment, out, overwrite=overwrite, resume=resume)
+    metrics = run_any(experiment, out, overwrite=overwrite, resume=resume)
     print(f"{experiment.title or experiment.name}")
     width = max(map(len, metrics), default=0) + 2
     for name, value in metrics.items():

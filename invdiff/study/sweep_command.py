@@ -19,13 +19,13 @@ class SweepCommand:
     Cells that are finished in that folder stay as they are, and interrupted ones go on.
 
     Args:
-        config: A YAML file, or the name of a shipped sweep.
+        config: A YAML file, or the name of a shipped sweep such as sweep_ct.
         out: Folder for the results, new or of an earlier attempt.
         set: Change a value of all cells, such as sampler.num_steps=50.
         workers: Cells at a time, each in a process; as many as there are cores for if not given,
             0 for none but this process.
         ray: Run on a cluster: auto, local, host:port or ray://host:port.
-        retry: Run again the cells that failed.
+        retry: Run again the cells that failed; those that were lost run again anyway.
         overwrite: Run again the cells whose configuration changed.
         dry_run: List the cells, and run none.
     """
@@ -54,7 +54,9 @@ class SweepCommand:
         print(plan.describe(), flush=True)
         rows = run_sweep(plan, workers=self.workers, ray=self.ray)
         finished = sum(row.status is Status.FINISHED for row in rows)
-        print(f"{finished} of {len(rows)} cells are finished")
+        failed = any(row.status is Status.FAILED for row in rows)
+        hint = "; --retry runs those that failed again" if failed else ""
+        print(f"{finished} of {len(rows)} cells are finished{hint}")
         print(f"report: {(self.out / 'report.html').resolve()}")
         if finished < len(rows):
             raise SystemExit(1)

@@ -44,7 +44,10 @@ class Train:
         from invdiff.training import Processes
 
         device = () if self.device is None else (f"device={self.device}",)
-        study = load_study(self.config, (*self.set, *device))
+        # a sample must not take the place of what was asked for
+        named = any(word.startswith("slices.path=") for word in self.set)
+        fallback = ("fallback=null",) if named else ()
+        study = load_study(self.config, (*fallback, *self.set, *device))
         if not isinstance(study, TrainingStudy):
             kind = getattr(study, "kind", "a reconstruction")
             raise ValueError(f"{self.config}: is no training but {kind}: invdiff run")

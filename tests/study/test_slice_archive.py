@@ -31,6 +31,15 @@ def test_bytes_are_kept_as_they_are(read):
     assert slices.labels is None
 
 
+def test_blocks_of_pixels_are_averaged_and_rounded(read):
+    x = np.random.default_rng(0).integers(0, 256, (70, 8, 8), dtype=np.uint8)
+    means = x.reshape(70, 4, 2, 4, 2).mean((2, 4))
+    found = read({"x": x}, size=4).values[:, 0].numpy()
+    assert np.abs(found - means).max() <= 0.5
+    with pytest.raises(ValueError, match="size: 8 is no multiple of 3"):
+        read({"x": x}, size=3)
+
+
 def test_shares_become_bytes(read):
     x = np.random.default_rng(0).random((3, 8, 8))
     images = read({"x": x}).images()[:, 0]
@@ -70,6 +79,11 @@ def test_most_slices_of_a_subject_are_spread(read):
     slices = read({"x": discs(9), "subject": subjects}, max_slices=2)
     assert slices.subjects == ("a", "a", "b", "c", "c")
     assert torch.equal(slices.values[:, 0], torch.from_numpy(discs(9)[[1, 4, 6, 7, 8]]))
+
+
+def test_a_pattern_names_the_subject_in_place_of_the_archive(read):
+    slices = read({"x": discs(2), "subject": np.arange(2)}, subject_pattern="(x)")
+    assert slices.subjects == ("x", "x")
 
 
 def test_classes_are_those_of_the_archive(read):

@@ -2,16 +2,18 @@
 
 import shutil
 
+import h5py
 import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
 import torch
 
-from invdiff.data import list_samples, read_scan, sample_path
+from invdiff.data import Image, list_samples, read_scan, sample_path
 from invdiff.study.load import parse_experiment
 from invdiff.study.problem import build_problem
 from invdiff.study.slices import SliceSource
+from invdiff.study.slices.plane import resliced
 
 SIZE = 64
 CT, MR = {"kind": "ct-parallel", "views": 8}, {"kind": "mri-cartesian"}
@@ -92,6 +94,13 @@ def test_ct_is_relative_to_two_and_a_half_times_water(tmp_path):
     assert slices.values[:, 0, 4, 4].tolist() == [0, 0, 102, 255, 255]
 
 
+def test_slices_of_air_are_left_out_of_a_ct(tmp_path):
+    values = np.stack([np.full((8, 8), hu) for hu in (-1000, 0, -1000, 1500)])
+    path = write_nifti(tmp_path / "ct.nii.gz", values)
+    slices = SliceSource(path=str(path), modality="CT", size=8, min_content=0.5).read()
+    assert slices.values[:, 0, 4, 4].tolist() == [102, 255]
+
+
 def test_slices_of_nothing_are_left_out(tmp_path):
     values = bars(4)
     values[1] = 0
@@ -151,6 +160,41 @@ def test_series_of_another_modality_are_left_out(tmp_path, caplog):
     assert "1 scans that aren't CT are left out" in caplog.text
 
 
+def test_links_are_followed_once(tmp_path):
+    write_nifti(tmp_path / "far" / "one.nii", bars(2))
+    write_nifti(tmp_path / "all" / "two.nii", bars(3))
+    (tmp_path / "all" / "a").symlink_to(tmp_path / "far")
+    (tmp_path / "all" / "b").symlink_to(tmp_path / "far")
+    (tmp_path / "all" / "loop").symlink_to(tmp_path / "all")
+    (tmp_path / "all" / "twofold.nii").symlink_to(tmp_path / "all" / "two.nii")
+    slices = SliceSource(path=str(tmp_path / "all"), modality="MR", size=SIZE).read()
+    assert slices.subjects == ("two",) * 3 + ("a",) * 2
+
+
+def test_links_to_nothing_are_told(tmp_path, caplog):
+    write_nifti(tmp_path / "one.nii", bars(2))
+    (tmp_path / "two.nii").symlink_to(tmp_path / "gone.nii")
+    assert len(SliceSource(path=str(tmp_path), size=SIZE).read()) == 2
+    assert "1 files that aren't images" in caplog.text
+
+
+def test_only_what_has_a_pattern_is_read(tmp_path, caplog):
+    for name in ("t1", "t1_mask", "flair"):
+        write_nifti(tmp_path / "a" / f"{name}.nii", bars(2))
+    slices = SliceSource(path=str(tmp_path), size=SIZE, only_pattern=r"t1\.|flair").read()
+    assert slices.subjects == ("a",) * 4
+    assert "1 scans without t1" in caplog.text
+
+
+def test_hounsfield_units_that_nobody_declared_are_refused(tmp_path):
+    path = write_nifti(tmp_path / "ct.nii", bars(2) - 1000)
+    with pytest.raises(ValueError, match="down to -1000, as HU have: modality: CT") as refusal:
+        SliceSource(path=str(path), skip_damaged=True, size=SIZE).read()
+    assert "\n" not in str(refusal.value)
+    for modality in ("CT", "other"):
+        assert len(SliceSource(path=str(path), modality=modality, size=SIZE).read()) == 2
+
+
 @pytest.mark.parametrize("damage", ["a truncated file", "no DICOM", "a damaged NIfTI file"])
 def test_damage_is_refused_or_left_out_with_a_warning(tmp_path, caplog, damage):
     copy_series("head-t1", tmp_path / "good")
@@ -166,6 +210,7 @@ def test_damage_is_refused_or_left_out_with_a_warning(tmp_path, caplog, damage):
     with pytest.raises(ValueError, match=str(bad)) as refusal:
         SliceSource(path=str(tmp_path), size=SIZE).read()
     assert "\n" not in str(refusal.value)
+    assert "skip_damaged: true" in str(refusal.value)
     assert len(SliceSource(path=str(tmp_path), size=SIZE, skip_damaged=True).read()) == 5
     assert f"{tmp_path}: 1 scans are left out, such as: {bad}" in caplog.text
 
@@ -188,6 +233,16 @@ def test_planes_are_cut_along_the_voxels(tmp_path):
         # head or front up, right on the left, front on the left
         found = shares[plane].values[5, 0].numpy()[shown] / 255
         np.testing.assert_allclose(found, (cut[::-1, ::-1] / level).clip(0, 1), atol=0.02)
+
+
+def test_the_plane_of_tilted_thick_slices_is_that_of_their_directions():
+    tilt, thick = np.deg2rad(30), 10.0
+    affine = np.eye(4)
+    affine[1:3, 1] = np.cos(tilt), np.sin(tilt)
+    affine[1:3, 2] = -thick * np.sin(tilt), thick * np.cos(tilt)
+    image = Image(np.zeros((20, 18, 16), np.float32), affine, source="x")
+    counts = [resliced(image, p, "x").num_slices for p in ("axial", "coronal", "sagittal")]
+    assert counts == [20, 18, 16]
 
 
 def test_refuses_to_cut_across_few_slices(tmp_path):
@@ -217,6 +272,15 @@ def test_real_arrays_are_images(tmp_path):
 def truth_of_run_of_array(folder, values):
     np.save(folder / "one.npy", values)
     return truth_of_run(folder / "one.npy", MR, "middle")
+
+
+def test_arrays_are_of_any_modality_and_kspace_of_mr(tmp_path):
+    np.save(tmp_path / "x.npy", bars(3))
+    assert len(SliceSource(path=str(tmp_path / "x.npy"), modality="MR", size=SIZE).read()) == 3
+    with h5py.File(tmp_path / "y.h5", "w") as file:
+        file["kspace"] = np.ones((1, 8, 8), np.complex64)
+    with pytest.raises(ValueError, match="no slices in it"):
+        SliceSource(path=str(tmp_path / "y.h5"), modality="CT").read()
 
 
 def test_reads_the_samples_that_ship():

@@ -62,13 +62,25 @@ def test_named_subjects_are_taken_in_place_of_a_fraction(choices, training, held
     assert parts.by_subject
 
 
-def test_describes_both_sides_for_a_model_card():
-    assert SplitConfig(heldout=["b"]).split(numbered("abcab")).describe() == {
+@pytest.mark.parametrize(
+    ("choices", "learnt", "kept"),
+    [({}, [1, 3], [2]), ({"subject_names": True}, ["a", "c"], ["b"])],
+)
+def test_describes_both_sides_for_a_model_card(choices, learnt, kept):
+    assert SplitConfig(heldout=["b"], **choices).split(numbered("abcab")).describe() == {
         "by_subject": True,
-        "training": {"num_slices": 3, "num_subjects": 2, "subjects": ["a", "c"]},
-        "heldout": {"num_slices": 2, "num_subjects": 1, "subjects": ["b"]},
+        "training": {"num_slices": 3, "num_subjects": 2, "subjects": learnt},
+        "heldout": {"num_slices": 2, "num_subjects": 1, "subjects": kept},
         "left_out": 0,
     }
+
+
+def test_numbers_of_a_card_leave_no_name():
+    for choices in ({}, {"training": ["anna"]}):
+        sides = SplitConfig(**choices).split(numbered(["bert", "anna"])).describe()
+        assert "anna" not in str(sides)
+        assert "bert" not in str(sides)
+        assert sides["training"]["subjects"] == [1]
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ CELLS = cells_of(SWEEP)
 @pytest.fixture
 def folder(tmp_path):
     folder = SweepFolder(tmp_path / "out")
-    folder.prepare(SWEEP)
+    folder.create()
+    folder.write(SWEEP)
     return folder
 
 
@@ -109,7 +110,8 @@ def test_a_cell_in_a_process_ends_with_its_sweep_and_is_the_same_as_here(folder,
     assert told == [Status.FINISHED]
     assert folder.log(CELLS[0]).read_text() == ""
     here = SweepFolder(tmp_path / "here")
-    here.prepare(SWEEP)
+    here.create()
+    here.write(SWEEP)
     local.run_here(CELLS[:1], here, lambda *words: None)
     first, second = (
         dict(_arrays(place.path / "cells" / CELLS[0].name / "arrays.npz"))

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,13 @@ def cluster():
     from ray.cluster_utils import Cluster
 
     machine = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
-    cluster = Cluster(True, False, {**machine, "include_dashboard": False})
+    # a machine that doesn't answer for two seconds is lost
+    watch = {"health_check_period_ms": 500, "health_check_timeout_ms": 1000,
+             "health_check_initial_delay_ms": 0, "health_check_failure_threshold": 4,
+             # those that wait for tasks of any kind are none that cells can use
+             "enable_worker_prestart": False, "prestart_worker_first_driver": False}  # fmt: skip
+    head = {**machine, "include_dashboard": False, "_system_config": watch}
+    cluster = Cluster(True, False, head)
     cluster.add_node(**machine)
     cluster.wait_for_nodes()
     yield cluster
@@ -73,7 +80,14 @@ def wait_for(count, out):
 def workers_of(raylet):
     """Processes that a machine runs cells in; other children are its own, and it dies with them."""
     children = Path(f"/proc/{raylet}/task/{raylet}/children").read_text().split()
-    return [int(c) for c in children if b"ray::_exec" in Path(f"/proc/{c}/cmdline").read_bytes()]
+    return [int(c) for c in children if "ray::_exec" in title_of(c)]
+
+
+def title_of(process):
+    # it may be gone in between
+    with suppress(OSError):
+        return Path(f"/proc/{process}/cmdline").read_text()
+    return ""
 
 
 def kill_a_worker_then_a_machine(cluster, out, killed):
@@ -84,6 +98,7 @@ def kill_a_worker_then_a_machine(cluster, out, killed):
         for worker in workers_of(first)[:1]:
             os.kill(worker, signal.SIGKILL)
             killed.append(worker)
+        time.sleep(0.01)
     wait_for(10, out)
     os.kill(second, signal.SIGKILL)
     killed.append(second)

@@ -11,7 +11,8 @@ import yaml
 from invdiff.study import laboratory
 from invdiff.study.cli import main
 from invdiff.study.scripted import Outcome, ScriptedStudy
-from invdiff.study.sweep import Spread, Sweep
+from invdiff.study.sweep import Spread, Sweep, report
+from invdiff.study.sweep.folders import SweepFolder
 
 CALLS = []
 
@@ -155,7 +156,7 @@ def test_a_failed_cell_stops_no_other_and_is_told(sweep, tmp_path, capsys):
     assert sweep() == 1
     out, err = capsys.readouterr()
     assert "slope-0.5_seed-2: failed: RuntimeError: the line broke" in err
-    assert "5 of 6 cells are finished" in out
+    assert "5 of 6 cells are finished; --retry" in out
     row = read(tmp_path / "out" / "table.csv")[1]
     assert (row["status"], row["value"]) == ("failed", "")
     assert row["error"] == "RuntimeError: the line broke"
@@ -199,6 +200,80 @@ def test_a_dry_run_lists_the_cells_and_writes_nothing(sweep, tmp_path, capsys):
     assert lines[-1] == "6 cells, 6 to run"
     assert CALLS == []
     assert not (tmp_path / "out").exists()
+
+
+def test_two_sweeps_in_one_folder_are_refused(sweep, tmp_path, capsys):
+    assert sweep() == 0
+    before = (tmp_path / "out" / "sweep.yaml").read_text()
+    capsys.readouterr()
+    with SweepFolder(tmp_path / "out").reserved():
+        assert sweep(title="Others") == 2
+    assert "another sweep runs in this folder" in capsys.readouterr().err
+    assert (tmp_path / "out" / "sweep.yaml").read_text() == before
+    assert sweep(title="Others") == 0
+
+
+def test_a_sweep_that_was_killed_before_it_wrote_anything_goes_on(sweep, tmp_path):
+    cells = tmp_path / "out" / "cells"
+    (cells / "slope-2_seed-1.partial").mkdir(parents=True)
+    (tmp_path / "out" / "logs").mkdir()
+    assert sweep() == 0
+    assert len(list(cells.iterdir())) == 6
+
+
+def test_a_damaged_configuration_of_a_cell_is_told(sweep, tmp_path, capsys):
+    place = tmp_path / "out" / "cells" / "slope-2_seed-1.partial"
+    place.mkdir(parents=True)
+    (place / "config.yaml").write_text("a: [")
+    assert sweep() == 2
+    assert f"{place}/config.yaml: not readable" in capsys.readouterr().err
+
+
+def test_report_draws_a_sweep_again(sweep, tmp_path, capsys):
+    assert sweep() == 0
+    names = ("table.csv", "summary.csv", "report.html", "value.png")
+    before = {name: (tmp_path / "out" / name).read_bytes() for name in names}
+    for name in names:
+        (tmp_path / "out" / name).unlink()
+    assert main(["report", str(tmp_path / "out")]) == 0
+    assert {name: (tmp_path / "out" / name).read_bytes() for name in names} == before
+    assert f"report: {tmp_path / 'out' / 'report.html'}" in capsys.readouterr().out
+
+
+def test_a_metric_that_no_cell_has_is_told(sweep, tmp_path, caplog):
+    assert sweep(metrics=["value", "valve"]) == 0
+    assert "no cell has valve; there are value, seconds" in caplog.text
+    assert [row["valve"] for row in read(tmp_path / "out" / "table.csv")] == [""] * 6
+
+
+def test_names_and_errors_are_escaped(sweep, tmp_path):
+    BROKEN[0.5, 1] = RuntimeError('<b>"no", said it</b>')
+    slopes = [{"name": "<i>a, b</i>", "set": {"slope": 0.5}}]
+    assert sweep(axes=SWEEP["axes"] | {"slope": slopes}, title="<u>") == 1
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert not any(tag in page for tag in ("<i>", "<b>", "<u>"))
+    assert "&lt;i&gt;a, b&lt;/i&gt;" in page
+    row = read(tmp_path / "out" / "table.csv")[0]
+    assert (row["slope"], row["error"]) == ("<i>a, b</i>", 'RuntimeError: <b>"no", said it</b>')
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1 / 3, "0.3333"), (123456, "123456"), (123456.7, "123457"), (1e9 / 3, "3.333e+08"),
+     (float("nan"), "nan"), (None, "")],
+)  # fmt: skip
+def test_numbers_are_short(value, text):
+    assert report._number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [([12000.0, 12300.0], ("12150", "212")), ([1.234, 1.244], ("1.2390", "0.0071")),
+     ([2.0, 2.0], ("2", "0")), ([5.0], ("5", "")), ([float("nan"), 1.0], ("nan", "nan")),
+     ([1e9, 2e9], ("1.5e+09", "7.1e+08"))],
+)  # fmt: skip
+def test_the_spread_sets_the_digits(values, text):
+    assert report._mean(Spread.of(values)) == text
 
 
 def test_a_folder_of_something_else_is_left_alone(sweep, tmp_path, capsys):

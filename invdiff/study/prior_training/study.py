@@ -36,6 +36,13 @@ if TYPE_CHECKING:
 __all__ = ["PriorTraining"]
 
 _NUM_PICTURES = 16
+# whose slices they were, where they lie, and what the card says elsewhere
+_NOT_IN_CARD: dict[str, Any] = {
+    "slices": True,
+    "fallback": True,
+    "prior": True,
+    "split": {"heldout": True, "training": True},
+}
 
 
 class PriorTraining(TrainingStudy):
@@ -206,7 +213,7 @@ class PriorTraining(TrainingStudy):
             "classes": list(slices.classes),
             "split": split.describe(),
             "heldout": metrics,
-            "training": self.model_dump(mode="json", exclude={"slices", "fallback", "prior"}),
+            "training": self.model_dump(mode="json", exclude=_NOT_IN_CARD),
         }
         return info | ({"dof": objective.dof} if objective.kind == "pfgm" else {})
 

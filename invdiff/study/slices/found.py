@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -48,10 +49,14 @@ class FoundScan:
 def find_scans(root: Path) -> tuple[list[FoundScan], int]:
     """Search a folder and all below it; a file is found by itself.
 
-    Hidden files and a DICOMDIR are passed over.
+    Hidden files and a DICOMDIR are passed over. Links are followed, and what several paths lead to
+    is found once, at the first.
 
     Returns:
         What was found, sorted by folder, and how many other files there are.
+
+    Raises:
+        OSError: A folder that can't be read.
     """
     from tqdm import tqdm
 
@@ -70,16 +75,32 @@ def find_scans(root: Path) -> tuple[list[FoundScan], int]:
 def _files(root: Path) -> Iterable[Path]:
     if not root.is_dir():
         return [root]
-    return (
-        file
-        for file in sorted(root.rglob("*"))
-        if file.is_file()
-        and file.name != "DICOMDIR"
-        and not any(part.startswith(".") for part in file.relative_to(root).parts)
-    )
+    # the first path to each file, which may be linked from several places
+    found = {os.path.realpath(file): file for file in sorted(_walked(root), reverse=True)}
+    return sorted(found.values())
+
+
+def _walked(root: Path) -> Iterable[Path]:
+    entered: set[str] = set()
+    for folder, folders, files in os.walk(root, followlinks=True, onerror=_refuse):
+        # a link may lead back up
+        if os.path.realpath(folder) in entered:
+            folders.clear()
+            continue
+        entered.add(os.path.realpath(folder))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in files:
+            if not name.startswith(".") and name != "DICOMDIR":
+                yield Path(folder, name)
+
+
+def _refuse(error: OSError) -> None:
+    raise error
 
 
 def _kind(file: Path) -> str:
+    if not file.is_file():
+        return ""
     try:
         return scan_kind(file)
     except ValueError:

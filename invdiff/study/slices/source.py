@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import PositiveInt
+from pydantic import PositiveInt, field_validator
 
 from invdiff.data import Image, KSpace, read_scan, sample_path
 from invdiff.data.dicom import read_series
@@ -25,6 +26,9 @@ __all__ = ["SliceSource"]
 
 _log = logging.getLogger(__name__)
 
+# what has no modality and is below that may be air in HU
+_LOWEST = -500
+
 
 class SliceSource(CutConfig, NamesConfig):
     """A file, or a folder of files and folders nested at will.
@@ -37,6 +41,8 @@ class SliceSource(CutConfig, NamesConfig):
     Args:
         path: Of the file or folder.
         modality: What NIfTI files hold, which don't say it; series of another one are left out.
+        only_pattern: Regular expression searched in the path below the folder (of a DICOM series
+            its folder and SeriesDescription); scans without it, such as masks, are left out.
         complex: Whether slices are complex, in two channels; only of complex sources.
         skip_damaged: Leave out what can't be read, with a warning, in place of refusing it.
         max_slices: Most slices of a subject, spread evenly over those there are.
@@ -44,9 +50,19 @@ class SliceSource(CutConfig, NamesConfig):
 
     path: str
     modality: Literal["CT", "MR", "other"] | None = None
+    only_pattern: str | None = None
     complex: bool = False
     skip_damaged: bool = False
     max_slices: PositiveInt | None = None
+
+    @field_validator("only_pattern")
+    @classmethod
+    def _check_only(cls, pattern: str | None) -> str | None:
+        try:
+            re.compile(pattern or "")
+        except re.error as error:
+            raise ValueError(f"not a regular expression ({error})") from None
+        return pattern
 
     def read(self, fallback: str | None = None) -> SliceSet:
         """Return the slices, or those of a shipped sample if the path isn't there.
@@ -73,15 +89,20 @@ class SliceSource(CutConfig, NamesConfig):
 
     def _scans(self, path: Path) -> list[FoundScan]:
         found, others = find_scans(path)
-        scans = [scan for scan in found if self._is_wanted(scan)]
         if others:
             _log.warning("%s: %d files that aren't images of a patient are skipped", path, others)
-        if len(scans) < len(found):
-            rest = len(found) - len(scans)
-            _log.warning("%s: %d scans that aren't %s are left out", path, rest, self.modality)
+        named = [s for s in found if self.only_pattern is None or re.search(self.only_pattern,
+                                                                            s.words)]  # fmt: skip
+        scans = [scan for scan in named if self._has_modality(scan)]
+        for rest, what in (
+            (len(found) - len(named), f"without {self.only_pattern}"),
+            (len(named) - len(scans), f"that aren't {self.modality}"),
+        ):
+            if rest:
+                _log.warning("%s: %d scans %s are left out", path, rest, what)
         return scans
 
-    def _is_wanted(self, scan: FoundScan) -> bool:
+    def _has_modality(self, scan: FoundScan) -> bool:
         found = "MR" if scan.kind == "hdf5" else scan.modality
         known = found if found in ("", "CT", "MR") else "other"
         return self.modality is None or not known or known == self.modality
@@ -90,13 +111,19 @@ class SliceSource(CutConfig, NamesConfig):
         from tqdm import tqdm
 
         pieces, damaged = [], []
-        for scan in tqdm(scans, desc="slices", unit="scan", disable=None):
-            label, subject = self.label(scan), self.subject(scan, root.name)
+        subjects = self.subjects(scans, root.name)
+        if unknown := subjects.count(""):
+            _log.warning("%s: %d scans may be of any of several patients", root, unknown)
+        bar = tqdm(scans, desc="slices", unit="scan", disable=None)
+        for scan, subject in zip(bar, subjects, strict=True):
+            label = self.label(scan)
             try:
                 piece = self._piece(scan, subject, label, is_alone=len(scans) == 1)
-            except ValueError as error:
-                if not self.skip_damaged or isinstance(error, UnnamedError):
+            except (ValueError, OSError) as error:
+                if isinstance(error, UnnamedError) or len(scans) == 1:
                     raise
+                if not self.skip_damaged:
+                    raise ValueError(f"{error}; skip_damaged: true leaves it out") from error
                 damaged.append(str(error))
                 continue
             pieces.append(piece)
@@ -108,7 +135,8 @@ class SliceSource(CutConfig, NamesConfig):
         name = str(scan.path)
         if scan.path.suffix.lower() == ".npz":
             # one archive is one subject only if it lies among others
-            return self._from_archive(scan.path, "" if is_alone else subject, label)
+            unknown = is_alone and self.subject_pattern is None
+            return self._from_archive(scan.path, "" if unknown else subject, label)
         if self.labels == "array":
             raise UnnamedError(f"slices: {name}: no class, since it is no .npz with an array label")
         values = encoded(self._shares(scan, name))
@@ -144,6 +172,11 @@ def _read(scan: FoundScan, modality: Any) -> Image | KSpace:
     if scan.kind == "dicom":
         return read_series(scan.files, source=scan.path)
     read = read_scan(scan.path, modality=modality if scan.kind == "nifti" else None)
+    if isinstance(read, Image) and modality is None and read.values.min() < _LOWEST:
+        raise UnnamedError(
+            f"slices: {scan.path}: values down to {read.values.min():g}, as HU have: modality: CT "
+            "if they are, otherwise MR or other"
+        )
     if isinstance(read, Image | KSpace):
         return read
     values = read.values

@@ -22,12 +22,14 @@ class Split:
         training_rows: Indices of the slices that are learnt from.
         heldout_rows: Those of other subjects, or of a block far from the rest.
         by_subject: Whether it is known that nobody is in both.
+        subject_names: Whether ``describe`` says the names of the subjects.
     """
 
     slices: SliceSet
     training_rows: tuple[int, ...]
     heldout_rows: tuple[int, ...]
     by_subject: bool
+    subject_names: bool = False
 
     @property
     def training(self) -> SliceSet:
@@ -40,7 +42,11 @@ class Split:
         return self.slices.subset(self.heldout_rows)
 
     def describe(self) -> dict[str, Any]:
-        """Return counts and names on both sides, for a model card."""
+        """Return counts and subjects on both sides, for a model card.
+
+        Subjects are numbers from 1 in the order of their names, unless names are to be said: a card
+        goes where a PatientID must not.
+        """
         return {
             "by_subject": self.by_subject,
             "training": self._side(self.training_rows),
@@ -49,8 +55,14 @@ class Split:
         }
 
     def _side(self, rows: tuple[int, ...]) -> dict[str, Any]:
-        names = sorted({self.slices.subjects[i] for i in rows} - {""})
-        return {"num_slices": len(rows), "num_subjects": len(names), "subjects": names}
+        everybody = sorted(set(self.slices.subjects) - {""})
+        own = {self.slices.subjects[i] for i in rows}
+        shown = [
+            name if self.subject_names else number
+            for number, name in enumerate(everybody, 1)
+            if name in own
+        ]
+        return {"num_slices": len(rows), "num_subjects": len(shown), "subjects": shown}
 
 
 class SplitConfig(Config):
@@ -63,12 +75,15 @@ class SplitConfig(Config):
             one scan look alike; at most half of what is left. Subjects need no gap.
         heldout: Names of the subjects that are held out, in place of a fraction.
         training: Names of the subjects that are learnt from; all others by default.
+        subject_names: Whether the model card says the names, such as PatientIDs, in place of
+            numbers in their order.
     """
 
     fraction: float = Field(default=0.15, gt=0, lt=1)
     gap: NonNegativeInt = 16
     heldout: tuple[str, ...] = ()
     training: tuple[str, ...] = ()
+    subject_names: bool = False
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:
@@ -91,7 +106,7 @@ class SplitConfig(Config):
             return self._named(slices, people)
         if "" not in people and len(people) > 1:
             kept = people[-self._count(len(people)) :]
-            return _by_subject(slices, set(people) - set(kept), set(kept))
+            return self._by_subject(slices, set(people) - set(kept), set(kept))
         return self._block(slices)
 
     def _named(self, slices: SliceSet, people: list[str]) -> Split:
@@ -107,20 +122,20 @@ class SplitConfig(Config):
         training = set(self.training or set(people) - heldout)
         if not heldout or not training:
             raise ValueError("split: no subject is left to learn from or to hold out")
-        return _by_subject(slices, training, heldout)
+        return self._by_subject(slices, training, heldout)
 
     def _block(self, slices: SliceSet) -> Split:
         first = len(slices) - self._count(len(slices))
         end = first - min(self.gap, first // 2)
-        return Split(slices, tuple(range(end)), tuple(range(first, len(slices))), False)
+        return Split(slices, tuple(range(end)), tuple(range(first, len(slices))), False,
+                     self.subject_names)  # fmt: skip
 
     def _count(self, total: int) -> int:
         return min(max(1, round(self.fraction * total)), total - 1)
 
-
-def _by_subject(slices: SliceSet, training: set[str], heldout: set[str]) -> Split:
-    rows = [
-        tuple(i for i, name in enumerate(slices.subjects) if name in names)
-        for names in (training, heldout)
-    ]
-    return Split(slices, rows[0], rows[1], True)
+    def _by_subject(self, slices: SliceSet, training: set[str], heldout: set[str]) -> Split:
+        rows = [
+            tuple(i for i, name in enumerate(slices.subjects) if name in names)
+            for names in (training, heldout)
+        ]
+        return Split(slices, rows[0], rows[1], True, self.subject_names)

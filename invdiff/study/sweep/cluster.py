@@ -132,8 +132,9 @@ def _check_machines(ray: Any, folder: SweepFolder, sweep: Sweep) -> None:
     token = folder.path.resolve() / f".token-{uuid.uuid4().hex}"
     token.write_text(token.name)
     try:
-        for node in nodes:
-            _check_machine(ray, node, token)
+        # all at once, since each has to load this package
+        for node, answer in [(node, _asked(ray, node, token)) for node in nodes]:
+            _check_answer(ray, node["NodeManagerHostname"], answer, token)
     finally:
         token.unlink()
 
@@ -142,16 +143,20 @@ def _has(resources: dict[str, float], needs: dict[str, float]) -> bool:
     return all(resources.get(name, 0.0) >= amount for name, amount in needs.items())
 
 
-def _check_machine(ray: Any, node: dict[str, Any], token: Path) -> None:
+def _asked(ray: Any, node: dict[str, Any], token: Path) -> Any:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-    name = node["NodeManagerHostname"]
-    probe = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=here)(_probe)
+    return ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=here)(_probe).remote(
+        str(token)
+    )
+
+
+def _check_answer(ray: Any, name: str, answer: Any, token: Path) -> None:
     try:
-        sees, there = ray.get(probe.remote(str(token)), timeout=_PROBE_SECONDS)
+        sees, there = ray.get(answer, timeout=_PROBE_SECONDS)
     except Exception as error:
-        line = str(error).strip().rsplit("\n", 1)[-1]
+        line = str(error).strip().rsplit("\n", 1)[-1] or type(error).__name__
         raise ValueError(f"--ray: {name} can't run a cell ({line})") from None
     if not sees:
         raise ValueError(f"--ray: {name} does not see the folder {token.parent}; share it")

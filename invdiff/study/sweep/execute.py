@@ -8,8 +8,7 @@ from pathlib import Path
 import torch
 
 from invdiff.study.config import Experiment
-from invdiff.study.run import run_experiment
-from invdiff.study.run_scripted import run_study
+from invdiff.study.run_any import run_any
 from invdiff.study.scripted import ScriptedStudy
 from invdiff.study.sweep.cells import cell_called
 from invdiff.study.sweep.folders import CellFolder, Status, SweepFolder
@@ -56,10 +55,7 @@ def _run(experiment: Experiment | ScriptedStudy, folder: CellFolder) -> None:
         return
     # the sweep has asked before whether it may replace older results
     overwrite, resume = folder.path.exists() or folder.partial.exists(), folder.resumable
-    if isinstance(experiment, ScriptedStudy):
-        run_study(experiment, folder.path, overwrite=overwrite, resume=resume)
-    else:
-        run_experiment(experiment, folder.path, overwrite=overwrite, resume=resume)
+    run_any(experiment, folder.path, overwrite=overwrite, resume=resume)
 
 
 def _line(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,12 @@ from invdiff.study.sweep.table import (
 
 __all__ = ["write_sweep_report"]
 
+_log = logging.getLogger(__name__)
+
 # a page of all numbers of large cells would be long and slow to open
 _MOST_FIGURES = 8
+# more places before the point are an exponent
+_MOST_DIGITS = 7
 
 
 def write_sweep_report(path: Path, lost: Mapping[str, str]) -> list[Row]:
@@ -44,6 +49,7 @@ def write_sweep_report(path: Path, lost: Mapping[str, str]) -> list[Row]:
     sweep = folder.sweep()
     rows = [read_row(folder, cell, lost) for cell in cells_of(sweep)]
     metrics = shown_metrics(sweep, rows)
+    _warn_of_unknown(metrics, rows)
     write_table(path / "table.csv", sweep, rows, metrics)
     write_summary(path / "summary.csv", sweep, rows, metrics)
     render(
@@ -64,6 +70,13 @@ def write_sweep_report(path: Path, lost: Mapping[str, str]) -> list[Row]:
         config=yaml.safe_dump(sweep.model_dump(mode="json"), sort_keys=False),
     )
     return rows
+
+
+def _warn_of_unknown(metrics: Sequence[str], rows: Sequence[Row]) -> None:
+    known = dict.fromkeys(name for row in rows for name in row.metrics)
+    unknown = [name for name in metrics if name not in known]
+    if known and unknown:
+        _log.warning("metrics: no cell has %s; there are %s", ", ".join(unknown), ", ".join(known))
 
 
 def _groups(sweep: Sweep, rows: Sequence[Row], metrics: Sequence[str]) -> list[dict[str, Any]]:
@@ -104,10 +117,16 @@ def _mean(spread: Spread | None) -> tuple[str, str]:
     if not spread.std or not spread.std < float("inf"):
         return (_number(spread.mean), "" if spread.std is None else _number(spread.std))
     digits = int(f"{spread.std:.1e}".split("e")[1])
-    if not -6 < digits <= 1:
+    if not -6 < digits <= _MOST_DIGITS or abs(spread.mean) >= 10**_MOST_DIGITS:
         return (f"{spread.mean:.4g}", f"{spread.std:.2g}")
-    return (f"{spread.mean:.{1 - digits}f}", f"{spread.std:.{1 - digits}f}")
+    places = max(0, 1 - digits)
+    return (f"{spread.mean:.{places}f}", f"{spread.std:.{places}f}")
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
+    if value is None:
+        return ""
+    # counts are whole, and four digits of a large number would hide its size in an exponent
+    if isinstance(value, int) or 1e4 <= abs(value) < 10**_MOST_DIGITS:
+        return f"{value:.0f}"
+    return f"{value:.4g}"

@@ -79,10 +79,17 @@ def run_sweep(plan: Plan, *, workers: int | None = None, ray: str | None = None)
         The rows of the table, of all cells.
 
     Raises:
-        ValueError: One line: the folder holds something else, or the cluster refuses.
+        ValueError: One line: the folder holds something else, another sweep runs in it, or the
+            cluster refuses.
     """
     folder = SweepFolder(plan.path)
-    folder.prepare(plan.sweep)
+    folder.create()
+    with folder.reserved():
+        return _run_alone(plan, folder, workers, ray)
+
+
+def _run_alone(plan: Plan, folder: SweepFolder, workers: int | None, ray: str | None) -> list[Row]:
+    folder.write(plan.sweep)
     for cell in plan.waiting:
         folder.cell(cell).forget_failure()
     told = _Told(len(plan.cells), len(plan.waiting), folder)
