@@ -47,8 +47,12 @@ class Train:
         if not isinstance(study, PriorTraining):
             kind = getattr(study, "kind", "a reconstruction")
             raise ValueError(f"{self.config}: is no training of a prior but {kind}: invdiff run")
-        if Processes.launched(study.device).is_main:
-            run_and_print(study, self.out, self.overwrite, self.resume)
-            end_parts(study)
-        else:
+        if not Processes.launched(study.device).is_main:
             take_part(study, partial_of(self.out) / "stages")
+            return
+        try:
+            run_and_print(study, self.out, self.overwrite, self.resume)
+        except ValueError:
+            end_parts(study, refused=True)
+            raise
+        end_parts(study)

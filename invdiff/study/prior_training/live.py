@@ -53,6 +53,11 @@ class LiveReport:
         losses: NDArray[np.float32] = self._stacked()
         return losses
 
+    def remove(self) -> None:
+        """Delete the page: the report takes its place."""
+        for name in ("live.html", "live.png"):
+            (self._folder / name).unlink(missing_ok=True)
+
     def _stacked(self) -> NDArray[Any]:
         return torch.stack(self._losses).float().cpu().numpy()
 

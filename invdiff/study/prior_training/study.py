@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,6 +10,7 @@ import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import nn
 
+from invdiff.priors import PretrainedPrior
 from invdiff.rng import derive_generator
 from invdiff.study.base import SampleName
 from invdiff.study.prior_text import PriorText
@@ -87,6 +87,8 @@ class PriorTraining(ScriptedStudy):
     def compute(self, stages: Stages) -> Outcome:
         """Train, denoise and draw what was held out, and try the prior."""
         split = self.split_slices()
+        if self.trial is not None:
+            self.trial.check(self._untrained_prior(split), self.device)
         trained = stages.run("training", partial(fitted, self, split, stages.folder))
         network = untrained(self, split.slices)
         restore_weights(network, trained)
@@ -104,7 +106,7 @@ class PriorTraining(ScriptedStudy):
             prior, out = stages.folder / "prior", stages.folder / "trial"
             save(prior)
             metrics |= self.trial.run(prior, self.device, out)
-            folders["trial"] = partial(shutil.copytree, out)
+            folders["trial"] = partial(self.trial.keep, out, prior)
         return Outcome(metrics, arrays, folders=folders)
 
     def split_slices(self) -> Split:
@@ -159,6 +161,15 @@ class PriorTraining(ScriptedStudy):
         if self.trial is None:
             return []
         return [Link("Open the first reconstruction with this prior", "trial/report.html")]
+
+    def _untrained_prior(self, split: Split) -> PretrainedPrior:
+        classes = list(split.slices.classes)
+        return PretrainedPrior(
+            untrained(self, split.slices),
+            self.objective.build().preconditioning,
+            info={"classes": classes},
+            label=0 if classes else None,
+        )
 
     def _pictures(self, split: Split) -> Arrays:
         rows = np.linspace(0, len(split.training_rows) - 1, _NUM_PICTURES).round().astype(int)
