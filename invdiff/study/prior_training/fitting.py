@@ -75,7 +75,10 @@ def fitted(study: PriorTraining, split: Split, folder: Path) -> Arrays:
     processes = Processes.launched(study.device)
     processes.told(_TRAIN)
     live = LiveReport(folder.parent, study.title or study.name, study.optimisation.checkpoint_every)
-    network = _trained(study, split, folder, processes, live)
+    try:
+        network = _trained(study, split, folder, processes, live)
+    finally:
+        live.close()
     live.remove()
     heldout = study.judged_slices(split).to(processes.device(study.device))
 

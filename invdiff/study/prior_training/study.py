@@ -105,7 +105,7 @@ class PriorTraining(ScriptedStudy):
         if self.trial is not None:
             prior, out = stages.folder / "prior", stages.folder / "trial"
             save(prior)
-            metrics |= self.trial.run(prior, self.device, out)
+            metrics = metrics | self.trial.run(prior, self.device, out)
             folders["trial"] = partial(self.trial.keep, out, prior)
         return Outcome(metrics, arrays, folders=folders)
 
