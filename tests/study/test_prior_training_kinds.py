@@ -8,9 +8,11 @@ import shutil
 import nibabel as nib
 import numpy as np
 import prior_training_choices as small
+import pydicom
 import pytest
 import torch
 
+from invdiff.data import sample_path
 from invdiff.priors import load_prior
 from invdiff.study.load import parse_study
 from invdiff.study.prior_training import study as training
@@ -164,3 +166,17 @@ def test_a_compiled_network_learns_the_same(train, tmp_path):
     shutil.rmtree(tmp_path / "stages")
     metrics, _, _ = train(small.archive(tmp_path), optimisation={"compile": True}, device="cuda")
     assert metrics["loss_heldout"] == pytest.approx(plain["loss_heldout"], rel=0.02)
+
+
+def test_dicom_series_are_split_by_patient(train, tmp_path):
+    """PatientID tells people apart, wherever their files lie."""
+    for k, patient in enumerate(("anna", "bert", "anna")):
+        (tmp_path / "scans" / f"series{k}").mkdir(parents=True)
+        for file in sample_path("sts-044").glob("*.dcm"):
+            dataset = pydicom.dcmread(file)
+            dataset.PatientID, dataset.SeriesInstanceUID = patient, f"1.2.{k}"
+            dataset.save_as(tmp_path / "scans" / f"series{k}" / file.name)
+    metrics, folder, _ = train(tmp_path / "scans", slices={"size": 32}, split={"heldout": ["bert"]})
+    sizes = metrics["num_training"], metrics["num_heldout"], metrics["by_subject"]
+    assert sizes == (10, 5, 1)
+    assert "learnt from: 10 slices of 1 subject: anna" in (folder / "README.md").read_text()
