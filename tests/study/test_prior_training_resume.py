@@ -13,6 +13,7 @@ import prior_training_choices as small
 import pytest
 import torch
 import yaml
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from invdiff.study.cli import main
@@ -46,13 +47,21 @@ def killed(folder):
     command = [sys.executable, "-m", "invdiff", *words(folder, "killed")]
     process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
     left = folder / "killed.partial"
-    while not (left / "stages" / "training.safetensors").exists():
+    # late enough for the averages of the weights to remember it
+    while num_kept(left / "stages" / "training.safetensors") < 16:
         assert process.poll() is None
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     assert process.wait(timeout=60) == -signal.SIGKILL
     assert not (left / "stages" / "training.npz").exists()
     return left
+
+
+def num_kept(checkpoint):
+    if not checkpoint.exists():
+        return 0
+    with safe_open(checkpoint, framework="pt") as file:
+        return file.get_slice("losses").get_shape()[0]
 
 
 def words(folder, name):
