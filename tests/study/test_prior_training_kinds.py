@@ -1,7 +1,6 @@
 """All that a prior can be trained to say, on all that slices can be."""
 
 import copy
-import importlib.util
 import json
 import shutil
 
@@ -158,10 +157,8 @@ def test_memory_and_precision_are_nearly_free(train, change, tmp_path):
 
 
 def test_a_compiled_network_learns_the_same(train, tmp_path):
-    if shutil.which("g++") is None or importlib.util.find_spec("triton") is None:
-        pytest.skip("needs a compiler")
     if not torch.cuda.is_available():
-        pytest.skip("takes minutes without a GPU")
+        pytest.skip("gradients are wrong on a CPU")
     plain, _, _ = train(small.archive(tmp_path))
     shutil.rmtree(tmp_path / "stages")
     metrics, _, _ = train(small.archive(tmp_path), optimisation={"compile": True}, device="cuda")

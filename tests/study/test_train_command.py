@@ -42,6 +42,7 @@ def refused(tmp_path, write, capsys):
         ({"optimisation": {"num_passes": 3}}, "num_passes: 3 don't divide 4 parts"),
         ({"optimisation": {"dtype": "float16"}}, "optimisation.dtype"),
         ({"optimisation": {"num_steps": 0}}, "optimisation.num_steps"),
+        ({"optimisation": {"compile": True}}, "optimisation.compile: is for GPUs"),
         ({"objective": {"kind": "gan"}}, "objective.kind"),
         ({"objective": {"kind": "pfgm", "dof": 0.5}}, "dof: expected at least 1, got 0.5"),
         ({"objective": {"kind": "flow", "log_std": 1.0}}, "log_mean and log_std are of edm"),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import nn
 
 from invdiff.priors import PretrainedPrior
@@ -76,6 +76,13 @@ class PriorTraining(ScriptedStudy):
     target_loss: PositiveFloat | None = None
     trial: TrialConfig | None = None
     prior: PriorText
+
+    @model_validator(mode="after")
+    def _check_compiled(self) -> Self:
+        # inductor (torch 2.13) leaves the gradients of some convolutions at 0 on a CPU
+        if self.optimisation.compile and self.device.startswith("cpu"):
+            raise ValueError("optimisation.compile: is for GPUs, gradients are wrong on a CPU")
+        return self
 
     def check_inputs(self) -> None:
         """Refuse slices that aren't there, and a trial that can't be run."""
