@@ -2,6 +2,7 @@
 
 from invdiff.priors.adapter import DenoiserAdapter
 from invdiff.priors.ar1_volume import AR1VolumePrior, ConditionalSlices
+from invdiff.priors.channel_prior import ChannelPrior
 from invdiff.priors.complex_prior import ComplexPrior
 from invdiff.priors.conversion import convert_checkpoint
 from invdiff.priors.denoiser import Denoiser, Rescaled, half_range, rescale
@@ -28,6 +29,7 @@ from invdiff.priors.supported import SupportedPrior
 __all__ = [
     "EDM",
     "AR1VolumePrior",
+    "ChannelPrior",
     "ComplexPrior",
     "ConditionalSlices",
     "ContinuousVP",

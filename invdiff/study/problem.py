@@ -14,7 +14,9 @@ from torch import Tensor
 from invdiff.data import Array, Image, KSpace, read_scan, sample_path
 from invdiff.likelihood import Likelihood
 from invdiff.priors import ComplexPrior, Denoiser, SupportedPrior, rescale
+from invdiff.priors.channel_prior import ChannelPrior
 from invdiff.study.config import Experiment
+from invdiff.study.forward import MRIConfig
 from invdiff.study.holdout import HeldOut, on_device
 from invdiff.study.units import Units
 
@@ -86,9 +88,11 @@ class Problem:
         )
 
     def denoiser(self, prior: Denoiser) -> Denoiser:
-        """Return a prior of real images as one of this problem's images."""
-        denoiser: Denoiser = rescale(prior, self.units.low, self.units.high)
-        if self.imaginary_std is not None:
+        """Return a prior as one of this problem's images, complex by its channels or by a model."""
+        in_channels = len(prior.image_shape or ()) == 3
+        known = ChannelPrior(prior) if in_channels else prior
+        denoiser: Denoiser = rescale(known, self.units.low, self.units.high)
+        if self.imaginary_std is not None and not in_channels:
             denoiser = ComplexPrior(denoiser, self.imaginary_std)
         return denoiser if self.support is None else SupportedPrior(denoiser, self.support)
 
@@ -103,7 +107,7 @@ def build_problem(experiment: Experiment, image_shape: tuple[int, ...] | None) -
 
     Args:
         experiment: All choices.
-        image_shape: Of the prior.
+        image_shape: Of the prior; two channels are complex images.
 
     Raises:
         ValueError: One line: what cannot be read, measured or reconstructed.
@@ -136,6 +140,14 @@ def chosen_slice(scan: Any, experiment: Experiment) -> Any:
 
 
 def _checked_shape(experiment: Experiment, image_shape: tuple[int, ...] | None) -> tuple[int, int]:
+    if image_shape is not None and len(image_shape) == 3 and image_shape[0] == 2:
+        operator = experiment.operator
+        if not isinstance(operator, MRIConfig) or operator.image != "complex":
+            raise ValueError(
+                "prior.name: a prior of complex images (two channels) is for mri-cartesian with "
+                "operator.image: complex"
+            )
+        image_shape = image_shape[1:]
     if image_shape is None or len(image_shape) != 2 or image_shape[0] != image_shape[1]:
         raise ValueError(
             f"prior.name: expected a prior of square grey images, got shape {image_shape}"

@@ -51,8 +51,12 @@ class Train:
         if not isinstance(study, TrainingStudy):
             kind = getattr(study, "kind", "a reconstruction")
             raise ValueError(f"{self.config}: is no training but {kind}: invdiff run")
-        if Processes.launched(study.device).is_main:
-            run_and_print(study, self.out, self.overwrite, self.resume)
-            study.end_parts()
-        else:
+        if not Processes.launched(study.device).is_main:
             study.take_part(partial_of(self.out) / "stages")
+            return
+        try:
+            run_and_print(study, self.out, self.overwrite, self.resume)
+        except ValueError:
+            study.end_parts(refused=True)
+            raise
+        study.end_parts()

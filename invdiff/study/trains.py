@@ -19,5 +19,9 @@ class TrainingStudy(ScriptedStudy):
             folder: Of the stages of the main process.
         """
 
-    def end_parts(self) -> None:
-        """Tell the processes of ``take_part`` that there is nothing more to do."""
+    def end_parts(self, *, refused: bool = False) -> None:
+        """Tell the processes of ``take_part`` that there is nothing more to do.
+
+        Args:
+            refused: Something is wrong, and the main process says it.
+        """

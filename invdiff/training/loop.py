@@ -61,7 +61,8 @@ def train(
         callback: Called after each step; also for those that a resumed training had done.
 
     Raises:
-        ValueError: The loss is not finite at the end, or a checkpoint of another training.
+        ValueError: The loss is not finite at a checkpoint or at the end, or a checkpoint of another
+            training.
     """
     processes = processes or Processes()
     network.train()
@@ -87,14 +88,21 @@ def train(
             tracker.update(step + 1)
         if callback is not None:
             callback(TrainingStep(step, training.num_steps, value))
-        if checkpoint is not None and processes.is_main:
+        if checkpoint is not None:
             last = step + 1 == training.num_steps
-            checkpoint.save(value, network, average, optimizer, tracker, last=last)
-    if not torch.isfinite(value):
-        raise ValueError("train: the loss is not finite, try a lower learning_rate")
+            if checkpoint.is_due(step + 1, last=last):
+                _check_finite(value)
+            if processes.is_main:
+                checkpoint.save(value, network, average, optimizer, tracker, last=last)
+    _check_finite(value)
     if not training.growing_ema and training.num_steps <= training.num_warmup:
         average.load_state_dict(network.state_dict())
     return average.eval()
+
+
+def _check_finite(loss: Tensor) -> None:
+    if not torch.isfinite(loss):
+        raise ValueError("train: the loss is not finite, try a lower learning_rate")
 
 
 def _called(

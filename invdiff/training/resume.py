@@ -116,6 +116,15 @@ class TrainingCheckpoint:
         self._losses = list(losses)
         return list(self._losses)
 
+    def is_due(self, num_steps: int, *, last: bool = False) -> bool:
+        """Return whether the state is kept after so many steps of the whole training.
+
+        Args:
+            num_steps: 1 after the first.
+            last: No step follows.
+        """
+        return last or num_steps % self.every == 0
+
     def save(
         self,
         loss: Tensor,
@@ -137,7 +146,7 @@ class TrainingCheckpoint:
             last: No step follows.
         """
         self._losses.append(loss.detach())
-        if len(self._losses) % self.every and not last:
+        if not self.is_due(len(self._losses), last=last):
             return
         tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
         tensors |= {f"average.{name}": value for name, value in average.state_dict().items()}

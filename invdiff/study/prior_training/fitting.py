@@ -32,7 +32,7 @@ __all__ = ["end_parts", "fitted", "heldout_loss", "take_part", "untrained"]
 
 # draws of level and noise for each held-out slice: the loss of one depends much on them
 _NUM_DRAWS = 4
-_TRAIN, _END = "train", "end"
+_TRAIN, _END, _REFUSED = "train", "end", "refused"
 
 
 class _Kept:
@@ -75,7 +75,11 @@ def fitted(study: PriorTraining, split: Split, folder: Path) -> Arrays:
     processes = Processes.launched(study.device)
     processes.told(_TRAIN)
     live = LiveReport(folder.parent, study.title or study.name, study.optimisation.checkpoint_every)
-    network = _trained(study, split, folder, processes, live)
+    try:
+        network = _trained(study, split, folder, processes, live)
+    finally:
+        live.close()
+    live.remove()
     heldout = study.judged_slices(split).to(processes.device(study.device))
 
     def score(weights: dict[str, Tensor]) -> float:
@@ -105,16 +109,37 @@ def take_part(study: PriorTraining, folder: Path) -> None:
     Args:
         study: All choices, the same as there.
         folder: That of ``fitted``.
+
+    Raises:
+        ValueError: Something is wrong here, but not in the main process.
     """
     processes = Processes.launched(study.device)
-    split = study.split_slices()
-    while processes.told("") == _TRAIN:
-        _trained(study, split, folder, processes, None)
+    split: Split | None = None
+    refused: ValueError | None = None
+    try:
+        split = study.split_slices()
+    except ValueError as error:
+        refused = error
+    while (told := processes.told("")) == _TRAIN:
+        if split is None:
+            break
+        try:
+            _trained(study, split, folder, processes, None)
+        # the main process finds the same, and is the one to say it
+        except ValueError as error:
+            refused = error
+    if refused is not None and told != _REFUSED:
+        raise refused
 
 
-def end_parts(study: PriorTraining) -> None:
-    """Tell the processes of ``take_part`` that there is nothing more to do."""
-    Processes.launched(study.device).told(_END)
+def end_parts(study: PriorTraining, *, refused: bool = False) -> None:
+    """Tell the processes of ``take_part`` that there is nothing more to do.
+
+    Args:
+        study: All choices.
+        refused: Something is wrong, and the main process says it.
+    """
+    Processes.launched(study.device).told(_REFUSED if refused else _END)
 
 
 def heldout_loss(study: PriorTraining, network: nn.Module, heldout: SliceSet) -> float:

@@ -71,7 +71,7 @@ def _samples(study: PriorTraining, network: nn.Module, heldout: SliceSet) -> Any
     drawn = []
     for k in range(study.num_samples):
         prior = prior_of(study, network, k % classes if classes else None)
-        generator = derive_generator(study.seed, "sample", k)
+        generator = derive_generator(study.seed, "sample", k, device=heldout.values.device)
         samples = HeunSampler(study.sample_steps, dof=dof).sample(prior, 1, generator=generator)
         drawn.append(samples.values[0])
     return torch.stack(drawn).cpu().numpy()

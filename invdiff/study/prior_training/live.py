@@ -48,10 +48,18 @@ class LiveReport:
             self._next = time.monotonic() + _SECONDS
 
     def losses(self) -> NDArray[np.float32]:
-        """Return the loss of each step so far, and leave the bar."""
-        self._bar.close()
+        """Return the loss of each step so far."""
         losses: NDArray[np.float32] = self._stacked()
         return losses
+
+    def close(self) -> None:
+        """Leave the bar."""
+        self._bar.close()
+
+    def remove(self) -> None:
+        """Delete the page: the report takes its place."""
+        for name in ("live.html", "live.png"):
+            (self._folder / name).unlink(missing_ok=True)
 
     def _stacked(self) -> NDArray[Any]:
         return torch.stack(self._losses).float().cpu().numpy()

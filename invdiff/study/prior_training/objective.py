@@ -38,6 +38,7 @@ class ObjectiveConfig(Config):
         changed = self.log_mean is not None or self.log_std is not None
         if changed and self.kind not in ("edm", "pfgm"):
             raise ValueError(f"log_mean and log_std are of edm and pfgm, the kind is {self.kind}")
+        self.build()
         return self
 
     def build(self) -> Objective:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import nn
 
+from invdiff.priors import PretrainedPrior
 from invdiff.rng import derive_generator
 from invdiff.study.base import SampleName
 from invdiff.study.prior_text import PriorText
@@ -85,6 +85,13 @@ class PriorTraining(TrainingStudy):
     trial: TrialConfig | None = None
     prior: PriorText
 
+    @model_validator(mode="after")
+    def _check_compiled(self) -> Self:
+        # inductor (torch 2.13) leaves the gradients of some convolutions at 0 on a CPU
+        if self.optimisation.compile and self.device.startswith("cpu"):
+            raise ValueError("optimisation.compile: is for GPUs, gradients are wrong on a CPU")
+        return self
+
     def check_inputs(self) -> None:
         """Refuse slices that aren't there, and a trial that can't be run."""
         if self.fallback is None and not Path(self.slices.path).exists():
@@ -95,6 +102,8 @@ class PriorTraining(TrainingStudy):
     def compute(self, stages: Stages) -> Outcome:
         """Train, denoise and draw what was held out, and try the prior."""
         split = self.split_slices()
+        if self.trial is not None:
+            self.trial.check(self._untrained_prior(split), self.device)
         trained = stages.run("training", partial(fitted, self, split, stages.folder))
         network = untrained(self, split.slices)
         restore_weights(network, trained)
@@ -111,8 +120,8 @@ class PriorTraining(TrainingStudy):
         if self.trial is not None:
             prior, out = stages.folder / "prior", stages.folder / "trial"
             save(prior)
-            metrics |= self.trial.run(prior, self.device, out)
-            folders["trial"] = partial(shutil.copytree, out)
+            metrics = metrics | self.trial.run(prior, self.device, out)
+            folders["trial"] = partial(self.trial.keep, out, prior)
         return Outcome(metrics, arrays, folders=folders)
 
     def split_slices(self) -> Split:
@@ -141,9 +150,9 @@ class PriorTraining(TrainingStudy):
         """Train with the main process when it does, as a process that writes nothing."""
         take_part(self, folder)
 
-    def end_parts(self) -> None:
+    def end_parts(self, *, refused: bool = False) -> None:
         """Tell the processes of ``take_part`` that there is nothing more to do."""
-        end_parts(self)
+        end_parts(self, refused=refused)
 
     def figures(self, metrics: Metrics, arrays: Arrays) -> dict[str, Figure]:
         """Draw slices, loss, denoising and samples."""
@@ -175,6 +184,15 @@ class PriorTraining(TrainingStudy):
         if self.trial is None:
             return []
         return [Link("Open the first reconstruction with this prior", "trial/report.html")]
+
+    def _untrained_prior(self, split: Split) -> PretrainedPrior:
+        classes = list(split.slices.classes)
+        return PretrainedPrior(
+            untrained(self, split.slices),
+            self.objective.build().preconditioning,
+            info={"classes": classes},
+            label=0 if classes else None,
+        )
 
     def _pictures(self, split: Split) -> Arrays:
         rows = np.linspace(0, len(split.training_rows) - 1, _NUM_PICTURES).round().astype(int)

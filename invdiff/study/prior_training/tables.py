@@ -44,7 +44,11 @@ def tables(sigmas: tuple[float, ...], metrics: Metrics) -> list[Table]:
 
 def summary(metrics: Metrics, target: float | None) -> str:
     """Say what the prior was trained on, and how good it is."""
-    kept = "other subjects" if metrics["by_subject"] else "a block at the end of the slices"
+    kept = (
+        "other subjects"
+        if metrics["by_subject"]
+        else "the last slices, which may be of the same people"
+    )
     reached = metrics["loss_heldout"] <= (target or 0)
     verdict = f", {'below' if reached else 'NOT below'} the {target:g} asked for" if target else ""
     return (

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from invdiff.priors import PretrainedPrior
 from invdiff.study.base import Config
 from invdiff.study.scripted import Metrics
 
@@ -43,6 +45,29 @@ class TrialConfig(Config):
         except ValueError as error:
             raise ValueError(f"trial: {error}") from None
 
+    def check(self, prior: PretrainedPrior, device: str) -> None:
+        """Refuse what couldn't be reconstructed with a prior of these images.
+
+        Args:
+            prior: Untrained.
+            device: Where it will run.
+
+        Raises:
+            ValueError: One line: a class that is missing, or an input that can't be measured.
+        """
+        from invdiff.study.problem import build_problem
+
+        experiment = self.read("the-trained-prior", device)
+        choices = experiment.prior
+        try:
+            PretrainedPrior(
+                prior.network, prior.preconditioning, info=prior.info, label=choices.label,
+                guidance=choices.guidance,
+            )  # fmt: skip
+            build_problem(experiment, prior.image_shape)
+        except ValueError as error:
+            raise ValueError(f"trial: {error}") from None
+
     def run(self, prior: Path, device: str, out: Path) -> Metrics:
         """Run it, and return its metrics under names that start with ``trial_``."""
         from invdiff.study.run import run_experiment
@@ -53,3 +78,19 @@ class TrialConfig(Config):
             for name, value in metrics.items()
             if isinstance(value, int | float)
         }
+
+    @staticmethod
+    def keep(out: Path, prior: Path, folder: Path) -> None:
+        """Copy its folder, in which the prior is where it will be at the end.
+
+        Args:
+            out: Where it was run.
+            prior: The folder of the prior it was run with.
+            folder: The copy, in the folder of the study that gets its name when it is complete.
+        """
+        shutil.copytree(out, folder)
+        study = folder.resolve().parent
+        final = study.with_name(study.name.removesuffix(".partial")) / "prior"
+        for name in ("config.yaml", "provenance.json", "report.html"):
+            text = (folder / name).read_text(encoding="utf-8")
+            (folder / name).write_text(text.replace(str(prior), str(final)), encoding="utf-8")
