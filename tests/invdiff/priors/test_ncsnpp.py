@@ -36,6 +36,9 @@ VARIANTS = {
     },
     "cat": {"progressive_input": "input_skip", "progressive_combine": "cat"},
     "residual_out": {"progressive": "residual", "progressive_input": "residual"},
+    "two_levels_out": {
+        "progressive": "residual", "progressive_input": "residual", "ch_mult": (1, 2),
+    },
     "ddpm_blocks": {"resblock_type": "ddpm", "fir": False, "skip_rescale": False},
     "ddpm_fir": {"resblock_type": "ddpm", "progressive": "output_skip"},
     "ddpm_no_conv": {"resblock_type": "ddpm", "resamp_with_conv": False},
