@@ -127,7 +127,7 @@ def heldout_losses(
         slices: On its device.
         objective: The loss.
         generator: On the device.
-        batch_size: Slices at a time.
+        batch_size: Slices at a time; another one draws other noise.
     """
     losses = []
     with torch.no_grad():
