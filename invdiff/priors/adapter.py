@@ -101,6 +101,8 @@ class DenoiserAdapter:
     def _denoise(self, images: Tensor, levels: Tensor) -> Tensor:
         if self.per_image_sigma:
             return self.call(images, levels)
+        if not len(images):
+            return images
         unique, group = torch.unique(levels, return_inverse=True)
         if len(unique) == 1:
             return self.call(images, float(unique[0]))

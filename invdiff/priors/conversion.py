@@ -57,6 +57,7 @@ def convert_checkpoint(
         raise ValueError(f"{folder}: is there already")
     weights = {name: _single(value) for name, value in read_state_dict(path, ema=ema).items()}
     complete = _complete(kind, settings, weights, path)
+    weights = {**kind.tables(complete), **weights}
     network = _with_weights(kind, complete, weights, path)
     kind.preconditioning(complete)
     class_names(network.config.num_classes, info or {})

@@ -16,6 +16,8 @@ from torch import Tensor
 __all__ = ["check_dof", "student_divergence", "student_log_density", "student_precision",
            "student_scale"]  # fmt: skip
 
+_MANY = 200.0
+
 
 def check_dof(dof: float) -> None:
     """Raise ``ValueError`` unless D is a number of at least 1, or infinity."""
@@ -83,7 +85,7 @@ def student_divergence(num: int, dof: float) -> float:
 
     .. math:: KL = \ln \frac{\Gamma(\frac{N + D}2)}{\Gamma(\frac D2)} - \frac N2 \ln \frac D2
         - \frac{N + D}2 \Bigl(\psi\bigl(\tfrac{N + D}2\bigr) - \psi\bigl(\tfrac D2\bigr)\Bigr)
-        + \frac N2 \frac D{D - 2} \approx \frac{N (N + 2)}{4 D^2}
+        + \frac N2 \frac D{D - 2} \approx \frac{N (N + 6)}{4 D^2}
 
     the last for D well above N.
 
@@ -98,6 +100,19 @@ def student_divergence(num: int, dof: float) -> float:
     if dof <= 2 or math.isinf(dof):
         return 0.0 if math.isinf(dof) else math.inf
     half, whole = dof / 2, (num + dof) / 2
+    if dof > _MANY:
+        # the logarithms of the gamma functions have no digits left of their difference
+        tails = [_stirling(z) for z in (half, whole)]
+        sizes = num / (dof - 2) - num / (2 * dof) - math.log1p(num / dof) / 2
+        return sizes + tails[1][0] - tails[0][0] - whole * (tails[1][1] - tails[0][1])
     ends = torch.tensor([half, whole], dtype=torch.float64).digamma()
     logs = math.lgamma(whole) - math.lgamma(half) - num / 2 * math.log(half)
     return logs - whole * float(ends[1] - ends[0]) + num / 2 * dof / (dof - 2)
+
+
+def _stirling(z: float) -> tuple[float, float]:
+    """Return what Stirling's formula lacks of ln(gamma) and, but for -1 / (2 z), of digamma."""
+    return (
+        1 / (12 * z) - 1 / (360 * z**3) + 1 / (1260 * z**5),
+        -1 / (12 * z**2) + 1 / (120 * z**4) - 1 / (252 * z**6),
+    )

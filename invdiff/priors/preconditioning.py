@@ -32,10 +32,10 @@ class Preconditioning(Protocol):
         ...
 
     def output_scale(self, sigma: Tensor) -> Tensor:
-        r"""Return :math:`|c_{out}|` in the shape of sigma.
+        r"""Return what the loss divides a denoising error by, in the shape of sigma.
 
-        An error of the output this much smaller is what a denoising error amounts to:
-        :math:`\|D - x_0\|^2 / c_{out}^2` is the plain loss of the output.
+        It is :math:`|c_{out}|`, so that :math:`\|D - x_0\|^2 / c_{out}^2` is the plain loss of the
+        output; for networks that give a score, that of their noise.
         """
         ...
 

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import torch
 
+from invdiff.priors.noise_schedule import discrete_sigmas
 from invdiff.priors.preconditioning import (
     EDM,
     FlowMatching,
@@ -19,6 +20,7 @@ __all__ = ["COSINE_BETAS", "LINEAR_BETAS", "preconditioning_of", "scheduler_of"]
 
 LINEAR_BETAS = {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02}
 COSINE_BETAS = {"beta_schedule": "squaredcos_cap_v2", "rescale_betas_zero_snr": True}
+_OF_DDPM = ("DDPM", "DDIM", "PNDM", "DPMSolver", "Euler", "Heun", "UniPC", "LMS")
 
 
 def preconditioning_of(scheduler: dict[str, Any]) -> EDM | FlowMatching | VariancePreserving:
@@ -28,7 +30,7 @@ def preconditioning_of(scheduler: dict[str, Any]) -> EDM | FlowMatching | Varian
         scheduler: The content of ``scheduler_config.json``.
 
     Raises:
-        ValueError: A scheduler or prediction that isn't known here.
+        ValueError: A scheduler, betas or a prediction that isn't known here.
     """
     name = str(scheduler.get("_class_name"))
     prediction = scheduler.get("prediction_type", "epsilon")
@@ -44,9 +46,12 @@ def preconditioning_of(scheduler: dict[str, Any]) -> EDM | FlowMatching | Varian
         if not isinstance(steps, int) or steps < 1:
             raise ValueError(f"scheduler: expected num_train_timesteps >= 1, got {steps!r}")
         return FlowMatching(float(steps))
-    if not name.startswith(("DDPM", "DDIM", "PNDM", "DPMSolver", "Euler", "Heun", "UniPC", "LMS")):
+    if not name.startswith(_OF_DDPM) or name.startswith("DDPMWuerstchen"):
         raise ValueError(f"scheduler: {name!r} is none of EDM*, FlowMatch*, DDPM* and its samplers")
-    return VariancePreserving(_discrete_sigmas(scheduler), cast("Prediction", prediction))
+    # the same names also sample networks of other times
+    if scheduler.get("timestep_type") == "continuous" or scheduler.get("use_flow_sigmas"):
+        raise ValueError(f"scheduler: {name} of continuous times or flow sigmas isn't known")
+    return VariancePreserving(discrete_sigmas(scheduler), cast("Prediction", prediction))
 
 
 def scheduler_of(preconditioning: Preconditioning) -> dict[str, Any]:
@@ -93,7 +98,7 @@ def _beta_settings(sigmas: tuple[float, ...]) -> dict[str, Any]:
     # zero terminal SNR has one time more, which the table leaves out
     for known, left_out in ((LINEAR_BETAS, 0), (COSINE_BETAS, 1)):
         settings = {"num_train_timesteps": len(sigmas) + left_out, **known}
-        if _discrete_sigmas(settings) == sigmas:
+        if discrete_sigmas(settings) == sigmas:
             return settings
     variance = torch.tensor(sigmas, dtype=torch.float64) ** 2
     before = torch.cat([variance.new_zeros(1), variance[:-1]])
@@ -102,20 +107,3 @@ def _beta_settings(sigmas: tuple[float, ...]) -> dict[str, Any]:
     if not ((betas > 0) & (betas < 1)).all():
         raise ValueError("scheduler: expected noise levels that are finite and increase")
     return {"num_train_timesteps": len(sigmas), "trained_betas": betas.tolist()}
-
-
-def _discrete_sigmas(scheduler: dict[str, Any]) -> tuple[float, ...]:
-    from diffusers import DDPMScheduler
-
-    known = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas",
-             "rescale_betas_zero_snr")  # fmt: skip
-    settings = {k: scheduler[k] for k in known if k in scheduler}
-    betas = settings.get("trained_betas")
-    if betas is not None and not settings.get("rescale_betas_zero_snr"):
-        # diffusers rounds a list of betas to 32 bits, and 1 - beta once more
-        abar = (-torch.tensor(betas, dtype=torch.float64)).log1p().cumsum(0).exp()
-    else:
-        abar = DDPMScheduler.from_config(settings).alphas_cumprod.double()
-    # zero terminal SNR has sigma = infinity at the last time: leave that one out
-    abar = abar[abar > 1e-12]
-    return tuple(math.sqrt((1 - a) / a) for a in abar.tolist())

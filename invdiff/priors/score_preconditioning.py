@@ -21,8 +21,7 @@ class ScoreVE:
     .. math:: D = x + \sigma^2 s(x, \sigma)
 
     x and sigma are in the units of the images: [0, 1] for the published networks, that move them
-    to [-1, 1] inside. The loss of :cite:t:`song2021` weighs the square error of the score by
-    :math:`\sigma^2`.
+    to [-1, 1] inside.
     """
 
     def denoise(self, network: Network, x: Tensor, sigma: Tensor) -> Tensor:
@@ -30,8 +29,12 @@ class ScoreVE:
         return x + sigma**2 * network(x, sigma.flatten())
 
     def output_scale(self, sigma: Tensor) -> Tensor:
-        r"""Return :math:`\sigma^2`."""
-        return sigma**2
+        r"""Return :math:`\sigma`.
+
+        The loss of :cite:t:`song2021` weighs the square error of the score by :math:`\sigma^2`: it
+        is that of the noise :math:`-\sigma s`, alike at all levels.
+        """
+        return sigma
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,9 @@ _PREFIXES = ("module.", "model.")
 # in the state of a network of score_sde, but not trained, so not in the list of averages
 _NOT_TRAINED = ("sigmas", "all_modules.0.W")
 
+# the noise levels that EDM's "iddpm" keeps beside its network: its settings say them, too
+_BESIDE = "u"
+
 _PICKLE = b"\x80"
 # a pickle of the number that torch.save wrote first
 _TORCH_BEFORE_ZIP = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
@@ -117,9 +120,10 @@ def _averaged(weights: dict[str, Tensor], averages: Any) -> dict[str, Tensor]:
 
 
 def _without_prefixes(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    network = {name: value for name, value in weights.items() if name != _BESIDE}
     for prefix in _PREFIXES:
-        if all(name.startswith(prefix) for name in weights):
-            return _without_prefixes({n.removeprefix(prefix): v for n, v in weights.items()})
+        if network and all(name.startswith(prefix) for name in network):
+            return _without_prefixes({n.removeprefix(prefix): v for n, v in network.items()})
     return weights
 
 

@@ -13,8 +13,9 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from invdiff.training.graphs import GraphedNetwork
 from invdiff.training.processes import Processes
-from invdiff.training.resume import Tracker, TrainingCheckpoint
+from invdiff.training.resume import TrainingCheckpoint
 from invdiff.training.settings import Training
+from invdiff.training.tracker import Tracker
 
 __all__ = ["Loss", "TrainingStep", "train"]
 

@@ -14,9 +14,10 @@ from invdiff.training.batches import Batches
 from invdiff.training.loop import TrainingStep, train
 from invdiff.training.objective import Noisy, Objective
 from invdiff.training.processes import Processes
-from invdiff.training.resume import Tracker, TrainingCheckpoint
+from invdiff.training.resume import TrainingCheckpoint
 from invdiff.training.settings import Training
 from invdiff.training.slice_set import SliceSet
+from invdiff.training.tracker import Tracker
 
 __all__ = ["PriorRecipe", "heldout_losses", "train_prior"]
 
@@ -126,7 +127,7 @@ def heldout_losses(
         slices: On its device.
         objective: The loss.
         generator: On the device.
-        batch_size: Slices at a time.
+        batch_size: Slices at a time; another one draws other noise.
     """
     losses = []
     with torch.no_grad():

@@ -6,36 +6,17 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from invdiff.training.optimizer_state import optimizer_state
+from invdiff.training.tracker import Tracker
 from invdiff.training.weights import check_tensors, reason
 
-__all__ = ["Tracker", "TrainingCheckpoint"]
-
-
-class Tracker(Protocol):
-    """What looks at a network after each step, and has a state of its own."""
-
-    def update(self, step: int) -> None:
-        """Look at the network after so many updates of it: 1, 2, ..."""
-        ...
-
-    def state(self) -> Mapping[str, Tensor]:
-        """Return all that it needs to go on, by name."""
-        ...
-
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from a state.
-
-        Raises:
-            ValueError: It is of another network or other settings.
-        """
-        ...
+__all__ = ["TrainingCheckpoint"]
 
 
 class TrainingCheckpoint:
@@ -101,7 +82,7 @@ class TrainingCheckpoint:
         try:
             for name, module in (("network", network), ("average", average)):
                 check_tensors(module.state_dict(), found.get(name, {}))
-            state = _optimizer_state(found.get("optimizer", {}), optimizer)
+            state = optimizer_state(found.get("optimizer", {}), optimizer)
             self._restore_generators(found.get("generators", {}))
             if tracker is not None:
                 tracker.restore(found.get("tracker", {}))
@@ -200,29 +181,6 @@ def _grouped(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
         group, _, rest = name.partition(".")
         groups.setdefault(group, {})[rest] = value
     return groups
-
-
-def _optimizer_state(
-    tensors: Mapping[str, Tensor], optimizer: torch.optim.Optimizer
-) -> dict[int, dict[str, Tensor]]:
-    """Return the state by the numbers of the parameters, laid out in memory as they are."""
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, value in tensors.items():
-        number, _, entry = name.partition(".")
-        if not number.isdecimal() or int(number) >= len(parameters):
-            raise ValueError(f"optimizer: unknown state {name}")
-        parameter = parameters[int(number)]
-        if value.ndim and value.shape != parameter.shape:
-            raise ValueError(
-                f"optimizer: expected {name} of shape {tuple(parameter.shape)}, "
-                f"got {tuple(value.shape)}"
-            )
-        laid_out = torch.empty_like(parameter.detach()).copy_(value) if value.ndim else value
-        state.setdefault(int(number), {})[entry] = laid_out
-    if len({frozenset(entries) for entries in state.values()}) > 1:
-        raise ValueError("optimizer: a part of the state is missing")
-    return state
 
 
 def _changes(kept: Mapping[str, str], given: Mapping[str, str]) -> Iterator[str]:

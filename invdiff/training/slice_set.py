@@ -23,7 +23,8 @@ class SliceSet:
         classes: Their names, such as ``("T1", "FLAIR")``.
 
     Raises:
-        ValueError: Numbers of slices that differ, or labels without a class.
+        ValueError: Numbers of slices that differ, labels without a class, or values of another
+            type or not finite.
     """
 
     values: Tensor
@@ -37,6 +38,9 @@ class SliceSet:
                 "SliceSet: expected values (slices, channels, height, width), "
                 f"got {tuple(self.values.shape)}"
             )
+        floating = self.values.is_floating_point()
+        if not (floating and self.values.isfinite().all()) and self.values.dtype != torch.uint8:
+            raise ValueError(f"SliceSet: expected uint8 or finite numbers, got {self.values.dtype}")
         if len(self.subjects) != len(self):
             raise ValueError(f"SliceSet: {len(self)} slices, but {len(self.subjects)} subjects")
         if (self.labels is None) != (not self.classes):

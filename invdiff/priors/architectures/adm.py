@@ -17,8 +17,8 @@ from invdiff.priors.architectures.adm_blocks import (
     ADMUpsample,
     group_norm,
 )
-from invdiff.priors.architectures.embedding import time_embedding
 from invdiff.priors.architectures.image_network import ImageNetwork, NetworkConfig
+from invdiff.priors.architectures.noise_embedding import time_embedding
 
 __all__ = ["ADMSettings", "ADMUNet"]
 

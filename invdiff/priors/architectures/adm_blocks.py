@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from invdiff.priors.architectures.embedding import attend
+from invdiff.priors.architectures.attention import attend
 
 __all__ = ["ADMAttention", "ADMDownsample", "ADMLayers", "ADMResidual", "ADMUpsample", "group_norm"]
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from invdiff.priors.architectures.embedding import attend
+from invdiff.priors.architectures.attention import attend
+from invdiff.priors.architectures.normalisation import group_norm
 
 __all__ = ["DhariwalBlock", "DhariwalConv", "dhariwal_norm"]
 
@@ -93,5 +94,5 @@ class DhariwalBlock(nn.Module):
 
 
 def dhariwal_norm(channels: int) -> nn.GroupNorm:
-    """Return the normalisation of EDM, in 32 groups or groups of 4 channels."""
-    return nn.GroupNorm(min(32, channels // 4), channels)
+    """Return the normalisation of EDM's "adm"."""
+    return group_norm(channels, eps=1e-5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +15,10 @@ from invdiff.priors.architectures.dhariwal_blocks import (
     DhariwalConv,
     dhariwal_norm,
 )
-from invdiff.priors.architectures.embedding import time_embedding
 from invdiff.priors.architectures.image_network import ImageNetwork, NetworkConfig
-from invdiff.priors.preconditioning import EDM
+from invdiff.priors.architectures.noise_embedding import time_embedding
 
-__all__ = ["DhariwalSettings", "DhariwalUNet", "dhariwal_preconditioning", "infer_dhariwal"]
+__all__ = ["DhariwalSettings", "DhariwalUNet", "infer_dhariwal"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,8 @@ class DhariwalSettings:
         channel_mult_emb: Channels of the embedding, in ``model_channels``.
         num_blocks: Residual blocks of a level.
         attn_resolutions: Rows of the levels with attention.
-        sigma_data: Standard deviation of the images, of the preconditioning.
+        preconditioning: What the output means: "edm", "vp", "ve" or "iddpm".
+        sigma_data: Standard deviation of the images, of "edm".
     """
 
     img_resolution: int = 64
@@ -48,7 +48,13 @@ class DhariwalSettings:
     channel_mult_emb: int = 4
     num_blocks: int = 3
     attn_resolutions: tuple[int, ...] = (32, 16, 8)
+    preconditioning: Literal["edm", "vp", "ve", "iddpm"] = "edm"
     sigma_data: float = 0.5
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the output, twice those of the image where it also has a variance."""
+        return self.in_channels * (2 if self.preconditioning == "iddpm" else 1)
 
 
 class DhariwalUNet(ImageNetwork):
@@ -65,7 +71,7 @@ class DhariwalUNet(ImageNetwork):
 
     def __init__(self, settings: DhariwalSettings) -> None:
         size, channels, classes = settings.img_resolution, settings.in_channels, settings.label_dim
-        super().__init__(NetworkConfig(size, channels, channels, classes or None))
+        super().__init__(NetworkConfig(size, channels, settings.out_channels, classes or None))
         self.settings = settings
         told = settings.model_channels * settings.channel_mult_emb
         self._told = told
@@ -79,7 +85,8 @@ class DhariwalUNet(ImageNetwork):
         self.enc = nn.ModuleDict(dict(self._encoder(across)))
         self.dec = nn.ModuleDict(dict(self._decoder(across)))
         first = settings.model_channels * settings.channel_mult[0]
-        self.out_norm, self.out_conv = dhariwal_norm(first), DhariwalConv(first, channels, 3)
+        self.out_norm = dhariwal_norm(first)
+        self.out_conv = DhariwalConv(first, settings.out_channels, 3)
 
     def forward(
         self,
@@ -153,7 +160,7 @@ class DhariwalUNet(ImageNetwork):
 
 
 def infer_dhariwal(weights: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return what the names and shapes of a state dict say: all but ``sigma_data``.
+    """Return what the names and shapes say: all but ``preconditioning`` and ``sigma_data``.
 
     Raises:
         KeyError: A tensor of the network is missing.
@@ -165,7 +172,7 @@ def infer_dhariwal(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     label, augment = weights.get("map_label.weight"), weights.get("map_augment.weight")
     return {
         "img_resolution": sizes[0],
-        "in_channels": weights["out_conv.weight"].shape[0],
+        "in_channels": weights[f"enc.{sizes[0]}x{sizes[0]}_conv.weight"].shape[1],
         "label_dim": 0 if label is None else label.shape[1],
         "augment_dim": 0 if augment is None else augment.shape[1],
         "model_channels": base,
@@ -176,8 +183,3 @@ def infer_dhariwal(weights: Mapping[str, Tensor]) -> dict[str, Any]:
             size for size, f in zip(sizes, firsts, strict=True) if f"{f}.qkv.weight" in weights
         ),
     }
-
-
-def dhariwal_preconditioning(settings: DhariwalSettings) -> EDM:
-    """Return the preconditioning that the networks of EDM are published with."""
-    return EDM(settings.sigma_data)

@@ -34,7 +34,12 @@ class ImageNetwork(nn.Module, abc.ABC):
 
     Args:
         config: Its shapes.
+
+    Attributes:
+        accepts_no_label: Whether the label after the last, ``num_classes``, stands for none.
     """
+
+    accepts_no_label = False
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -12,6 +9,7 @@ from invdiff.priors.architectures.image_network import ImageNetwork, NetworkConf
 from invdiff.priors.architectures.ncsnpp_blocks import Attention, FourierFeatures, ResidualBlock
 from invdiff.priors.architectures.ncsnpp_paths import Numbered, WayDown, WayUp
 from invdiff.priors.architectures.ncsnpp_settings import NCSNppSettings
+from invdiff.priors.architectures.ncsnpp_shapes import ncsnpp_tables
 from invdiff.priors.architectures.noise_embedding import positional_embedding
 
 __all__ = ["NCSNpp"]
@@ -51,8 +49,8 @@ class NCSNpp(ImageNetwork):
         )
         self._up = WayUp(settings, self._down.channels, numbered)
         self.all_modules = nn.ModuleList(numbered.layers)
-        ends = math.log(settings.sigma_max), math.log(settings.sigma_min)
-        self.register_buffer("sigmas", torch.linspace(*ends, settings.num_scales).exp())
+        for name, table in ncsnpp_tables(settings).items():
+            self.register_buffer(name, table)
 
     def forward(
         self,

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from invdiff.priors.architectures import fir
-from invdiff.priors.architectures.embedding import attend
+from invdiff.priors.architectures.attention import attend
 from invdiff.priors.architectures.ncsnpp_settings import NCSNppSettings
-from invdiff.priors.architectures.noise_embedding import fourier_embedding
+from invdiff.priors.architectures.noise_embedding import (
+    SinglePrecision,
+    precise,
+    sines_and_cosines,
+)
+from invdiff.priors.architectures.normalisation import group_norm
 
 __all__ = ["Attention", "Combine", "Downsample", "FourierFeatures", "ResidualBlock", "Upsample",
-           "add_shortcut", "conv3x3", "group_norm"]  # fmt: skip
+           "add_shortcut", "conv3x3"]  # fmt: skip
 
 
 def conv3x3(channels_in: int, channels_out: int) -> nn.Conv2d:
@@ -24,21 +27,13 @@ def conv3x3(channels_in: int, channels_out: int) -> nn.Conv2d:
     return nn.Conv2d(channels_in, channels_out, 3, padding=1)
 
 
-def group_norm(channels: int) -> nn.GroupNorm:
-    """Return a normalisation in groups of 4 channels or more, at most 32 groups."""
-    return nn.GroupNorm(min(channels // 4, 32), channels, eps=1e-6)
-
-
 def add_shortcut(x: Tensor, h: Tensor, rescale: bool) -> Tensor:
     """Return the sum, divided by the square root of 2 if asked for."""
     return (x + h) / math.sqrt(2) if rescale else x + h
 
 
-class FourierFeatures(nn.Module):
-    """Sines and cosines of log sigma at random frequencies, that trainings leave as they are.
-
-    They stay in single precision when the rest of a network goes to half.
-    """
+class FourierFeatures(SinglePrecision):
+    """Sines and cosines of log sigma at random frequencies, that trainings leave as they are."""
 
     def __init__(self, count: int, scale: float = 16.0) -> None:
         super().__init__()
@@ -46,15 +41,8 @@ class FourierFeatures(nn.Module):
 
     def forward(self, sigma: Tensor) -> Tensor:
         """Return ``(batch, 2 count)`` for sigma ``(batch,)``."""
-        return fourier_embedding(sigma.log(), self.W)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        exact = self.W.data
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        # a change to half precision would turn high frequencies by whole radians
-        if self.W.dtype.itemsize < 4:
-            self.W.data = exact.to(self.W.device)
-        return self
+        turns = torch.outer(precise(sigma.log()), self.W)
+        return sines_and_cosines(2 * math.pi * turns)
 
 
 class _Pointwise(nn.Module):

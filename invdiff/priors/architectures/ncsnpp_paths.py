@@ -15,9 +15,9 @@ from invdiff.priors.architectures.ncsnpp_blocks import (
     Upsample,
     add_shortcut,
     conv3x3,
-    group_norm,
 )
 from invdiff.priors.architectures.ncsnpp_settings import NCSNppSettings
+from invdiff.priors.architectures.normalisation import group_norm
 
 __all__ = ["Numbered", "WayDown", "WayUp"]
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from invdiff.priors.architectures.ncsnpp_settings import NCSNppSettings
 from invdiff.priors.score_preconditioning import ContinuousVP, ScoreVE
 
-__all__ = ["infer_ncsnpp", "ncsnpp_data_range", "ncsnpp_preconditioning"]
+__all__ = ["infer_ncsnpp", "ncsnpp_data_range", "ncsnpp_preconditioning", "ncsnpp_tables"]
 
 Layer = dict[str, tuple[int, ...]]
 
 
 def infer_ncsnpp(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     """Return what names and shapes say: all but sizes, filters, scalings and the meaning.
+
+    The number of noise levels is that of the table ``sigmas``, which some copies leave out.
 
     Raises:
         KeyError: A tensor of the network is missing.
@@ -47,7 +51,7 @@ def infer_ncsnpp(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         "conditional": any(len(layer.get("weight", ())) == 2 for layer in layers[:2]),
         **_input(layers, channels),
         "progressive": _output(layers, channels, levels),
-        "num_scales": len(weights["sigmas"]),
+        **({"num_scales": len(weights["sigmas"])} if "sigmas" in weights else {}),
     }
 
 
@@ -67,6 +71,12 @@ def ncsnpp_preconditioning(settings: NCSNppSettings) -> ScoreVE | ContinuousVP:
 def ncsnpp_data_range(settings: NCSNppSettings) -> tuple[float, float]:
     """Return the range of the images that the network takes."""
     return (-1.0, 1.0) if settings.centered else (0.0, 1.0)
+
+
+def ncsnpp_tables(settings: NCSNppSettings) -> dict[str, Tensor]:
+    """Return the noise levels ``sigmas``, falling and geometric."""
+    ends = math.log(settings.sigma_max), math.log(settings.sigma_min)
+    return {"sigmas": torch.linspace(*ends, settings.num_scales).exp()}
 
 
 def _layers(weights: Mapping[str, Tensor]) -> list[Layer]:

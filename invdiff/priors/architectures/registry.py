@@ -10,10 +10,10 @@ from torch import Tensor
 
 from invdiff.priors.architectures.adm import ADMSettings, ADMUNet
 from invdiff.priors.architectures.adm_shapes import ADM_PRESETS, adm_preconditioning, infer_adm
+from invdiff.priors.architectures.edm_meanings import edm_preconditioning
 from invdiff.priors.architectures.edm_unet import (
     DhariwalSettings,
     DhariwalUNet,
-    dhariwal_preconditioning,
     infer_dhariwal,
 )
 from invdiff.priors.architectures.image_network import ImageNetwork
@@ -23,10 +23,11 @@ from invdiff.priors.architectures.ncsnpp_shapes import (
     infer_ncsnpp,
     ncsnpp_data_range,
     ncsnpp_preconditioning,
+    ncsnpp_tables,
 )
 from invdiff.priors.architectures.score_presets import NCSNPP_PRESETS, SONG_PRESETS
 from invdiff.priors.architectures.song_settings import SongSettings
-from invdiff.priors.architectures.song_shapes import infer_song, song_preconditioning
+from invdiff.priors.architectures.song_shapes import infer_song
 from invdiff.priors.architectures.song_unet import SongUNet
 from invdiff.priors.preconditioning import Preconditioning
 
@@ -44,6 +45,7 @@ class Architecture(NamedTuple):
         preconditioning: What the output means, from the settings.
         presets: Settings of public checkpoints, by the names of their files.
         data_range: Range of the images that the network takes, from the settings.
+        tables: Tensors that a file may lack, as the settings say them.
     """
 
     settings: type[Any]
@@ -52,13 +54,12 @@ class Architecture(NamedTuple):
     preconditioning: Callable[[Any], Preconditioning]
     presets: Mapping[str, Any] = MappingProxyType({})
     data_range: Callable[[Any], tuple[float, float]] = lambda settings: (-1.0, 1.0)
+    tables: Callable[[Any], Mapping[str, Tensor]] = lambda settings: {}
 
 
 ARCHITECTURES: dict[str, Architecture] = {
     "adm": Architecture(ADMSettings, ADMUNet, infer_adm, adm_preconditioning, ADM_PRESETS),
-    "dhariwal": Architecture(
-        DhariwalSettings, DhariwalUNet, infer_dhariwal, dhariwal_preconditioning
-    ),
+    "dhariwal": Architecture(DhariwalSettings, DhariwalUNet, infer_dhariwal, edm_preconditioning),
     "ncsnpp": Architecture(
         NCSNppSettings,
         NCSNpp,
@@ -66,6 +67,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         ncsnpp_preconditioning,
         NCSNPP_PRESETS,
         ncsnpp_data_range,
+        ncsnpp_tables,
     ),
-    "song": Architecture(SongSettings, SongUNet, infer_song, song_preconditioning, SONG_PRESETS),
+    "song": Architecture(SongSettings, SongUNet, infer_song, edm_preconditioning, SONG_PRESETS),
 }

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Literal, Self
+from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from invdiff.priors.architectures import fir
-from invdiff.priors.architectures.embedding import attend
-from invdiff.priors.architectures.noise_embedding import fourier_embedding, positional_embedding
+from invdiff.priors.architectures.attention import attend
+from invdiff.priors.architectures.noise_embedding import (
+    SinglePrecision,
+    positional_embedding,
+    precise,
+    sines_and_cosines,
+)
+from invdiff.priors.architectures.normalisation import group_norm
 
-__all__ = ["FourierWaves", "PositionalWaves", "ResampledConv", "SongBlock", "group_norm"]
+__all__ = ["FourierWaves", "PositionalWaves", "ResampledConv", "SongBlock"]
 
 Direction = Literal["none", "up", "down"]
-
-
-def group_norm(channels: int) -> nn.GroupNorm:
-    """Return a normalisation in groups of 4 channels or more, at most 32 groups."""
-    return nn.GroupNorm(min(channels // 4, 32), channels, eps=1e-6)
 
 
 class PositionalWaves(nn.Module):
@@ -36,11 +37,8 @@ class PositionalWaves(nn.Module):
         return positional_embedding(time, self.channels)
 
 
-class FourierWaves(nn.Module):
-    """Waves of a log noise level at random frequencies; see ``fourier_embedding``.
-
-    They stay in single precision when the rest of a network goes to half.
-    """
+class FourierWaves(SinglePrecision):
+    """Sines and cosines of a log noise level at random frequencies."""
 
     freqs: Tensor
 
@@ -50,15 +48,8 @@ class FourierWaves(nn.Module):
 
     def forward(self, time: Tensor) -> Tensor:
         """Return ``(batch, channels)`` for time ``(batch,)``."""
-        return fourier_embedding(time, self.freqs)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        exact = self.freqs
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        # a change to half precision would turn high frequencies by whole radians
-        if self.freqs.dtype.itemsize < 4:
-            self.freqs = exact.to(self.freqs.device)
-        return self
+        time = precise(time)
+        return sines_and_cosines(torch.outer(time, 2 * math.pi * self.freqs.to(time.dtype)))
 
 
 class ResampledConv(nn.Module):

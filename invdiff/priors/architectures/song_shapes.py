@@ -1,4 +1,4 @@
-"""What the tensors of an EDM checkpoint say of its network, and what its output means."""
+"""What the tensors of an EDM checkpoint say of its network."""
 
 from __future__ import annotations
 
@@ -8,11 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from invdiff.priors.architectures.song_settings import SongSettings
-from invdiff.priors.preconditioning import EDM, Preconditioning
-from invdiff.priors.score_preconditioning import ContinuousVP, EDMVarianceExploding, ImprovedDDPM
-
-__all__ = ["infer_song", "song_preconditioning"]
+__all__ = ["infer_song"]
 
 
 def infer_song(weights: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -50,17 +46,6 @@ def infer_song(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         ),
         "resample_filter": _taps(weights),
     }
-
-
-def song_preconditioning(settings: SongSettings) -> Preconditioning:
-    """Return the preconditioning that the settings name."""
-    known: dict[str, Preconditioning] = {
-        "edm": EDM(settings.sigma_data),
-        "vp": ContinuousVP(),
-        "ve": EDMVarianceExploding(),
-        "iddpm": ImprovedDDPM(),
-    }
-    return known[settings.preconditioning]
 
 
 def _encoder_type(blocks: set[str]) -> str:

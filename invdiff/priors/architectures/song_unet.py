@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from invdiff.priors.architectures.image_network import ImageNetwork, NetworkConfig
+from invdiff.priors.architectures.normalisation import group_norm
 from invdiff.priors.architectures.song_blocks import (
     FourierWaves,
     PositionalWaves,
     ResampledConv,
     SongBlock,
-    group_norm,
 )
 from invdiff.priors.architectures.song_settings import SongSettings
 

@@ -107,6 +107,11 @@ def test_images_without_channel_keep_shape_and_type(dtype: torch.dtype) -> None:
     assert denoised.dtype == dtype
 
 
+def test_denoiser_of_another_type_gives_that_of_the_images() -> None:
+    prior = DenoiserAdapter(lambda x, sigma: x.double())
+    assert prior(torch.zeros(1, 1, 2, 2), torch.tensor(0.1)).dtype == torch.float32
+
+
 def test_gradient_reaches_the_images() -> None:
     x = torch.rand(2, 1, 2, 2, requires_grad=True)
     prior = DenoiserAdapter(LinearDenoiser(), per_image_sigma=False)
@@ -142,3 +147,10 @@ def test_denoiser_that_changes_the_size_is_refused() -> None:
     prior = DenoiserAdapter(lambda x, sigma: x[..., ::2])
     with pytest.raises(ValueError, match="from the denoiser, got"):
         prior(torch.zeros(1, 1, 4, 4), torch.tensor(0.1))
+
+
+@pytest.mark.parametrize("per_image", [True, False])
+def test_no_images_are_no_images(per_image: bool) -> None:
+    prior = DenoiserAdapter(LinearDenoiser(), per_image_sigma=per_image)
+    assert prior(torch.zeros(0, 1, 2, 2), torch.tensor(0.1)).shape == (0, 1, 2, 2)
+    assert prior.num_calls == 0

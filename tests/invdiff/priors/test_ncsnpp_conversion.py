@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from invdiff.priors.architectures.edm_unet import DhariwalSettings, DhariwalUNet
 from invdiff.priors.architectures.image_network import ImageNetwork
 from invdiff.priors.architectures.ncsnpp import NCSNpp
 from invdiff.priors.architectures.ncsnpp_settings import NCSNppSettings
@@ -17,6 +18,7 @@ from invdiff.priors.architectures.song_settings import SongSettings
 from invdiff.priors.architectures.song_unet import SongUNet
 from invdiff.priors.conversion import convert_checkpoint
 from invdiff.priors.pretrained import load_prior
+from invdiff.priors.score_preconditioning import ImprovedDDPM
 
 NCSNPP = NCSNppSettings(
     image_size=8, num_channels=1, nf=8, ch_mult=(1, 2), num_res_blocks=1, attn_resolutions=(4,),
@@ -86,3 +88,40 @@ def test_each_network_is_told_from_the_other(tmp_path: Path) -> None:
         save_file(network.state_dict(), path)
         with pytest.raises(ValueError, match="not a network of this architecture"):
             convert_checkpoint(path, tmp_path / "prior", other, {"image_size": 8})
+
+
+def test_table_of_noise_levels_may_be_missing(tmp_path: Path) -> None:
+    network = NCSNpp(NCSNPP)
+    weights = {name: v for name, v in network.state_dict().items() if name != "sigmas"}
+    save_file(weights, tmp_path / "net.safetensors")
+    said = {"image_size": 8, "attn_resolutions": (4,), "num_scales": 5}
+    convert_checkpoint(tmp_path / "net.safetensors", tmp_path / "prior", "ncsnpp", said)
+    prior = load_prior(tmp_path / "prior")
+    assert prior.network.settings == NCSNPP
+    assert torch.equal(prior.network.sigmas, network.sigmas)
+
+
+def test_levels_beside_a_network_of_edm_are_left_out(
+    tmp_path: Path, generator: torch.Generator
+) -> None:
+    song = dataclasses.replace(SONG, preconditioning="iddpm")
+    adm = DhariwalSettings(
+        img_resolution=8, in_channels=1, model_channels=64, channel_mult=(1, 1), num_blocks=1,
+        attn_resolutions=(4,), preconditioning="iddpm",
+    )  # fmt: skip
+    meaning = ImprovedDDPM()
+    x, sigma = torch.randn(2, 8, 8, generator=generator), torch.tensor([0.1, 2.0])
+    for name, network in (("song", SongUNet(song)), ("dhariwal", DhariwalUNet(adm))):
+        for parameter in network.parameters():
+            parameter.data = 0.1 * torch.randn(parameter.shape, generator=generator)
+        weights = {f"model.{key}": value for key, value in network.state_dict().items()}
+        weights["u"] = torch.tensor(meaning.sigmas)
+        path = tmp_path / f"{name}.safetensors"
+        save_file(weights, path)
+        convert_checkpoint(path, tmp_path / name, name, {"preconditioning": "iddpm"})
+        prior = load_prior(tmp_path / name)
+        assert prior.network.settings == network.settings
+        with torch.no_grad():
+            inside = x[:, None] / (1 + sigma[:, None, None, None] ** 2).sqrt()
+            noise = network(inside, meaning.time(sigma))[0][:, 0]
+        torch.testing.assert_close(prior(x, sigma), x - sigma[:, None, None] * noise)

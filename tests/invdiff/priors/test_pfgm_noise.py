@@ -55,8 +55,22 @@ def test_divergence_from_gaussian_noise(power, exact):
     num, dof = 3072, 2.0**power
     found = student_divergence(num, dof)
     assert found == pytest.approx(exact, abs=5e-6)
-    limit = num * (num + 2) / (4 * dof**2)
+    limit = num * (num + 6) / (4 * dof**2)
     assert abs(found / limit - 1) < num / dof
+
+
+@pytest.mark.parametrize("num", [1, 16, 3072])
+@pytest.mark.parametrize("dof", [1e8, 1e12])
+def test_divergence_keeps_its_digits_for_large_dof(num, dof):
+    # covariances that differ by 2 / D add 4 N to the N (N + 2) of the shapes
+    assert student_divergence(num, dof) == pytest.approx(num * (num + 6) / (4 * dof**2), rel=1e-3)
+
+
+@pytest.mark.parametrize("num", [1, 40, 5000])
+def test_both_forms_of_the_divergence_meet(num):
+    below, at, above = (student_divergence(num, dof) for dof in (199.999, 200.0, 200.001))
+    assert below > at > above
+    assert above - at == pytest.approx(at - below, rel=1e-2)
 
 
 def test_divergence_is_the_mean_of_the_log_ratio():

@@ -79,3 +79,43 @@ def test_known_tables_are_written_by_name(name):
 def test_refuses_what_no_scheduler_says(bad):
     with pytest.raises(ValueError, match="scheduler"):
         scheduler_of(bad)
+
+
+@pytest.mark.parametrize("bad", [
+    {"_class_name": "EulerDiscreteScheduler", "timestep_type": "continuous"},
+    {"_class_name": "DPMSolverMultistepScheduler", "use_flow_sigmas": True},
+    {"_class_name": "DDPMWuerstchenScheduler"},
+    {"_class_name": "CogVideoXDDIMScheduler"},
+])  # fmt: skip
+def test_refuses_other_times_under_known_names(bad):
+    with pytest.raises(ValueError, match=bad["_class_name"]):
+        preconditioning_of(bad)
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
+@pytest.mark.parametrize("betas", [LINEAR_BETAS, COSINE_BETAS])
+@pytest.mark.parametrize("t", [1, 500, 998])
+def test_ddim_step_finds_the_same_image(prediction, betas, t):
+    scheduler = diffusers.DDIMScheduler(prediction_type=prediction, clip_sample=False, **betas)
+    scheduler.set_timesteps(1000)
+    ours = preconditioning_of(dict(scheduler.config) | {"_class_name": "DDIMScheduler"})
+    x_t = torch.randn(1, 1, 4, 4, generator=torch.Generator().manual_seed(t))
+    step = scheduler.step(network(x_t, torch.tensor([float(t)])), t, x_t)
+    sigma = torch.tensor(ours.sigmas[t]).reshape(1, 1, 1, 1)
+    denoised = ours.denoise(network, x_t * (1 + sigma**2).sqrt(), sigma)
+    expected = step.pred_original_sample
+    assert (denoised - expected).abs().max() < 1e-4 * expected.abs().max()
+
+
+def test_flow_step_to_the_end_finds_the_same_image():
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
+    scheduler.set_timesteps(10)
+    name = {"_class_name": "FlowMatchEulerDiscreteScheduler"}
+    ours = preconditioning_of(dict(scheduler.config) | name)
+    t, share = scheduler.timesteps[-1], scheduler.sigmas[-2]
+    scheduler.set_begin_index(9)
+    x_t = torch.randn(1, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    expected = scheduler.step(network(x_t, t.reshape(1)), t, x_t).prev_sample
+    sigma = (share / (1 - share)).reshape(1, 1, 1, 1)
+    denoised = ours.denoise(network, x_t / (1 - share), sigma)
+    torch.testing.assert_close(denoised, expected, rtol=0, atol=1e-6)

@@ -14,6 +14,8 @@ from invdiff.priors.score_preconditioning import (
     ImprovedDDPM,
     ScoreVE,
 )
+from invdiff.training.levels import DiscreteLevels
+from invdiff.training.objective import Noisy, Objective
 
 ALL = [ScoreVE(), EDMVarianceExploding(), ContinuousVP(), ImprovedDDPM()]
 SIGMAS = torch.tensor([0.02, 0.3, 1.0, 40.0], dtype=torch.float64)[:, None, None, None]
@@ -61,6 +63,8 @@ def test_output_scale_is_the_slope_in_the_output(preconditioning: Preconditionin
         for c in (0.0, 1.0)
     )
     expected = preconditioning.output_scale(SIGMAS).expand_as(x)
+    # a score is the noise over sigma
+    expected = expected * SIGMAS if isinstance(preconditioning, ScoreVE) else expected
     torch.testing.assert_close((high - low).abs(), expected)
 
 
@@ -121,3 +125,13 @@ def test_improved_ddpm_leaves_the_variance_out() -> None:
     x = torch.ones(4, 2, 3, 3, dtype=torch.float64)
     denoised = ImprovedDDPM().denoise(lambda x, label: torch.cat([0 * x, x], dim=1), x, SIGMAS)
     torch.testing.assert_close(denoised, x)
+
+
+def test_loss_of_a_score_is_that_of_the_publication(generator: torch.Generator) -> None:
+    clean = torch.randn(4, 2, 3, 3, generator=generator, dtype=torch.float64)
+    noise = torch.randn(4, 2, 3, 3, generator=generator, dtype=torch.float64)
+    noisy = Noisy(clean + SIGMAS * noise, SIGMAS)
+    losses = Objective(ScoreVE(), DiscreteLevels((1.0,))).losses(lambda x, _: -x, clean, noisy)
+    # sigma^2 |s + n / sigma|^2
+    expected = (SIGMAS * (-noisy.x + noise / SIGMAS)).square().flatten(1).mean(1)
+    torch.testing.assert_close(losses, expected)

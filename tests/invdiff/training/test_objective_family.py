@@ -55,3 +55,12 @@ def test_slices_know_their_range_and_their_people():
         SliceSet(values, ("a",))
     with pytest.raises(ValueError, match="label"):
         SliceSet(values, ("a", "b"), torch.tensor([0, 2]), ("T1", "T2"))
+
+
+@pytest.mark.parametrize("values", [
+    torch.zeros(2, 1, 4, 4, dtype=torch.int16), torch.full((2, 1, 4, 4), float("nan")),
+    torch.zeros(2, 1, 4, 4, dtype=torch.complex64),
+])  # fmt: skip
+def test_slices_are_bytes_or_finite_numbers(values):
+    with pytest.raises(ValueError, match="uint8 or finite numbers, got"):
+        SliceSet(values, ("a", "b"))
