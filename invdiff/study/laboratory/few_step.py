@@ -16,12 +16,19 @@ from invdiff.interpolants.rectified_flow import straightness
 from invdiff.study.base import SampleName
 from invdiff.study.laboratory import few_step_figures as figures
 from invdiff.study.laboratory import few_step_tables as tables
-from invdiff.study.laboratory.few_step_config import OneStepConfig, StudentConfig, TeacherConfig
+from invdiff.study.laboratory.few_step_config import (
+    OneStepConfig,
+    ReconstructionConfig,
+    StudentConfig,
+    TeacherConfig,
+)
+from invdiff.study.laboratory.few_step_reconstruction import METHODS, FewViews
 from invdiff.study.laboratory.few_step_runs import FewStepRuns
 from invdiff.study.laboratory.few_step_scores import (
     Components,
     denoising_psnr,
     energy_distance,
+    energy_error,
     frechet_distance,
 )
 from invdiff.study.laboratory.interpolant_bridge_data import read_slices
@@ -60,6 +67,7 @@ class FewStep(ScriptedStudy):
         num_samples: Samples of each.
         num_components: Main components of the training slices that distances are measured in.
         sigmas: Noise of the denoising, in units of the image.
+        reconstruction: Of held-out slices from few views; None to leave it out.
     """
 
     kind: Literal["few-step"] = "few-step"
@@ -79,6 +87,7 @@ class FewStep(ScriptedStudy):
     num_samples: Annotated[int, Field(ge=2)] = 256
     num_components: PositiveInt = 32
     sigmas: tuple[PositiveFloat, ...] = (0.05, 0.2)
+    reconstruction: ReconstructionConfig | None = None
 
     @model_validator(mode="after")
     def _check_sizes(self) -> Self:
@@ -98,7 +107,7 @@ class FewStep(ScriptedStudy):
         )
         training, heldout = data.training.to(self.device), data.heldout.to(self.device)
         middle, spread = float(training.mean()), float(training.std())
-        runs = FewStepRuns((training - middle) / spread, self.seed)
+        runs = FewStepRuns((training - middle) / spread, self.seed, stages.folder)
         arrays, fields = self._trained(stages, runs)
         samples: Arrays = {}
         for name, field in fields.items():
@@ -120,6 +129,18 @@ class FewStep(ScriptedStudy):
         most = min(_NUM_SHOWN, self.num_samples)
         shown = {"real": heldout[_spread_rows(len(heldout), most)].cpu()} | images
         pictures = {f"shown/{n}": v[: len(shown["real"])].numpy() for n, v in shown.items()}
+        if self.reconstruction is not None:
+            rows = _spread_rows(len(heldout), self.reconstruction.num_slices)
+            views = FewViews(
+                self.reconstruction, training, heldout[rows], middle, spread, self.seed
+            )
+            compare = partial(views.compare, fields["teacher"], fields["one_step"])
+            found = stages.run("reconstruction", compare)
+            pictures["rebuilt/truth"] = views.truth.cpu().numpy()
+            for name in METHODS:
+                pictures[f"rebuilt/{name}"] = found[f"{name}/images"]
+                for score in ("psnr", "ssim", "seconds"):
+                    metrics[f"{score}_{name}"] = float(found[f"{name}/{score}"].mean())
         losses = {name: value for name, value in arrays.items() if name.startswith("loss/")}
         return Outcome(metrics, losses | pictures)
 
@@ -132,15 +153,19 @@ class FewStep(ScriptedStudy):
             for n in self.calls
             if f"shown/{name}_{n}" in arrays
         }
-        return {
-            "pictures": figures.pictures(arrays, rows),
+        drawn = {
+            "pictures": figures.pictures(figures.under(arrays, "shown"), rows),
             "distances": figures.distances(metrics, self.calls, names),
             "losses": figures.losses(arrays, names),
         }
+        if self.reconstruction is not None:
+            rows = {"truth": "held-out slices"} | METHODS
+            drawn["few_views"] = figures.pictures(figures.under(arrays, "rebuilt"), rows)
+        return drawn
 
     def captions(self) -> dict[str, str]:
         """Say what the figures show."""
-        return {
+        captions = {
             "pictures": "Not chosen: the first samples of each network, from the same noise in "
             "each column, and held-out slices, in one grey window.",
             "distances": f"Energy distance in {self.num_components} main components of the "
@@ -149,13 +174,23 @@ class FewStep(ScriptedStudy):
             "losses": "Loss of each step (grey) and its mean. That of a flow is without a "
             "constant and may be negative; while annealing goes on the task itself changes.",
         }
+        if self.reconstruction is not None:
+            captions["few_views"] = (
+                f"Held-out slices from {self.reconstruction.views} views. The last row is the best "
+                "of what the one-step generator can draw: a slice that it can't draw is never "
+                "found, however good the data."
+            )
+        return captions
 
     def tables(self, metrics: Metrics) -> list[Table]:
         """Return distances, and what is known of each network."""
-        return [
+        found = [
             tables.distances(metrics, self.calls, self.plain),
             tables.networks(metrics, self.plain, self.sigmas),
         ]
+        if self.reconstruction is not None:
+            found.append(tables.few_views(metrics, METHODS, self.reconstruction.views))
+        return found
 
     def summary(self, metrics: Metrics) -> str:
         """Say what was trained and what was found."""
@@ -168,6 +203,8 @@ class FewStep(ScriptedStudy):
 
         def keep(name: str, config: TeacherConfig, trained: Arrays) -> nn.Module:
             fields[name], network = runs.field(config, trained)
+            # the stage is written: its training need not go on
+            runs.state(name).unlink(missing_ok=True)
             kept[f"loss/{name}"] = trained["loss"]
             kept[f"training_seconds/{name}"] = trained["seconds"]
             kept[f"parameters/{name}"] = np.asarray(sum(p.numel() for p in network.parameters()))
@@ -179,9 +216,10 @@ class FewStep(ScriptedStudy):
         kept["training_seconds/pairs"] = pairs["seconds"]
         schedule = self.student.schedule
         if self.plain:
-            train = partial(runs.student, self.student, pairs, type(schedule)(0))
+            train = partial(runs.student, self.student, pairs, type(schedule)(0), "plain")
             keep("plain", self.student, stages.run("plain", train))
-        trained = stages.run("student", partial(runs.student, self.student, pairs, schedule))
+        anneal = partial(runs.student, self.student, pairs, schedule, "student")
+        trained = stages.run("student", anneal)
         student = keep("student", self.student, trained)
         # of the student's size and with its weights, but free to change
         network = runs.field(self.student, trained)[1].requires_grad_()
@@ -213,6 +251,7 @@ class FewStep(ScriptedStudy):
             cloud = components.coordinates(values) / spread
             for label, reference in references.items():
                 metrics[f"energy{label}_{name}"] = energy_distance(cloud, reference)
+            metrics[f"energy_error_{name}"] = energy_error(cloud, references[""])
             metrics[f"frechet_{name}"] = frechet_distance(cloud, references[""])
         return metrics
 
