@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 import numpy as np
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
-from torch import Tensor, nn
+from torch import nn
 
 from invdiff.interpolants.image_field import ImageField
-from invdiff.interpolants.integrators import time_grid
-from invdiff.interpolants.rectified_flow import straightness
 from invdiff.study.base import SampleName
 from invdiff.study.laboratory import few_step_figures as figures
 from invdiff.study.laboratory import few_step_tables as tables
@@ -22,15 +20,9 @@ from invdiff.study.laboratory.few_step_config import (
     StudentConfig,
     TeacherConfig,
 )
-from invdiff.study.laboratory.few_step_reconstruction import METHODS, FewViews
+from invdiff.study.laboratory.few_step_measures import distances, flow_scores, spread_rows
+from invdiff.study.laboratory.few_step_reconstruction import METHODS, FewViews, few_view_means
 from invdiff.study.laboratory.few_step_runs import FewStepRuns
-from invdiff.study.laboratory.few_step_scores import (
-    Components,
-    denoising_psnr,
-    energy_distance,
-    energy_error,
-    frechet_distance,
-)
 from invdiff.study.laboratory.interpolant_bridge_data import read_slices
 from invdiff.study.laboratory.volume_scans import ScanSource
 from invdiff.study.scripted import Arrays, Metrics, Outcome, ScriptedStudy, Table
@@ -42,8 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FewStep"]
 
-# starts and steps of the lines whose straightness is measured
-_NUM_LINES, _LINE_STEPS = 32, 16
 _NUM_SHOWN = 8
 
 
@@ -123,24 +113,22 @@ class FewStep(ScriptedStudy):
         }
         metrics = self._counts(data.by_subject, len(training), len(heldout), arrays)
         metrics |= {f"seconds_{n}": float(samples[f"{n}/seconds"]) for n in images}
-        metrics |= self._distances(images, training.cpu(), heldout.cpu(), runs)
+        metrics |= distances(images, training.cpu(), heldout.cpu(), self.num_components, runs)
         flows = {name: field for name, field in fields.items() if name != "one_step"}
-        metrics |= self._flow_scores(flows, runs, (heldout - middle) / spread, spread)
+        metrics |= flow_scores(flows, runs, (heldout - middle) / spread, spread, self.sigmas)
         most = min(_NUM_SHOWN, self.num_samples)
-        shown = {"real": heldout[_spread_rows(len(heldout), most)].cpu()} | images
+        shown = {"real": heldout[spread_rows(len(heldout), most)].cpu()} | images
         pictures = {f"shown/{n}": v[: len(shown["real"])].numpy() for n, v in shown.items()}
         if self.reconstruction is not None:
-            rows = _spread_rows(len(heldout), self.reconstruction.num_slices)
+            rows = spread_rows(len(heldout), self.reconstruction.num_slices)
             views = FewViews(
                 self.reconstruction, training, heldout[rows], middle, spread, self.seed
             )
             compare = partial(views.compare, fields["teacher"], fields["one_step"])
             found = stages.run("reconstruction", compare)
+            metrics |= few_view_means(found)
+            pictures |= {f"rebuilt/{name}": found[f"{name}/images"] for name in METHODS}
             pictures["rebuilt/truth"] = views.truth.cpu().numpy()
-            for name in METHODS:
-                pictures[f"rebuilt/{name}"] = found[f"{name}/images"]
-                for score in ("psnr", "ssim", "seconds"):
-                    metrics[f"{score}_{name}"] = float(found[f"{name}/{score}"].mean())
         losses = {name: value for name, value in arrays.items() if name.startswith("loss/")}
         return Outcome(metrics, losses | pictures)
 
@@ -232,44 +220,3 @@ class FewStep(ScriptedStudy):
         return numbers | {
             name.replace("/", "_"): float(value) for name, value in kept.items() if not value.ndim
         }
-
-    def _distances(
-        self, images: dict[str, Tensor], training: Tensor, heldout: Tensor, runs: FewStepRuns
-    ) -> Metrics:
-        components = Components.of(training, self.num_components)
-        generator = runs.generator("floor")
-        order = torch.randperm(len(training), generator=generator, device=self.device).cpu()
-        # disjoint, or as nearly so as there are slices
-        half = min(self.num_samples, max(2, len(training) // 2))
-        clouds = {"floor": training[order[:half]]} | images
-        spread, metrics = float(training.std()), {}
-        references = {
-            "": components.coordinates(training[order[-half:]]) / spread,
-            "_heldout": components.coordinates(heldout) / spread,
-        }
-        for name, values in clouds.items():
-            cloud = components.coordinates(values) / spread
-            for label, reference in references.items():
-                metrics[f"energy{label}_{name}"] = energy_distance(cloud, reference)
-            metrics[f"energy_error_{name}"] = energy_error(cloud, references[""])
-            metrics[f"frechet_{name}"] = frechet_distance(cloud, references[""])
-        return metrics
-
-    def _flow_scores(
-        self, fields: dict[str, ImageField], runs: FewStepRuns, heldout: Tensor, spread: float
-    ) -> Metrics:
-        metrics: Metrics = {}
-        lines, times = runs.noise(_NUM_LINES, "lines"), time_grid(_LINE_STEPS, 0.0, 1.0)
-        clean = heldout[_spread_rows(len(heldout), _NUM_LINES)]
-        noise = runs.noise(len(clean), "denoising")
-        for name, field in fields.items():
-            total = straightness(field, lines, times)
-            metrics[f"straightness_{name}"] = total / lines[0].numel()
-            for sigma in self.sigmas:
-                level = denoising_psnr(field, clean, noise, sigma / spread, 1 / spread)
-                metrics[f"denoising_{name}_{sigma}"] = level
-        return metrics
-
-
-def _spread_rows(count: int, most: int) -> Tensor:
-    return torch.linspace(0, count - 1, min(count, most)).round().long()

@@ -24,9 +24,9 @@ from invdiff.rng import derive_generator
 from invdiff.samplers import RedDiff
 from invdiff.study.laboratory.few_step_config import ReconstructionConfig
 from invdiff.study.laboratory.interpolant_bridge_data import sparse_scan
-from invdiff.study.scripted import Arrays
+from invdiff.study.scripted import Arrays, Metrics
 
-__all__ = ["METHODS", "FewViews"]
+__all__ = ["METHODS", "FewViews", "few_view_means"]
 
 METHODS = {
     "tv": "total variation",
@@ -105,3 +105,12 @@ class FewViews:
 
     def _generator(self, label: str) -> torch.Generator:
         return derive_generator(self.seed, "few views", label, device=self.truth.device)
+
+
+def few_view_means(arrays: Arrays) -> Metrics:
+    """Return the mean scores and the seconds of each method, of what was compared."""
+    return {
+        f"{score}_{name}": float(arrays[f"{name}/{score}"].mean())
+        for name in METHODS
+        for score in ("psnr", "ssim", "seconds")
+    }
