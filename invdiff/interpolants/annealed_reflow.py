@@ -21,11 +21,11 @@ import torch
 from torch import Tensor, nn
 
 from invdiff.interpolants.couplings import Draw, PairedCoupling
+from invdiff.interpolants.fit import TimeSource, train_field
 from invdiff.interpolants.gaussian_coupling import GaussianCoupling
-from invdiff.interpolants.losses import unchecked_loss, uniform_times
-from invdiff.interpolants.networks import told
+from invdiff.interpolants.losses import uniform_times
 from invdiff.interpolants.rectified_flow import rectified
-from invdiff.training import Training, TrainingCheckpoint, TrainingStep, train
+from invdiff.training import Training, TrainingCheckpoint, TrainingStep
 
 __all__ = ["AnnealedPairs", "Annealing", "annealed_gaussian", "annealed_reflow"]
 
@@ -80,7 +80,7 @@ class Annealing:
 
 @dataclass(frozen=True, eq=False)
 class AnnealedPairs:
-    r"""The pairs of a flow with a base that is partly drawn anew.
+    r"""The pairs of a flow with a base that is partly drawn anew, a coupling.
 
     .. math:: x_0' = \sqrt{1 - \beta^2}\, x_0 + \beta n
 
@@ -89,29 +89,37 @@ class AnnealedPairs:
     Args:
         pairs: Of a flow from white noise, see ``reflow_pairs``; x0 of another law would not keep
             it.
-        schedule: beta of each step.
+        beta: In [0, 1].
+
+    Raises:
+        ValueError: A beta outside of [0, 1].
     """
 
     pairs: PairedCoupling
-    schedule: Annealing
+    beta: float
 
-    def draw(self, count: int, generator: torch.Generator, step: int) -> Draw:
-        """Draw pairs for a step of the training, on the device of the generator."""
+    def __post_init__(self) -> None:
+        if not 0 <= self.beta <= 1:
+            raise ValueError(f"AnnealedPairs: expected beta in [0, 1], got {self.beta}")
+
+    def draw(self, count: int, generator: torch.Generator) -> Draw:
+        """Draw pairs on the device of the generator."""
         x0, x1, condition = self.pairs.draw(count, generator)
         # a PairedCoupling always has both ends
         assert x0 is not None
-        beta = self.schedule.beta(step)
         noise = torch.randn(x0.shape, generator=generator, device=x0.device, dtype=x0.dtype)
-        return Draw(math.sqrt(1 - beta**2) * x0 + beta * noise, x1, condition)
+        return Draw(math.sqrt(1 - self.beta**2) * x0 + self.beta * noise, x1, condition)
 
 
 def annealed_reflow(
     network: nn.Module,
-    pairs: AnnealedPairs,
+    pairs: PairedCoupling,
+    schedule: Annealing,
     training: Training,
     *,
     batch_size: int,
     generator: torch.Generator,
+    times: TimeSource = uniform_times,
     checkpoint: TrainingCheckpoint | None = None,
     callback: Callable[[TrainingStep], None] | None = None,
 ) -> nn.Module:
@@ -120,33 +128,31 @@ def annealed_reflow(
     Args:
         network: ``(x, t, condition) -> (batch, *shape)``, of any size, its weights those of the
             start.
-        pairs: The pairs of the teacher; beta has to be 0 well before the last step.
+        pairs: Of the teacher.
+        schedule: beta of each step; it has to be 0 well before the last.
         training: The optimisation.
         batch_size: Pairs of each step.
         generator: On the device of the network; the only source of randomness.
+        times: Draws the time of each pair, within (0, 1).
         checkpoint: Keeps the state, see ``train``; beta follows from the step.
         callback: Called after each step.
 
     Raises:
         ValueError: A batch below 1, a schedule longer than the training, or a loss that diverged.
     """
-    if batch_size < 1 or pairs.schedule.num_steps > training.num_steps:
+    if schedule.num_steps > training.num_steps:
         raise ValueError(
-            "annealed_reflow: expected batch_size >= 1 and a schedule within the "
-            f"{training.num_steps} steps, got {batch_size} and {pairs.schedule.num_steps}"
+            f"annealed_reflow: expected a schedule within the {training.num_steps} steps, got "
+            f"{schedule.num_steps}"
         )
-    process = rectified()
 
-    def loss(current: nn.Module, step: int) -> Tensor:
-        device = generator.device
-        with torch.autocast(device.type, enabled=False), torch.no_grad():
-            draw = pairs.draw(batch_size, generator, step)
-            t = uniform_times(batch_size, generator)
-        field, nothing = told(current, draw.condition), torch.zeros_like(draw.x1)
-        losses = unchecked_loss(field, "b", process, draw, t, nothing, antithetic=False)
-        return losses.mean() / draw.x1[0].numel()
+    def coupling(step: int) -> AnnealedPairs:
+        return AnnealedPairs(pairs, schedule.beta(step))
 
-    return train(network, loss, training, checkpoint=checkpoint, callback=callback)
+    return train_field(
+        network, "b", rectified(), coupling, training, batch_size=batch_size, generator=generator,
+        antithetic=False, times=times, checkpoint=checkpoint, callback=callback,
+    )  # fmt: skip
 
 
 def annealed_gaussian(mean: Tensor, covariance: Tensor, beta: float) -> GaussianCoupling:

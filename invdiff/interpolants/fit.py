@@ -17,14 +17,16 @@ from invdiff.interpolants.losses import (
 )
 from invdiff.interpolants.networks import told
 from invdiff.interpolants.skip import GaussianSkip
-from invdiff.training import Training, TrainingStep, train
+from invdiff.training import Training, TrainingCheckpoint, TrainingStep, train
 
-__all__ = ["PairLoss", "train_field", "train_on_pairs"]
+__all__ = ["PairLoss", "TimeSource", "train_field", "train_on_pairs"]
 
 # (network, pairs, t, z) -> the loss of each pair, (batch,)
 PairLoss = Callable[[nn.Module, Draw, Tensor, Tensor], Tensor]
 # (count, generator) -> times, (count,)
 TimeSource = Callable[[int, torch.Generator], Tensor]
+# step of the training, counted from 0 -> the coupling that it draws from
+SteppedCoupling = Callable[[int], Coupling]
 # times at which an objective is looked at before a training
 _NUM_CHECKED = 65
 
@@ -33,12 +35,14 @@ def train_field(
     network: nn.Module,
     objective: Objective,
     interpolant: Interpolant,
-    coupling: Coupling,
+    coupling: Coupling | SteppedCoupling,
     training: Training,
     *,
     batch_size: int,
     generator: torch.Generator,
     antithetic: bool = True,
+    times: TimeSource = uniform_times,
+    checkpoint: TrainingCheckpoint | None = None,
     callback: Callable[[TrainingStep], None] | None = None,
 ) -> nn.Module:
     """Train a network in place and return the average of its weights.
@@ -48,11 +52,13 @@ def train_field(
             ``drawn_network``.
         objective: Which field it becomes: b, v, s or eta.
         interpolant: The process.
-        coupling: Draws the ends.
+        coupling: Draws the ends; or gives the coupling that does at each step.
         training: The optimisation.
         batch_size: Pairs of each step.
         generator: On the device of the network; the only source of randomness.
         antithetic: Each pair with z and -z, see ``interpolant_loss``.
+        times: Draws the time of each pair, within (0, 1).
+        checkpoint: Keeps the state, see ``train``; it has to know the generator.
         callback: Called after each step.
 
     Raises:
@@ -78,6 +84,8 @@ def train_field(
         training,
         batch_size=batch_size,
         generator=generator,
+        times=times,
+        checkpoint=checkpoint,
         callback=callback,
     )
 
@@ -85,12 +93,13 @@ def train_field(
 def train_on_pairs(
     network: nn.Module,
     loss: PairLoss,
-    coupling: Coupling,
+    coupling: Coupling | SteppedCoupling,
     training: Training,
     *,
     batch_size: int,
     generator: torch.Generator,
     times: TimeSource = uniform_times,
+    checkpoint: TrainingCheckpoint | None = None,
     callback: Callable[[TrainingStep], None] | None = None,
 ) -> nn.Module:
     """Train a network in place by any loss of pairs and return the average of its weights.
@@ -98,11 +107,12 @@ def train_on_pairs(
     Args:
         network: As the loss calls it.
         loss: ``(network, draw, t, z) -> (batch,)``, see ``told`` for a field under a condition.
-        coupling: Draws the ends.
+        coupling: Draws the ends; or gives the coupling that does at each step.
         training: The optimisation.
         batch_size: Pairs of each step.
         generator: On the device of the network; the only source of randomness.
         times: Draws the time of each pair.
+        checkpoint: Keeps the state, see ``train``; it has to know the generator.
         callback: Called after each step.
 
     Raises:
@@ -115,9 +125,10 @@ def train_on_pairs(
         device = generator.device
         # pairs may be simulated by physics that knows no half precision
         with torch.autocast(device.type, enabled=False), torch.no_grad():
-            draw = coupling.draw(batch_size, generator)
+            current_pairs = coupling(step) if callable(coupling) else coupling
+            draw = current_pairs.draw(batch_size, generator)
             t = times(batch_size, generator)
             z = torch.randn(draw.x1.shape, generator=generator, device=device, dtype=draw.x1.dtype)
         return loss(current, draw, t, z).mean()
 
-    return train(network, drawn_loss, training, callback=callback)
+    return train(network, drawn_loss, training, checkpoint=checkpoint, callback=callback)

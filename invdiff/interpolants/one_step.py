@@ -15,11 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from invdiff.interpolants.couplings import Coupling, Draw
+from invdiff.interpolants.fit import train_on_pairs
 from invdiff.interpolants.interpolant import beside
 from invdiff.interpolants.losses import uniform_times
 from invdiff.interpolants.networks import told
 from invdiff.interpolants.process import Field
-from invdiff.training import Training, TrainingCheckpoint, TrainingStep, train
+from invdiff.training import Training, TrainingCheckpoint, TrainingStep
 
 __all__ = ["OneStepLoss", "OneStepPrior", "distil_one_step"]
 
@@ -137,18 +138,14 @@ def distil_one_step(
     Raises:
         ValueError: A batch below 1, pairs without x0, or a loss that diverged.
     """
-    if batch_size < 1:
-        raise ValueError(f"distil_one_step: expected batch_size >= 1, got {batch_size}")
 
-    def drawn(current: nn.Module, step: int) -> Tensor:
-        device = generator.device
-        with torch.autocast(device.type, enabled=False), torch.no_grad():
-            draw = pairs.draw(batch_size, generator)
-            t = loss.draw_times(batch_size, generator)
-        student = told(current, draw.condition)
-        return loss(student, teacher, draw, t).mean() / draw.x1[0].numel()
+    def of_pairs(current: nn.Module, draw: Draw, t: Tensor, z: Tensor) -> Tensor:
+        return loss(told(current, draw.condition), teacher, draw, t) / draw.x1[0].numel()
 
-    return train(network, drawn, training, checkpoint=checkpoint, callback=callback)
+    return train_on_pairs(
+        network, of_pairs, pairs, training, batch_size=batch_size, generator=generator,
+        times=loss.draw_times, checkpoint=checkpoint, callback=callback,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

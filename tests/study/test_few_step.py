@@ -13,14 +13,18 @@ from invdiff.interpolants.interpolant import OneSided
 from invdiff.interpolants.mixture import MixtureProcess
 from invdiff.priors.gaussian import GaussianPrior
 from invdiff.rng import derive_generator
+from invdiff.study.laboratory.few_step_config import TeacherConfig, logit_normal_times
+from invdiff.study.laboratory.few_step_runs import FewStepRuns
 from invdiff.study.laboratory.few_step_scores import (
     Components,
     denoising_psnr,
     energy_distance,
+    energy_error,
     frechet_distance,
 )
 from invdiff.study.load import load_study, parse_study
 from invdiff.study.stages import Stages
+from invdiff.training import TrainingCheckpoint
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +45,13 @@ def choices():
         "student": network | {"channels": [32], "num_steps": 10},
         "one_step": network | {"num_steps": 6},
         "calls": [1, 2],
-        "num_samples": 4,
+        "num_samples": 8,
         "num_components": 2,
         "sigmas": [0.2],
-    }
+        "reconstruction": {
+            "num_slices": 1, "views": 8, "num_steps": 2, "num_restarts": 1, "red_diff_calls": 2,
+        },
+    }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +70,13 @@ def test_writes_numbers_figures_and_a_report(finished):
     assert "energy_one_step_1" in metrics
     assert "energy_one_step_2" not in metrics
     assert metrics["energy_student_1"] != metrics["energy_plain_1"]
-    for name in ("pictures", "distances", "losses"):
+    assert metrics["energy_error_student_1"] > 0
+    # the states of the trainings are gone
+    assert not list(finished.rglob("*.safetensors"))
+    for name in ("tv", "red_diff", "latent"):
+        assert metrics[f"psnr_{name}"] > 0
+        assert 0 <= metrics[f"ssim_{name}"] <= 1
+    for name in ("pictures", "distances", "losses", "few_views"):
         assert (finished / f"{name}.png").is_file()
     page = (finished / "report.html").read_text()
     assert "from the end of the same slices" in page
@@ -99,6 +112,10 @@ def test_distances_of_one_law_are_near_zero_and_of_two_their_closed_form():
     far = 2 * y + torch.tensor([1.0, 0, 0])
     assert frechet_distance(x, far) == pytest.approx(1 + 3, rel=0.1)
     assert frechet_distance(x[:, :1], far[:, :1]) == pytest.approx(1 + 1, rel=0.2)
+    # of small parts of a cloud as of other clouds: about the spread of these
+    others = torch.tensor([energy_distance(cloud(200, f"{n}", shift=1.0), y) for n in range(20)])
+    found = [energy_error(cloud(200, f"{n}", shift=1.0), y) for n in range(20)]
+    assert np.mean(found) == pytest.approx(float(others.std()), rel=0.5)
     # two points, both at distance d: 2 d
     ends = torch.tensor([[0.0], [0.0]]).double()
     assert energy_distance(ends, ends + 3) == pytest.approx(6)
@@ -132,10 +149,44 @@ def test_the_denoiser_of_an_exact_flow_has_the_error_in_closed_form():
     assert found == pytest.approx(expected, abs=0.1)
 
 
+def test_times_that_are_logit_normal_are_most_in_the_middle():
+    t = logit_normal_times(20_000, derive_generator(0, "times"))
+    assert t.logit().mean().item() == pytest.approx(0, abs=0.03)
+    assert t.logit().std().item() == pytest.approx(1, abs=0.03)
+
+
+class Killed(Exception):
+    """Stands for the end of a process."""
+
+
+def test_a_training_that_was_killed_goes_on(tmp_path, monkeypatch):
+    config = TeacherConfig(channels=(32,), batch_size=2, num_steps=8, num_warmup=1, ema_decay=0.5)
+    slices = torch.randn(3, 16, 16, generator=derive_generator(0, "slices"))
+    monkeypatch.setattr("invdiff.study.laboratory.few_step_runs._STEPS_KEPT", 3)
+    whole = FewStepRuns(slices, 0, tmp_path / "whole").teacher(config)
+    runs, built = FewStepRuns(slices, 0, tmp_path / "killed"), []
+    save = TrainingCheckpoint.save
+
+    def killed(self, *args, **options):
+        save(self, *args, **options)
+        built.append(1)
+        if len(built) == 5:
+            raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(TrainingCheckpoint, "save", killed)
+        with pytest.raises(Killed):
+            runs.teacher(config)
+    assert runs.state("teacher").is_file()
+    again = runs.teacher(config)
+    assert again.keys() == whole.keys()
+    assert all(np.array_equal(again[name], whole[name]) for name in whole)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"size": 30}, "multiple of 4 for the teacher"),
+        ({"size": 31}, "multiple of 2 for the teacher"),
         ({"calls": [2, 1]}, "increasing numbers from 1"),
         ({"calls": [2, 4]}, "increasing numbers from 1"),
         ({"one_step": {"distillation": 0, "guidance": 0}}, "one above 0"),
@@ -149,6 +200,6 @@ def test_refuses_what_cannot_be(choices, change, message):
 def test_the_shipped_study_says_what_it_needs():
     study = load_study("few_step_ct")
     assert (study.fallback, study.size, len(study.scans)) == ("sts-044", 64, 5)
-    assert study.student.channels < study.teacher.channels
+    assert sum(study.student.channels) < sum(study.teacher.channels)
     schedule = study.student.schedule
     assert 0 < schedule.num_steps < study.student.num_steps

@@ -8,22 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 import numpy as np
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
-from torch import Tensor, nn
+from torch import nn
 
 from invdiff.interpolants.image_field import ImageField
-from invdiff.interpolants.integrators import time_grid
-from invdiff.interpolants.rectified_flow import straightness
 from invdiff.study.base import SampleName
 from invdiff.study.laboratory import few_step_figures as figures
 from invdiff.study.laboratory import few_step_tables as tables
-from invdiff.study.laboratory.few_step_config import OneStepConfig, StudentConfig, TeacherConfig
-from invdiff.study.laboratory.few_step_runs import FewStepRuns
-from invdiff.study.laboratory.few_step_scores import (
-    Components,
-    denoising_psnr,
-    energy_distance,
-    frechet_distance,
+from invdiff.study.laboratory.few_step_config import (
+    OneStepConfig,
+    ReconstructionConfig,
+    StudentConfig,
+    TeacherConfig,
 )
+from invdiff.study.laboratory.few_step_measures import distances, flow_scores, spread_rows
+from invdiff.study.laboratory.few_step_reconstruction import METHODS, FewViews, few_view_means
+from invdiff.study.laboratory.few_step_runs import FewStepRuns
 from invdiff.study.laboratory.interpolant_bridge_data import read_slices
 from invdiff.study.laboratory.volume_scans import ScanSource
 from invdiff.study.scripted import Arrays, Metrics, Outcome, ScriptedStudy, Table
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FewStep"]
 
-# starts and steps of the lines whose straightness is measured
-_NUM_LINES, _LINE_STEPS = 32, 16
 _NUM_SHOWN = 8
 
 
@@ -60,6 +57,7 @@ class FewStep(ScriptedStudy):
         num_samples: Samples of each.
         num_components: Main components of the training slices that distances are measured in.
         sigmas: Noise of the denoising, in units of the image.
+        reconstruction: Of held-out slices from few views; None to leave it out.
     """
 
     kind: Literal["few-step"] = "few-step"
@@ -79,6 +77,7 @@ class FewStep(ScriptedStudy):
     num_samples: Annotated[int, Field(ge=2)] = 256
     num_components: PositiveInt = 32
     sigmas: tuple[PositiveFloat, ...] = (0.05, 0.2)
+    reconstruction: ReconstructionConfig | None = None
 
     @model_validator(mode="after")
     def _check_sizes(self) -> Self:
@@ -98,7 +97,7 @@ class FewStep(ScriptedStudy):
         )
         training, heldout = data.training.to(self.device), data.heldout.to(self.device)
         middle, spread = float(training.mean()), float(training.std())
-        runs = FewStepRuns((training - middle) / spread, self.seed)
+        runs = FewStepRuns((training - middle) / spread, self.seed, stages.folder)
         arrays, fields = self._trained(stages, runs)
         samples: Arrays = {}
         for name, field in fields.items():
@@ -114,12 +113,22 @@ class FewStep(ScriptedStudy):
         }
         metrics = self._counts(data.by_subject, len(training), len(heldout), arrays)
         metrics |= {f"seconds_{n}": float(samples[f"{n}/seconds"]) for n in images}
-        metrics |= self._distances(images, training.cpu(), heldout.cpu(), runs)
+        metrics |= distances(images, training.cpu(), heldout.cpu(), self.num_components, runs)
         flows = {name: field for name, field in fields.items() if name != "one_step"}
-        metrics |= self._flow_scores(flows, runs, (heldout - middle) / spread, spread)
+        metrics |= flow_scores(flows, runs, (heldout - middle) / spread, spread, self.sigmas)
         most = min(_NUM_SHOWN, self.num_samples)
-        shown = {"real": heldout[_spread_rows(len(heldout), most)].cpu()} | images
+        shown = {"real": heldout[spread_rows(len(heldout), most)].cpu()} | images
         pictures = {f"shown/{n}": v[: len(shown["real"])].numpy() for n, v in shown.items()}
+        if self.reconstruction is not None:
+            rows = spread_rows(len(heldout), self.reconstruction.num_slices)
+            views = FewViews(
+                self.reconstruction, training, heldout[rows], middle, spread, self.seed
+            )
+            compare = partial(views.compare, fields["teacher"], fields["one_step"])
+            found = stages.run("reconstruction", compare)
+            metrics |= few_view_means(found)
+            pictures |= {f"rebuilt/{name}": found[f"{name}/images"] for name in METHODS}
+            pictures["rebuilt/truth"] = views.truth.cpu().numpy()
         losses = {name: value for name, value in arrays.items() if name.startswith("loss/")}
         return Outcome(metrics, losses | pictures)
 
@@ -132,15 +141,19 @@ class FewStep(ScriptedStudy):
             for n in self.calls
             if f"shown/{name}_{n}" in arrays
         }
-        return {
-            "pictures": figures.pictures(arrays, rows),
+        drawn = {
+            "pictures": figures.pictures(figures.under(arrays, "shown"), rows),
             "distances": figures.distances(metrics, self.calls, names),
             "losses": figures.losses(arrays, names),
         }
+        if self.reconstruction is not None:
+            rows = {"truth": "held-out slices"} | METHODS
+            drawn["few_views"] = figures.pictures(figures.under(arrays, "rebuilt"), rows)
+        return drawn
 
     def captions(self) -> dict[str, str]:
         """Say what the figures show."""
-        return {
+        captions = {
             "pictures": "Not chosen: the first samples of each network, from the same noise in "
             "each column, and held-out slices, in one grey window.",
             "distances": f"Energy distance in {self.num_components} main components of the "
@@ -149,13 +162,23 @@ class FewStep(ScriptedStudy):
             "losses": "Loss of each step (grey) and its mean. That of a flow is without a "
             "constant and may be negative; while annealing goes on the task itself changes.",
         }
+        if self.reconstruction is not None:
+            captions["few_views"] = (
+                f"Held-out slices from {self.reconstruction.views} views. The last row is the best "
+                "of what the one-step generator can draw: a slice that it can't draw is never "
+                "found, however good the data."
+            )
+        return captions
 
     def tables(self, metrics: Metrics) -> list[Table]:
         """Return distances, and what is known of each network."""
-        return [
+        found = [
             tables.distances(metrics, self.calls, self.plain),
             tables.networks(metrics, self.plain, self.sigmas),
         ]
+        if self.reconstruction is not None:
+            found.append(tables.few_views(metrics, METHODS, self.reconstruction.views))
+        return found
 
     def summary(self, metrics: Metrics) -> str:
         """Say what was trained and what was found."""
@@ -168,6 +191,8 @@ class FewStep(ScriptedStudy):
 
         def keep(name: str, config: TeacherConfig, trained: Arrays) -> nn.Module:
             fields[name], network = runs.field(config, trained)
+            # the stage is written: its training need not go on
+            runs.state(name).unlink(missing_ok=True)
             kept[f"loss/{name}"] = trained["loss"]
             kept[f"training_seconds/{name}"] = trained["seconds"]
             kept[f"parameters/{name}"] = np.asarray(sum(p.numel() for p in network.parameters()))
@@ -179,9 +204,10 @@ class FewStep(ScriptedStudy):
         kept["training_seconds/pairs"] = pairs["seconds"]
         schedule = self.student.schedule
         if self.plain:
-            train = partial(runs.student, self.student, pairs, type(schedule)(0))
+            train = partial(runs.student, self.student, pairs, type(schedule)(0), "plain")
             keep("plain", self.student, stages.run("plain", train))
-        trained = stages.run("student", partial(runs.student, self.student, pairs, schedule))
+        anneal = partial(runs.student, self.student, pairs, schedule, "student")
+        trained = stages.run("student", anneal)
         student = keep("student", self.student, trained)
         # of the student's size and with its weights, but free to change
         network = runs.field(self.student, trained)[1].requires_grad_()
@@ -194,43 +220,3 @@ class FewStep(ScriptedStudy):
         return numbers | {
             name.replace("/", "_"): float(value) for name, value in kept.items() if not value.ndim
         }
-
-    def _distances(
-        self, images: dict[str, Tensor], training: Tensor, heldout: Tensor, runs: FewStepRuns
-    ) -> Metrics:
-        components = Components.of(training, self.num_components)
-        generator = runs.generator("floor")
-        order = torch.randperm(len(training), generator=generator, device=self.device).cpu()
-        # disjoint, or as nearly so as there are slices
-        half = min(self.num_samples, max(2, len(training) // 2))
-        clouds = {"floor": training[order[:half]]} | images
-        spread, metrics = float(training.std()), {}
-        references = {
-            "": components.coordinates(training[order[-half:]]) / spread,
-            "_heldout": components.coordinates(heldout) / spread,
-        }
-        for name, values in clouds.items():
-            cloud = components.coordinates(values) / spread
-            for label, reference in references.items():
-                metrics[f"energy{label}_{name}"] = energy_distance(cloud, reference)
-            metrics[f"frechet_{name}"] = frechet_distance(cloud, references[""])
-        return metrics
-
-    def _flow_scores(
-        self, fields: dict[str, ImageField], runs: FewStepRuns, heldout: Tensor, spread: float
-    ) -> Metrics:
-        metrics: Metrics = {}
-        lines, times = runs.noise(_NUM_LINES, "lines"), time_grid(_LINE_STEPS, 0.0, 1.0)
-        clean = heldout[_spread_rows(len(heldout), _NUM_LINES)]
-        noise = runs.noise(len(clean), "denoising")
-        for name, field in fields.items():
-            total = straightness(field, lines, times)
-            metrics[f"straightness_{name}"] = total / lines[0].numel()
-            for sigma in self.sigmas:
-                level = denoising_psnr(field, clean, noise, sigma / spread, 1 / spread)
-                metrics[f"denoising_{name}_{sigma}"] = level
-        return metrics
-
-
-def _spread_rows(count: int, most: int) -> Tensor:
-    return torch.linspace(0, count - 1, min(count, most)).round().long()

@@ -6,23 +6,49 @@ from typing import Literal, Self
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
-from torch import nn
+from torch import Tensor, nn
 
 from invdiff.interpolants.annealed_reflow import Annealing
+from invdiff.interpolants.fit import TimeSource
+from invdiff.interpolants.losses import uniform_times
 from invdiff.interpolants.networks import FieldUNet
 from invdiff.interpolants.one_step import OneStepLoss
 from invdiff.interpolants.rectified_flow import rectified
 from invdiff.interpolants.skip import GaussianSkip
+from invdiff.study.base import Config
 from invdiff.study.laboratory.unet_training import UNetTraining
 from invdiff.training import drawn_network
 
-__all__ = ["OneStepConfig", "StudentConfig", "TeacherConfig"]
+__all__ = [
+    "OneStepConfig",
+    "ReconstructionConfig",
+    "StudentConfig",
+    "TeacherConfig",
+    "logit_normal_times",
+]
+
+
+def logit_normal_times(count: int, generator: torch.Generator) -> Tensor:
+    r"""Draw times :math:`1 / (1 + e^{-n})` of normal n, ``(count,)``, float64, for straight lines.
+
+    The choice of :cite:t:`esser2024`.
+    """
+    n = torch.randn(count, generator=generator, device=generator.device, dtype=torch.float64)
+    return n.sigmoid()
 
 
 class TeacherConfig(UNetTraining):
-    """A flow of independent ends, see ``FieldUNet`` and ``Training``."""
+    """A flow of independent ends, see ``FieldUNet`` and ``Training``.
 
+    Args:
+        times: How the times of the training are drawn: "uniform", or "logit-normal", of which
+            fewer are near an end, where there is little to learn.
+    """
+
+    # larger blocks leave noise in what is drawn
+    patch: PositiveInt = 2
     learning_rate: PositiveFloat = 1e-3
+    times: Literal["uniform", "logit-normal"] = "uniform"
 
     def build(self, generator: torch.Generator) -> nn.Module:
         """Return an untrained network on the device of the generator, which draws its weights."""
@@ -35,6 +61,11 @@ class TeacherConfig(UNetTraining):
         return drawn_network(build, generator=generator).to(
             memory_format=torch.channels_last  # type: ignore[call-overload]
         )
+
+    @property
+    def time_source(self) -> TimeSource:
+        """Of the training."""
+        return uniform_times if self.times == "uniform" else logit_normal_times
 
 
 class StudentConfig(TeacherConfig):
@@ -79,3 +110,25 @@ class OneStepConfig(UNetTraining):
         """Return the loss for images of so many pixels."""
         huber = None if self.huber is None else self.huber * num_pixels**0.5
         return OneStepLoss(self.distillation, self.guidance, huber)
+
+
+class ReconstructionConfig(Config):
+    """Held-out slices from few views, by the one-step generator and by what it is compared with.
+
+    Args:
+        num_slices: Slices.
+        views: Directions of parallel beams over half a turn.
+        noise: Standard deviation of a line integral, as a share of the largest.
+        num_steps: Of the search for a latent, see ``LatentMap``.
+        num_restarts: Of the same.
+        learning_rate: Of the same.
+        red_diff_calls: Calls of the flow as a denoiser.
+    """
+
+    num_slices: PositiveInt = 8
+    views: PositiveInt = 12
+    noise: PositiveFloat = 0.01
+    num_steps: PositiveInt = 150
+    num_restarts: PositiveInt = 2
+    learning_rate: PositiveFloat = 0.1
+    red_diff_calls: PositiveInt = 60

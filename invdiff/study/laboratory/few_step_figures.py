@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["distances", "losses", "pictures"]
+__all__ = ["distances", "losses", "pictures", "under"]
 
 _COLORS = {"teacher": "#98a2b3", "plain": "#2f6f9f", "student": "#b5482a", "one_step": "black"}
 _PANEL = 1.05
@@ -20,21 +20,27 @@ _PANEL = 1.05
 _WINDOW = (0.0, 0.7)
 
 
+def under(arrays: Arrays, group: str) -> Arrays:
+    """Return the arrays of a group by their names within it."""
+    front = f"{group}/"
+    return {k.removeprefix(front): v for k, v in arrays.items() if k.startswith(front)}
+
+
 def pictures(arrays: Arrays, rows: dict[str, str]) -> Figure:
     """Show slices in rows: real ones, and those of each flow from the same noise.
 
     Args:
-        arrays: With ``shown/NAME``, ``(count, size, size)``.
+        arrays: By name, ``(count, size, size)``.
         rows: Label of each name.
     """
     from matplotlib.figure import Figure
 
-    columns = len(arrays[f"shown/{next(iter(rows))}"])
+    columns = len(arrays[next(iter(rows))])
     size = (_PANEL * columns + 1.9, (_PANEL + 0.05) * len(rows))
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(len(rows), columns, squeeze=False)
     for line, (name, label) in zip(axes, rows.items(), strict=True):
-        for axis, image in zip(line, arrays[f"shown/{name}"], strict=True):
+        for axis, image in zip(line, arrays[name], strict=True):
             low, high = _WINDOW
             axis.imshow(image, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
             axis.set(xticks=[], yticks=[])
@@ -53,7 +59,11 @@ def distances(metrics: Metrics, calls: Sequence[int], labels: dict[str, str]) ->
         counts = [n for n in calls if f"energy_{name}_{n}" in metrics]
         values = [metrics[f"energy_{name}_{n}"] for n in counts]
         style = "D" if len(counts) == 1 else "o-"
-        axis.plot(counts, values, style, color=_COLORS[name], label=label)
+        errors = [metrics[f"energy_error_{name}_{n}"] for n in counts]
+        axis.errorbar(
+            counts, values, errors, fmt=style, color=_COLORS[name], label=label, capsize=3
+        )
+    axis.set_yscale("symlog", linthresh=0.1)
     axis.axhline(
         metrics["energy_floor"], color="black", linestyle=":", linewidth=0.9,
         label="other training slices",

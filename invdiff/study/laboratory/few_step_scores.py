@@ -14,7 +14,9 @@ from invdiff.interpolants.interpolant import OneSided
 from invdiff.interpolants.process import FieldProcess
 from invdiff.metrics import psnr
 
-__all__ = ["Components", "denoising_psnr", "energy_distance", "frechet_distance"]
+__all__ = ["Components", "denoising_psnr", "energy_distance", "energy_error", "frechet_distance"]
+
+_NUM_PARTS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +53,20 @@ def energy_distance(x: Tensor, y: Tensor) -> float:
     """
     within = sum(float(torch.cdist(z, z).sum()) / (len(z) * (len(z) - 1)) for z in (x, y))
     return 2 * float(torch.cdist(x, y).mean()) - within
+
+
+def energy_error(x: Tensor, y: Tensor) -> float:
+    """Return the standard error of the energy distance from the choice of x, by four parts of it.
+
+    Args:
+        x: ``(count, dim)``, of 8 or more points; else the error is 0.
+        y: The reference, ``(count, dim)``, as it is.
+    """
+    parts = [part for part in torch.chunk(x, _NUM_PARTS) if len(part) > 1]
+    if len(parts) < _NUM_PARTS:
+        return 0.0
+    found = torch.tensor([energy_distance(part, y) for part in parts])
+    return float(found.std()) / _NUM_PARTS**0.5
 
 
 def frechet_distance(x: Tensor, y: Tensor) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from invdiff.study.scripted import Metrics, Table
 
-__all__ = ["distances", "names", "networks", "summary"]
+__all__ = ["distances", "few_views", "names", "networks", "summary"]
 
 
 def names(plain: bool) -> dict[str, str]:
@@ -28,7 +28,9 @@ def distances(metrics: Metrics, calls: Sequence[int], plain: bool) -> Table:
     caption = (
         "To training slices that were drawn at random, in main components of them; in the first "
         "row of others. Held-out slices may be of another law: there the first row is what "
-        "knowing the training slices by heart would give. The Frechet distance is between normal "
+        "knowing the training slices by heart would give. Behind +- is the standard error from "
+        "the choice of the samples; the networks start from the same noise, another training "
+        "changes more. The Frechet distance is between normal "
         "laws in this space; it is not the FID of the literature and has no meaning beside one."
     )
     columns = (
@@ -36,6 +38,21 @@ def distances(metrics: Metrics, calls: Sequence[int], plain: bool) -> Table:
         "milliseconds a sample",
     )  # fmt: skip
     return Table("Distance to real slices", columns, tuple(rows), caption)
+
+
+def few_views(metrics: Metrics, methods: dict[str, str], views: int) -> Table:
+    """Return how good each reconstruction from few views is."""
+    rows = tuple(
+        (label, f"{metrics[f'psnr_{name}']:.2f}", f"{metrics[f'ssim_{name}']:.3f}",
+         f"{metrics[f'seconds_{name}']:.2f}")
+        for name, label in methods.items()
+    )  # fmt: skip
+    caption = (
+        "Means over held-out slices. The latent search may only return what the generator can "
+        "draw; the others start from the data."
+    )
+    columns = ("method", "PSNR (dB)", "SSIM", "seconds a slice")
+    return Table(f"Reconstruction from {views} views", columns, rows, caption)
 
 
 def networks(metrics: Metrics, plain: bool, sigmas: Sequence[float]) -> Table:
@@ -79,8 +96,8 @@ def summary(metrics: Metrics, size: int, most: int, plain: bool) -> str:
 
 
 def _distance(metrics: Metrics, name: str) -> tuple[str, str, str]:
-    energies = (f"{metrics[f'energy{label}_{name}']:.3f}" for label in ("", "_heldout"))
-    return (*energies, f"{metrics[f'frechet_{name}']:.2f}")  # type: ignore[return-value]
+    near = f"{metrics[f'energy_{name}']:.3f} +- {metrics[f'energy_error_{name}']:.3f}"
+    return near, f"{metrics[f'energy_heldout_{name}']:.3f}", f"{metrics[f'frechet_{name}']:.2f}"
 
 
 def _number(metrics: Metrics, name: str, form: str) -> str:

@@ -88,7 +88,7 @@ def test_beta_falls_from_one_to_zero_and_stays_there(kind, middle):
 
 def test_without_beta_the_draws_are_the_pairs_to_the_last_bit():
     pairs = exact_pairs(50)
-    annealed = AnnealedPairs(pairs, Annealing(10)).draw(20, derive_generator(0, "draw"), 10)
+    annealed = AnnealedPairs(pairs, 0.0).draw(20, derive_generator(0, "draw"))
     plain = pairs.draw(20, derive_generator(0, "draw"))
     assert torch.equal(annealed.x0, plain.x0)
     assert torch.equal(annealed.x1, plain.x1)
@@ -97,10 +97,7 @@ def test_without_beta_the_draws_are_the_pairs_to_the_last_bit():
 def test_at_first_the_base_has_nothing_of_the_pairs():
     pairs = exact_pairs(50)
     other = PairedCoupling(pairs.x0 + 7, pairs.x1)
-    one, two = (
-        AnnealedPairs(p, Annealing(10)).draw(20, derive_generator(0, "draw"), 0)
-        for p in (pairs, other)
-    )
+    one, two = (AnnealedPairs(p, 1.0).draw(20, derive_generator(0, "draw")) for p in (pairs, other))
     assert torch.equal(one.x0, two.x0)
     assert torch.equal(one.x1, two.x1)
     assert len(torch.unique(one.x0, dim=0)) == 20
@@ -108,10 +105,10 @@ def test_at_first_the_base_has_nothing_of_the_pairs():
 
 @pytest.mark.parametrize("step", [0, 3, 7, 10])
 def test_draws_have_the_law_in_closed_form(step):
-    schedule, count = Annealing(10, "cosine"), 40_000
-    draw = AnnealedPairs(exact_pairs(count), schedule).draw(count, derive_generator(1, "d"), step)
+    beta, count = Annealing(10, "cosine").beta(step), 40_000
+    draw = AnnealedPairs(exact_pairs(count), beta).draw(count, derive_generator(1, "d"))
     found = torch.cov(torch.cat([draw.x0, draw.x1], 1).T)
-    law = annealed_gaussian(MEAN, COVARIANCE, schedule.beta(step))
+    law = annealed_gaussian(MEAN, COVARIANCE, beta)
     # four standard errors of covariances of at most 1.5
     within = {"rtol": 0, "atol": 4 * 1.5 * (2 / count) ** 0.5}
     torch.testing.assert_close(found[:2, :2], torch.eye(2).double(), **within)
@@ -151,9 +148,14 @@ def test_annealing_straightens_the_flow():
 
 
 def test_a_student_from_nothing_reaches_the_straight_flow():
-    pairs = AnnealedPairs(exact_pairs(2000, torch.float32), Annealing(200))
+    pairs = exact_pairs(2000, torch.float32)
     student = annealed_reflow(
-        StraightFlow(), pairs, FAST, batch_size=128, generator=derive_generator(0, "training")
+        StraightFlow(),
+        pairs,
+        Annealing(200),
+        FAST,
+        batch_size=128,
+        generator=derive_generator(0, "training"),
     )
     torch.testing.assert_close(student.mean.double(), MEAN, rtol=0, atol=0.01)
     torch.testing.assert_close(student.root.double(), root(), rtol=0, atol=0.01)
@@ -164,8 +166,10 @@ def test_the_straight_flow_has_no_gradient_on_its_pairs():
     student.load_state_dict({"mean": MEAN, "root": root()})
     still = Training(num_steps=1, learning_rate=1e-3, num_warmup=0, dtype=torch.float32,
                      weight_decay=0.0, ema_decay=0.0)  # fmt: skip
-    pairs = AnnealedPairs(exact_pairs(100), Annealing(0))
-    annealed_reflow(student, pairs, still, batch_size=50, generator=derive_generator(0, "still"))
+    annealed_reflow(
+        student, exact_pairs(100), Annealing(0), still, batch_size=50,
+        generator=derive_generator(0, "still"),
+    )  # fmt: skip
     assert student.root.grad.abs().max() < 1e-12
     assert student.mean.grad.abs().max() < 1e-12
 
@@ -177,7 +181,7 @@ def test_reflow_is_annealed_reflow_without_annealing():
     )  # fmt: skip
     plain = reflow(StraightFlow(), pairs, short, batch_size=64, generator=derive_generator(0, "r"))
     annealed = annealed_reflow(
-        StraightFlow(), AnnealedPairs(pairs, Annealing(0)), short, batch_size=64,
+        StraightFlow(), pairs, Annealing(0), short, batch_size=64,
         generator=derive_generator(0, "r"),
     )  # fmt: skip
     # they draw other batches, of pairs without noise
@@ -189,7 +193,7 @@ class Killed(Exception):
 
 
 def test_a_killed_training_ends_with_the_same_bits(tmp_path):
-    pairs = AnnealedPairs(exact_pairs(100, torch.float32), Annealing(10, "exponential"))
+    pairs, schedule = exact_pairs(100, torch.float32), Annealing(10, "exponential")
     short = Training(num_steps=12, num_warmup=2, ema_decay=0.9, dtype=torch.float32)
 
     def run(path=None, killed=None):
@@ -201,8 +205,11 @@ def test_a_killed_training_ends_with_the_same_bits(tmp_path):
             if step.step == killed:
                 raise Killed
 
-        return annealed_reflow(network, pairs, short, batch_size=8, generator=generator,
-                               checkpoint=checkpoint, callback=callback).state_dict()  # fmt: skip
+        trained = annealed_reflow(
+            network, pairs, schedule, short, batch_size=8, generator=generator,
+            checkpoint=checkpoint, callback=callback,
+        )  # fmt: skip
+        return trained.state_dict()
 
     whole = run()
     with pytest.raises(Killed):
@@ -229,13 +236,15 @@ def test_a_straightened_flow_is_no_denoiser():
 
 
 def test_bad_input_raises():
-    pairs = AnnealedPairs(exact_pairs(10, torch.float32), Annealing(10))
+    pairs, few = exact_pairs(10, torch.float32), Annealing(10)
     short = Training(num_steps=9, dtype=torch.float32)
     generator = derive_generator(0, "bad")
-    with pytest.raises(ValueError, match="within the 9 steps, got 4 and 10"):
-        annealed_reflow(StraightFlow(), pairs, short, batch_size=4, generator=generator)
+    with pytest.raises(ValueError, match="within the 9 steps, got 10"):
+        annealed_reflow(StraightFlow(), pairs, few, short, batch_size=4, generator=generator)
     with pytest.raises(ValueError, match="batch_size >= 1"):
-        annealed_reflow(StraightFlow(), pairs, FAST, batch_size=0, generator=generator)
+        annealed_reflow(StraightFlow(), pairs, few, FAST, batch_size=0, generator=generator)
+    with pytest.raises(ValueError, match=r"AnnealedPairs: expected beta in \[0, 1\], got -1"):
+        AnnealedPairs(pairs, -1.0)
     with pytest.raises(ValueError, match="step >= 0, got -1"):
         Annealing(3).beta(-1)
     with pytest.raises(ValueError, match="got -1 and 'linear'"):

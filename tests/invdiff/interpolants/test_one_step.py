@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from invdiff.interpolants.annealed_reflow import AnnealedPairs, Annealing, annealed_reflow
+from invdiff.interpolants.annealed_reflow import Annealing, annealed_reflow
 from invdiff.interpolants.couplings import Draw, IndependentCoupling, PairedCoupling
 from invdiff.interpolants.integrators import integrate_ode, time_grid
 from invdiff.interpolants.networks import FieldMLP, told
@@ -174,7 +174,7 @@ def test_the_chain_from_points_to_one_call():
     training = Training(num_steps=600, learning_rate=8e-3, num_warmup=20, weight_decay=0.0,
                         ema_decay=0.95, dtype=torch.float32)  # fmt: skip
     student = annealed_reflow(
-        network, AnnealedPairs(pairs, Annealing(300)), training, batch_size=256,
+        network, pairs, Annealing(300), training, batch_size=256,
         generator=derive_generator(0, "reflow"),
     )  # fmt: skip
     straight = told(student, None)
