@@ -176,4 +176,7 @@ def test_dicom_series_are_split_by_patient(train, tmp_path):
     metrics, folder, _ = train(tmp_path / "scans", slices={"size": 32}, split={"heldout": ["bert"]})
     sizes = metrics["num_training"], metrics["num_heldout"], metrics["by_subject"]
     assert sizes == (10, 5, 1)
-    assert "learnt from: 10 slices of 1 subject: anna" in (folder / "README.md").read_text()
+    assert (
+        "learnt from: 10 slices of 1 subject, by number in the order of their names: 1"
+        in (folder / "README.md").read_text()
+    )

@@ -77,8 +77,11 @@ def test_the_page_of_a_running_training(finished):
 
 def test_the_card_has_numbers_and_subjects_of_the_run(finished, metrics):
     card = (finished / "prior" / "README.md").read_text()
-    assert "learnt from: 16 slices of 4 subjects: a, b, c, d" in card
-    assert "held out: 8 slices of 2 subjects: e, f" in card
+    assert (
+        "learnt from: 16 slices of 4 subjects, by number in the order of their names: 1, 2, 3, 4"
+        in card
+    )
+    assert "held out: 8 slices of 2 subjects, by number in the order of their names: 5, 6" in card
     assert "No subject is on both sides." in card
     assert f"Loss {metrics['loss_heldout']:.4f};" in card
     for sigma in (0.1, 1.0):
@@ -87,7 +90,7 @@ def test_the_card_has_numbers_and_subjects_of_the_run(finished, metrics):
     assert "nobody's" in card
     info = json.loads((finished / "prior" / "prior.json").read_text())
     assert info["heldout"] == {k: v for k, v in metrics.items() if not k.startswith("trial_")}
-    assert info["split"]["heldout"]["subjects"] == ["e", "f"]
+    assert info["split"]["heldout"]["subjects"] == [5, 6]
 
 
 def test_the_kept_prior_has_the_reported_numbers(finished, metrics):

@@ -93,7 +93,7 @@ def test_a_loss_that_diverges_ends_the_training_at_the_next_checkpoint(refused, 
 def test_other_studies_are_for_other_commands(tmp_path, capsys):
     words = ["--out", str(tmp_path / "out")]
     assert main(["train", "ct_sparse_view", *words]) == 2
-    assert "is no training of a prior but a reconstruction: invdiff run" in capsys.readouterr().err
+    assert "is no training but a reconstruction: invdiff run" in capsys.readouterr().err
     assert main(["train", "gmm_posterior", *words]) == 2
     assert "is no training of a prior but" in capsys.readouterr().err
     assert main(["train", "nothing", *words]) == 2
