@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from cmaes import CMA, SepCMA
 from torch import Tensor
 
 from invdiff.rng import draw_seeds
@@ -72,6 +71,9 @@ def search_spectral(
     """
     _check(references, basis, num_trials, population, separable)
     (seed,) = draw_seeds(generator, 1)
+    # it loads much of scipy, which every command would wait for
+    from cmaes import CMA, SepCMA
+
     optimizer = (SepCMA if separable else CMA)(
         mean=basis.start.numpy().copy(),
         sigma=basis.spread,
