@@ -60,7 +60,8 @@ class GaussianMixturePrior:
         self._values = self._values.clamp(min=0)
         spread = _RANGE * float(torch.diagonal(covariances, dim1=1, dim2=2).max().sqrt())
         self.data_range = data_range or (float(means.min()) - spread, float(means.max()) + spread)
-        if not self.data_range[0] < self.data_range[1]:
+        # that of a single point is empty, which is for those who need a width to refuse
+        if data_range is not None and not data_range[0] < data_range[1]:
             raise ValueError(f"mixture: expected data_range low < high, got {data_range}")
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:

@@ -165,7 +165,7 @@ def test_damaged_numbers_of_a_prior_are_refused(folder, file, key, value, messag
 
 
 def test_a_conditional_network_is_no_unconditional_prior(folder):
-    with pytest.raises(ValueError, match="is it a conditional one"):
+    with pytest.raises(ValueError, match="is it told an image"):
         load_prior(folder)
 
 
