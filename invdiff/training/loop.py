@@ -63,7 +63,7 @@ def train(
 
     Raises:
         ValueError: The loss is not finite at a checkpoint or at the end, or a checkpoint of another
-            training.
+            training, or one that not all processes see.
     """
     processes = processes or Processes()
     network.train()
@@ -71,6 +71,7 @@ def train(
     losses: list[Tensor] = []
     if checkpoint is not None:
         losses = checkpoint.restore(network, average, optimizer, repr(training), tracker)
+        _check_start(len(losses), processes)
     value = losses[-1] if losses else torch.full((), math.nan)
     if callback is not None:
         for step, past in enumerate(losses):
@@ -101,6 +102,16 @@ def train(
     return average.eval()
 
 
+def _check_start(step: int, processes: Processes) -> None:
+    """Refuse to go on from different steps: the processes would wait for each other for ever."""
+    first = processes.told(str(step))
+    if first != str(step):
+        raise ValueError(
+            f"train: process {processes.rank} goes on from step {step}, the main one from {first}: "
+            "all must see the same folder"
+        )
+
+
 def _check_finite(loss: Tensor) -> None:
     if not torch.isfinite(loss):
         raise ValueError("train: the loss is not finite, try a lower learning_rate")
@@ -116,11 +127,11 @@ def _called(
     called = network
     if graph_example is not None:
         called = GraphedNetwork(network, *graph_example, training.dtype)
-    called = processes.wrapped(called)
     if training.compile:
         compiled: Any = torch.compile(called)
-        return compiled
-    return called
+        called = compiled
+    # outermost: it has to know which of its backward passes exchange gradients
+    return processes.wrapped(called)
 
 
 def _differentiated(

@@ -139,3 +139,12 @@ def test_parts_that_cannot_be_shared_are_refused():
     processes.count = 3
     with pytest.raises(ValueError, match="4 parts of a batch cannot be shared by 3"):
         processes.share(4)
+
+
+def test_processes_that_see_different_checkpoints_are_refused(tmp_path):
+    class Other(Processes):
+        def told(self, message):
+            return "8"
+
+    with pytest.raises(ValueError, match="goes on from step 0, the main one from 8"):
+        small.trained(tmp_path, 4, processes=Other())
