@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from invdiff.rng import derive_generator
-from invdiff.study.slices import contact_sheet, grey_levels, varied_parts
+from invdiff.study.slices import grey_levels, varied_parts
 from invdiff.training.slice_set import SliceSet
 
 
@@ -24,16 +24,3 @@ def test_grey_levels_are_those_of_magnitudes_only():
     assert torch.equal(grey_levels(SliceSet(values, ("", ""))), values[:, 0])
     with pytest.raises(ValueError, match=r"got 2 channels of torch.float16"):
         grey_levels(SliceSet(torch.zeros(1, 2, 4, 4, dtype=torch.float16), ("",)))
-
-
-@pytest.mark.parametrize("channels", [1, 2])
-def test_a_sheet_shows_slices_from_first_to_last(channels):
-    values = torch.full((9, channels, 4, 4), 0.6)
-    labels = torch.tensor([0, 1] * 4 + [0])
-    slices = SliceSet(values, tuple("abcdefghi"), labels, ("T1", "T2"))
-    sheet = contact_sheet(slices, count=5, columns=3)
-    drawn = [axis for axis in sheet.axes if axis.images]
-    assert [axis.get_title() for axis in drawn] == ["a, T1", "c, T1", "e, T1", "g, T1", "i, T1"]
-    expected = 0.8 if channels == 1 else 0.6 * 2**0.5
-    assert float(drawn[0].images[0].get_array().mean()) == pytest.approx(expected)
-    assert drawn[0].images[0].get_clim() == (0, 1)

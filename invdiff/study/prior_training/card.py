@@ -49,4 +49,4 @@ def save_with_card(
         study=study,
         objective=_OBJECTIVES[study.objective.kind],
     )
-    (folder / "README.md").write_text(text, encoding="utf-8")
+    (folder / "README.md").write_text(text + "\n", encoding="utf-8")

@@ -1,7 +1,6 @@
 """What a prior is trained on: slices read from files, and those that are kept from it."""
 
 from invdiff.study.slices.parts import grey_levels, varied_parts
-from invdiff.study.slices.sheet import contact_sheet
 from invdiff.study.slices.source import SliceSource
 from invdiff.study.slices.split import Split, SplitConfig
 
@@ -9,7 +8,6 @@ __all__ = [
     "SliceSource",
     "Split",
     "SplitConfig",
-    "contact_sheet",
     "grey_levels",
     "varied_parts",
 ]
