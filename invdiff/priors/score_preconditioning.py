@@ -147,7 +147,7 @@ class ImprovedDDPM:
 
     @cached_property
     def sigmas(self) -> tuple[float, ...]:
-        """Return u, falling from the most noise to 0: ``num_timesteps + 1`` levels."""
+        """Return the ``num_timesteps + 1`` levels u, falling from the most noise to 0."""
         steps, levels = self.num_timesteps, [0.0]
         kept = [
             math.sin(math.pi * j / (2 * steps * (self.offset + 1))) ** 2 for j in range(steps + 1)
