@@ -108,7 +108,8 @@ class Followed(Processes):
         self.rank, self.messages = 1, list(messages)
 
     def told(self, message):
-        return self.messages.pop(0)
+        # the step that it starts from is the other's, too
+        return message if message.isdecimal() else self.messages.pop(0)
 
 
 @pytest.fixture
