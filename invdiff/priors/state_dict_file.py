@@ -82,7 +82,12 @@ def _plain_torch(path: Path) -> Any:
     except Exception as error:
         if "GLOBAL" in str(error):
             raise ValueError(_code_in(path)) from error
-        raise ValueError(f"{path}: not a readable file of weights ({_short(error)})") from error
+        # of a file that is no archive it names the byte that it stumbles over, and no more
+        kind = type(error).__name__
+        raise ValueError(
+            f"{path}: neither safetensors nor a readable file of torch.save ({kind}: "
+            f"{_short(error)})"
+        ) from error
 
 
 def _network_in(content: Any, ema: bool) -> dict[str, Tensor]:

@@ -21,7 +21,8 @@ class Convert:
     Args:
         checkpoint: Weights by name, as safetensors or as torch.save wrote them.
         out: New folder for the prior; experiments name it as prior.name.
-        architecture: The network: adm (guided-diffusion), dhariwal (EDM) or ncsnpp (score_sde).
+        architecture: The network: adm (guided-diffusion), dhariwal or song (EDM), or ncsnpp
+            (score_sde).
         preset: Settings of a public checkpoint, such as 256x256_diffusion_uncond; an unknown name
             lists those of the architecture.
         set: What shapes and preset don't say, such as num_head_channels=64.

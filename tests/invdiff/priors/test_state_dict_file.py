@@ -134,5 +134,5 @@ def test_refuses_what_is_missing_or_holds_no_network(tmp_path):
             read_state_dict(saved(content, tmp_path / "a.pt"))
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
         file.writestr("a.txt", "a")
-    with pytest.raises(ValueError, match="not a readable file of weights"):
+    with pytest.raises(ValueError, match="readable file of torch.save"):
         read_state_dict(tmp_path / "a.zip")
