@@ -82,11 +82,10 @@ def _plain_torch(path: Path) -> Any:
     except Exception as error:
         if "GLOBAL" in str(error):
             raise ValueError(_code_in(path)) from error
-        # of a file that is no archive it names the byte that it stumbles over, and no more
-        kind = type(error).__name__
+        # what torch says is the byte that it stumbles over, or advice to run what is in the file
         raise ValueError(
-            f"{path}: neither safetensors nor a readable file of torch.save ({kind}: "
-            f"{_short(error)})"
+            f"{path}: neither safetensors nor a readable file of torch.save "
+            f"({type(error).__name__})"
         ) from error
 
 

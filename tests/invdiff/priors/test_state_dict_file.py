@@ -118,7 +118,7 @@ def test_refuses_what_is_damaged_in_one_line(tmp_path, name, content):
         torch.save(WEIGHTS, path) if name == "a.pt" else save_file(WEIGHTS, path)
         content = path.read_bytes()[:-20]
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="not a readable") as error:
+    with pytest.raises(ValueError, match=r"not a readable|nor a readable") as error:
         read_state_dict(path)
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 300 + len(str(path))
@@ -134,5 +134,5 @@ def test_refuses_what_is_missing_or_holds_no_network(tmp_path):
             read_state_dict(saved(content, tmp_path / "a.pt"))
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
         file.writestr("a.txt", "a")
-    with pytest.raises(ValueError, match="readable file of torch.save"):
+    with pytest.raises(ValueError, match=r"readable file of torch\.save"):
         read_state_dict(tmp_path / "a.zip")
