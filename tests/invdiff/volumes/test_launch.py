@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -69,7 +70,8 @@ def torchrun(folder: Path) -> subprocess.CompletedProcess[str]:
 def test_torchrun_gives_the_volume_of_one_process(tmp_path):
     done = torchrun(tmp_path)
     assert done.returncode == 0, done.stderr
-    assert sorted(done.stdout.splitlines()) == [
+    # both write to one pipe, whose lines may run into each other
+    assert sorted(re.findall(r"rank \d holds \d, main (?:True|False)", done.stdout)) == [
         "rank 0 holds 4, main True",
         "rank 1 holds 3, main False",
     ]
