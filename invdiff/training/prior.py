@@ -149,25 +149,27 @@ def _loss(
     parts: Sequence[int],
 ) -> Tensor:
     drawn = [_drawn(slices, recipe, batches, step, part) for part in parts]
-    clean, x, sigma = (torch.cat([part[k] for part in drawn]) for k in range(3))
-    labels = None if slices.labels is None else torch.cat([part[3] for part in drawn])
-    losses = recipe.objective.losses(_told(network, labels), clean, Noisy(x, sigma))
-    return losses.mean()
+    clean, x, sigma = (torch.cat(values) for values in zip(*(d[:3] for d in drawn), strict=True))
+    labels = [told for *_, told in drawn if told is not None]
+    told = _told(network, torch.cat(labels) if labels else None)
+    return recipe.objective.losses(told, clean, Noisy(x, sigma)).mean()
 
 
 def _drawn(
     slices: SliceSet, recipe: PriorRecipe, batches: Batches, step: int, part: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Return clean and noisy images, noise levels, and the classes that are told if there are."""
     device = slices.values.device
     generator = batches.generator(step, part, device)
     index = batches.indices(step, part).to(device)
+    labels: Tensor | None = None
     # interpolation and noise in full precision, whatever the network computes in
     with torch.autocast(device.type, enabled=False), torch.no_grad():
         clean = slices.images(index)
-        labels = index if slices.labels is None else slices.labels[index]
         if slices.labels is not None:
-            dropped = torch.rand(len(index), generator=generator, device=device)
-            labels = labels.where(dropped >= recipe.label_dropout, len(slices.classes))
+            told = torch.rand(len(index), generator=generator, device=device)
+            told = told >= recipe.label_dropout
+            labels = slices.labels[index].where(told, len(slices.classes))
         if recipe.change is not None:
             clean = recipe.change(clean, generator)
         noisy = recipe.objective.draw(clean, generator)

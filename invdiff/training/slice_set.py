@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["SliceSet"]
+__all__ = ["SliceSet", "without_channel"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,3 +77,11 @@ class SliceSet:
         """Return the slices and their labels on a device."""
         labels = None if self.labels is None else self.labels.to(device)
         return SliceSet(self.values.to(device), self.subjects, labels, self.classes)
+
+
+def without_channel(images: Tensor) -> Tensor:
+    """Return images ``(batch, channels, height, width)`` as priors take them.
+
+    Those of one channel lose its axis.
+    """
+    return images[:, 0] if images.shape[1] == 1 else images

@@ -17,9 +17,9 @@ from invdiff.study.laboratory.few_step_config import TeacherConfig, logit_normal
 from invdiff.study.laboratory.few_step_runs import FewStepRuns
 from invdiff.study.laboratory.few_step_scores import (
     Components,
-    denoising_psnr,
     energy_distance,
     energy_error,
+    flow_denoising_psnr,
     frechet_distance,
 )
 from invdiff.study.load import load_study, parse_study
@@ -145,7 +145,7 @@ def test_the_denoiser_of_an_exact_flow_has_the_error_in_closed_form():
     images = s * torch.randn(20, 32, 32, generator=derive_generator(0, "i"), dtype=torch.float64)
     noise = torch.randn(20, 32, 32, generator=derive_generator(0, "n"), dtype=torch.float64)
     expected = 10 * np.log10(1 / (s**2 * sigma**2 / (s**2 + sigma**2)))
-    found = denoising_psnr(field, images, noise, sigma, 1.0)
+    found = flow_denoising_psnr(field, images, noise, sigma, 1.0)
     assert found == pytest.approx(expected, abs=0.1)
 
 

@@ -20,13 +20,13 @@ from invdiff.study.laboratory.few_step_config import (
     StudentConfig,
     TeacherConfig,
 )
-from invdiff.study.laboratory.few_step_measures import distances, flow_scores, spread_rows
+from invdiff.study.laboratory.few_step_measures import distances, flow_scores
 from invdiff.study.laboratory.few_step_reconstruction import METHODS, FewViews, few_view_means
 from invdiff.study.laboratory.few_step_runs import FewStepRuns
 from invdiff.study.laboratory.interpolant_bridge_data import read_slices
 from invdiff.study.laboratory.volume_scans import ScanSource
 from invdiff.study.scripted import Arrays, Metrics, Outcome, ScriptedStudy, Table
-from invdiff.study.slices import SliceSource, SplitConfig
+from invdiff.study.slices import SliceSource, SplitConfig, spread_rows
 from invdiff.study.stages import Stages
 
 if TYPE_CHECKING:

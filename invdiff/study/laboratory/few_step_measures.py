@@ -13,14 +13,15 @@ from invdiff.interpolants.rectified_flow import straightness
 from invdiff.study.laboratory.few_step_runs import FewStepRuns
 from invdiff.study.laboratory.few_step_scores import (
     Components,
-    denoising_psnr,
     energy_distance,
     energy_error,
+    flow_denoising_psnr,
     frechet_distance,
 )
 from invdiff.study.scripted import Metrics
+from invdiff.study.slices import spread_rows
 
-__all__ = ["distances", "flow_scores", "spread_rows"]
+__all__ = ["distances", "flow_scores"]
 
 # starts and steps of the lines whose straightness is measured
 _NUM_LINES, _LINE_STEPS = 32, 16
@@ -86,11 +87,6 @@ def flow_scores(
         total = straightness(field, lines, times)
         metrics[f"straightness_{name}"] = total / lines[0].numel()
         for sigma in sigmas:
-            level = denoising_psnr(field, clean, noise, sigma / spread, 1 / spread)
+            level = flow_denoising_psnr(field, clean, noise, sigma / spread, 1 / spread)
             metrics[f"denoising_{name}_{sigma}"] = level
     return metrics
-
-
-def spread_rows(count: int, most: int) -> Tensor:
-    """Return at most so many row numbers, evenly from the first to the last of a count."""
-    return torch.linspace(0, count - 1, min(count, most)).round().long()

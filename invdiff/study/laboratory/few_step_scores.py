@@ -14,7 +14,13 @@ from invdiff.interpolants.interpolant import OneSided
 from invdiff.interpolants.process import FieldProcess
 from invdiff.metrics import psnr
 
-__all__ = ["Components", "denoising_psnr", "energy_distance", "energy_error", "frechet_distance"]
+__all__ = [
+    "Components",
+    "energy_distance",
+    "energy_error",
+    "flow_denoising_psnr",
+    "frechet_distance",
+]
 
 _NUM_PARTS = 4
 
@@ -85,7 +91,7 @@ def frechet_distance(x: Tensor, y: Tensor) -> float:
     return float(shift + cx.trace() + cy.trace() - 2 * cross)
 
 
-def denoising_psnr(
+def flow_denoising_psnr(
     field: ImageField, images: Tensor, noise: Tensor, sigma: float, data_range: float
 ) -> float:
     """Return the PSNR of noisy images after one call of a flow as a denoiser, in dB.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
@@ -14,12 +13,13 @@ from torch import Tensor
 from invdiff.rng import derive_generator
 from invdiff.study.base import SampleName
 from invdiff.study.config import PriorConfig
+from invdiff.study.denoising_line import decibels
 from invdiff.study.laboratory import prior_denoising_figures as figures
 from invdiff.study.scripted import Arrays, Metrics, Outcome, ScriptedStudy, Table
-from invdiff.study.slices import SliceSource
+from invdiff.study.slices import SliceSource, spread_rows
 from invdiff.study.stages import Stages
-from invdiff.training.denoising import DenoisingScores, denoising_psnr
-from invdiff.training.slice_set import SliceSet
+from invdiff.training.denoising import denoising_psnr
+from invdiff.training.slice_set import SliceSet, without_channel
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,9 +54,8 @@ class PriorDenoising(ScriptedStudy):
         return self
 
     def check_inputs(self) -> None:
-        """Refuse slices and priors that aren't there."""
-        if self.fallback is None and not Path(self.slices.path).exists():
-            raise ValueError(f"slices: {self.slices.path}: no such file or folder")
+        """Refuse slices that aren't there."""
+        self.slices.check(self.fallback)
 
     def compute(self, stages: Stages) -> Outcome:
         """Denoise with each prior."""
@@ -103,16 +102,13 @@ class PriorDenoising(ScriptedStudy):
 
     def _chosen(self) -> SliceSet:
         slices = self.slices.read(self.fallback)
-        count = min(self.num_slices, len(slices))
-        places = np.linspace(0, len(slices) - 1, count).round().astype(int)
-        return slices.subset(places.tolist())
+        return slices.subset(spread_rows(len(slices), self.num_slices).tolist())
 
     def _shown(self, slices: SliceSet) -> Tensor:
-        places = np.linspace(0, len(slices) - 1, min(_NUM_SHOWN, len(slices))).round().astype(int)
-        return _without_channel(slices.subset(places.tolist()).images())
+        return without_channel(slices.images(spread_rows(len(slices), _NUM_SHOWN)))
 
     def _judge(self, config: PriorConfig, slices: SliceSet) -> Arrays:
-        images = _without_channel(slices.images())
+        images = without_channel(slices.images())
         prior = config.load(self.device, (images.shape[-2], images.shape[-1]))
         scores = denoising_psnr(
             prior,
@@ -134,16 +130,12 @@ class PriorDenoising(ScriptedStudy):
     def _metrics(self, arrays: Arrays) -> Metrics:
         metrics: Metrics = {}
         for name in self.priors:
-            errors = torch.from_numpy(arrays[f"{name}/errors"])
-            pooled = DenoisingScores(self.sigmas, errors).pooled.tolist()
-            metrics |= {f"psnr_{name}_{s:g}": v for s, v in zip(self.sigmas, pooled, strict=True)}
+            pooled = decibels(arrays[f"{name}/errors"])
+            metrics |= {
+                f"psnr_{name}_{s:g}": float(v) for s, v in zip(self.sigmas, pooled, strict=True)
+            }
             metrics[f"seconds_{name}"] = float(arrays[f"{name}/seconds"])
         return metrics | {
             "num_slices": len(arrays["subjects"]),
             "num_subjects": len(set(arrays["subjects"].tolist()) - {""}),
         }
-
-
-def _without_channel(images: Tensor) -> Tensor:
-    """Return images as priors of one channel take them."""
-    return images[:, 0] if images.shape[1] == 1 else images

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from invdiff.study.denoising_line import draw_denoising, label_levels
 from invdiff.study.scripted import Arrays
 
 if TYPE_CHECKING:
@@ -23,20 +24,14 @@ def denoising(arrays: Arrays, names: tuple[str, ...]) -> Figure:
 
     figure = Figure(figsize=(5.6, 3.6), layout="constrained")
     axis = figure.subplots()
-    sigmas, subjects = arrays["sigmas"], arrays["subjects"]
+    sigmas = arrays["sigmas"].tolist()
     for k, name in enumerate(names):
-        color, errors = _COLORS[k % len(_COLORS)], arrays[f"{name}/errors"]
-        axis.plot(sigmas, _decibel(errors.mean(1)), "o-", color=color, label=name)
-        people = sorted(set(subjects.tolist()))
-        for person in people if len(people) > 1 else ():
-            values = _decibel(errors[:, subjects == person].mean(1))
-            axis.plot(sigmas, values, color=color, linewidth=0.6, alpha=0.6)
-    axis.set_xscale("log")
-    axis.set_xticks(sigmas, [f"{sigma:g}" for sigma in sigmas])
-    axis.minorticks_off()
-    axis.set(xlabel="noise level, images in [-1, 1]", ylabel="PSNR (dB)")
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False, fontsize=8)
+        color = _COLORS[k % len(_COLORS)]
+        draw_denoising(
+            axis, sigmas, arrays[f"{name}/errors"], arrays["subjects"],
+            label=name, color=color, thin=f"{color}99",
+        )  # fmt: skip
+    label_levels(axis, sigmas)
     return figure
 
 
@@ -57,7 +52,3 @@ def pictures(arrays: Arrays, names: tuple[str, ...]) -> Figure:
             axis.imshow(image, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
             axis.set_axis_off()
     return figure
-
-
-def _decibel(errors: np.ndarray) -> np.ndarray:
-    return -10 * np.log10(errors)

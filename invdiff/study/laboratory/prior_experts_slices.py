@@ -5,13 +5,11 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import torch
-
 from invdiff.study.base import Config
 from invdiff.study.config import PriorConfig
 from invdiff.study.laboratory.image_tasks import Task, small_slices
 from invdiff.study.router_training.slices import ExpertSlices, grey_images
-from invdiff.study.slices import SliceSource
+from invdiff.study.slices import SliceSource, spread_rows
 
 __all__ = ["ExpertConfig"]
 
@@ -47,7 +45,7 @@ class ExpertConfig(Config):
         sample = 2 * small_slices(self.sample, size).float() - 1
         if self.slices is not None and Path(self.slices).exists():
             slices = SliceSource(path=self.slices, size=size).read()
-            rows = torch.linspace(0, len(slices) - 1, min(count, len(slices))).round().long()
-            return ExpertSlices(grey_images(slices.subset(rows.tolist())), sample, True)
+            chosen = slices.subset(spread_rows(len(slices), count).tolist())
+            return ExpertSlices(grey_images(chosen), sample, True)
         _log.warning("%s: router and test see slices of one person", self.sample)
         return ExpertSlices(sample[0::2], sample[1::2], False)

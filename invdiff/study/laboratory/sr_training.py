@@ -20,7 +20,14 @@ from invdiff.study.laboratory.sr_training_config import NetworkConfig
 from invdiff.study.laboratory.sr_training_scores import decibels, denoising_errors, drawn_samples
 from invdiff.study.prior_text import PriorText
 from invdiff.study.scripted import Arrays, Metrics, Outcome, ScriptedStudy, Table
-from invdiff.study.slices import SliceSource, Split, SplitConfig, grey_levels, varied_parts
+from invdiff.study.slices import (
+    SliceSource,
+    Split,
+    SplitConfig,
+    grey_levels,
+    spread_rows,
+    varied_parts,
+)
 from invdiff.study.stages import Stages
 from invdiff.study.stored_weights import restore_weights, stored_weights
 from invdiff.superres.integrators import integrator_named
@@ -182,7 +189,7 @@ class SRTraining(ScriptedStudy):
         fine = fine.to(self.device)
         errors = denoising_errors(prior, fine, self.sigmas, self._generator("noise"))
         ode = SuperResolutionOde(prior, self.integrator, num_calls=self.num_calls)
-        chosen = torch.linspace(0, len(fine) - 1, min(_NUM_EXAMPLES, len(fine))).round().long()
+        chosen = spread_rows(len(fine), _NUM_EXAMPLES)
         boundary = self._generator("boundary")
         drawn = drawn_samples(ode, prior, fine[chosen], self.num_samples, boundary)
         drawn["enlarged"] = drawn.pop("bicubic")

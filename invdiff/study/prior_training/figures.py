@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from invdiff.study.denoising_line import draw_denoising, label_levels
 from invdiff.study.loss_line import draw_loss
 from invdiff.study.scripted import Arrays
 
@@ -56,29 +57,21 @@ def denoising(arrays: Arrays, sigmas: tuple[float, ...]) -> Figure:
 
     figure = Figure(figsize=(5.2, 3.4), layout="constrained")
     axis = figure.subplots()
-    errors, subjects = arrays["errors"], arrays["subjects"]
-    names = sorted(set(subjects.tolist()))
-    if len(names) > 1:
-        for name in names:
-            values = -10 * np.log10(errors[:, subjects == name].mean(1))
-            axis.plot(sigmas, values, color=_GREY, linewidth=0.8)
-    axis.plot(sigmas, -10 * np.log10(errors.mean(1)), "o-", color=_ACCENT, label="denoised")
+    draw_denoising(
+        axis, sigmas, arrays["errors"], arrays["subjects"],
+        label="denoised", color=_ACCENT, thin=_GREY,
+    )  # fmt: skip
     noisy = -20 * np.log10(np.array(sigmas) / _WIDTH)
     axis.plot(sigmas, noisy, "--", color=_BLUE, label="noisy")
-    axis.set_xscale("log")
-    axis.set_xticks(sigmas, [f"{sigma:g}" for sigma in sigmas])
-    axis.minorticks_off()
-    axis.set(xlabel="noise level, images in [-1, 1]", ylabel="PSNR (dB)")
-    _finish(axis)
+    label_levels(axis, sigmas)
     return figure
 
 
-def pictures(images: NDArray[Any], titles: tuple[str, ...] = ()) -> Figure:
+def pictures(images: NDArray[Any]) -> Figure:
     """Show images in [-1, 1] side by side; of complex ones the magnitude.
 
     Args:
         images: ``(images, height, width)`` or ``(images, 2, height, width)``.
-        titles: Of the images, where they have some.
     """
     from matplotlib.figure import Figure
 
@@ -92,8 +85,6 @@ def pictures(images: NDArray[Any], titles: tuple[str, ...] = ()) -> Figure:
         axis.set_axis_off()
     for k, image in enumerate(shown):
         axes[k].imshow(image, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
-        if titles:
-            axes[k].set_title(titles[k], fontsize=8)
     return figure
 
 

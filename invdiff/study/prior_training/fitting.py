@@ -28,7 +28,7 @@ from invdiff.training.slice_set import SliceSet
 if TYPE_CHECKING:
     from invdiff.study.prior_training.study import PriorTraining
 
-__all__ = ["end_parts", "fitted", "heldout_loss", "take_part", "untrained"]
+__all__ = ["end_parts", "fitted", "take_part", "untrained"]
 
 # draws of level and noise for each held-out slice: the loss of one depends much on them
 _NUM_DRAWS = 4
@@ -84,13 +84,13 @@ def fitted(study: PriorTraining, split: Split, folder: Path) -> Arrays:
 
     def score(weights: dict[str, Tensor]) -> float:
         network.load_state_dict(weights)
-        return heldout_loss(study, network, heldout)
+        return _heldout_loss(study, network, heldout)
 
     snapshots = read_snapshots(folder / "snapshots")
     scores = scores_of_lengths(snapshots, study.averages.candidates, score)
     length = min(scores, key=lambda candidate: scores[candidate])
-    steps = sorted({snapshot.profile.step for snapshot in snapshots})
-    curve = [score(averaged_weights(snapshots, length, step)) for step in steps]
+    *earlier, last = sorted({snapshot.profile.step for snapshot in snapshots})
+    curve = [score(averaged_weights(snapshots, length, step)) for step in earlier]
     network.load_state_dict(averaged_weights(snapshots, length))
     return {
         **stored_weights(network.cpu()),
@@ -98,8 +98,8 @@ def fitted(study: PriorTraining, split: Split, folder: Path) -> Arrays:
         "lengths": np.array(list(scores)),
         "length_losses": np.array(list(scores.values())),
         "length": np.array(length),
-        "snapshot_steps": np.array(steps),
-        "snapshot_losses": np.array(curve),
+        "snapshot_steps": np.array([*earlier, last]),
+        "snapshot_losses": np.array([*curve, scores[length]]),
     }
 
 
@@ -142,14 +142,8 @@ def end_parts(study: PriorTraining, *, refused: bool = False) -> None:
     Processes.launched(study.device).told(_REFUSED if refused else _END)
 
 
-def heldout_loss(study: PriorTraining, network: nn.Module, heldout: SliceSet) -> float:
-    """Return the mean loss on held-out slices, always with the same noise.
-
-    Args:
-        study: Its objective and seed.
-        network: On the device of the slices.
-        heldout: The slices.
-    """
+def _heldout_loss(study: PriorTraining, network: nn.Module, heldout: SliceSet) -> float:
+    """Return the mean loss on held-out slices, always with the same noise."""
     device = heldout.values.device
     generator = derive_generator(study.seed, "heldout-loss", device=device)
     objective = study.objective.build()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,10 +11,9 @@ from torch import nn
 from invdiff.priors import PretrainedPrior
 from invdiff.rng import derive_generator
 from invdiff.samplers.heun import HeunSampler
-from invdiff.study.prior_training.fitting import heldout_loss
 from invdiff.study.scripted import Arrays
 from invdiff.training.denoising import denoising_psnr
-from invdiff.training.slice_set import SliceSet
+from invdiff.training.slice_set import SliceSet, without_channel
 
 if TYPE_CHECKING:
     from invdiff.study.prior_training.study import PriorTraining
@@ -25,15 +23,11 @@ __all__ = ["judged", "prior_of"]
 
 def prior_of(study: PriorTraining, network: nn.Module, label: int | None) -> PretrainedPrior:
     """Return the denoiser of a network, told a class where it has some."""
-    objective = study.objective.build()
-    dof = study.objective.dof if study.objective.kind == "pfgm" else math.inf
-    return PretrainedPrior(
-        network, objective.preconditioning, label=label, info={"dof": dof} if dof < 1e9 else {}
-    )
+    return PretrainedPrior(network, study.objective.build().preconditioning, label=label)
 
 
 def judged(study: PriorTraining, network: nn.Module, heldout: SliceSet) -> Arrays:
-    """Return the held-out loss, denoising errors by noise level, and samples.
+    """Return denoising errors by noise level, and samples.
 
     Args:
         study: All choices.
@@ -44,13 +38,12 @@ def judged(study: PriorTraining, network: nn.Module, heldout: SliceSet) -> Array
     for label, rows in _by_class(heldout):
         scores = denoising_psnr(
             prior_of(study, network, label),
-            _shown(heldout.images(rows)),
+            without_channel(heldout.images(rows)),
             study.sigmas,
             generator=derive_generator(study.seed, "denoising"),
         )
         errors[:, rows.cpu().numpy()] = scores.errors.numpy()
     return {
-        "loss_heldout": np.array(heldout_loss(study, network, heldout)),
         "errors": errors,
         "subjects": np.array(heldout.subjects),
         "samples": _samples(study, network, heldout),
@@ -67,16 +60,10 @@ def _by_class(slices: SliceSet) -> list[tuple[int | None, torch.Tensor]]:
 def _samples(study: PriorTraining, network: nn.Module, heldout: SliceSet) -> Any:
     """Draw images of the prior; of each class in turn."""
     classes = len(heldout.classes)
-    dof = study.objective.dof if study.objective.kind == "pfgm" else math.inf
+    sampler = HeunSampler(study.sample_steps, dof=study.objective.noise_dof)
     drawn = []
     for k in range(study.num_samples):
         prior = prior_of(study, network, k % classes if classes else None)
         generator = derive_generator(study.seed, "sample", k, device=heldout.values.device)
-        samples = HeunSampler(study.sample_steps, dof=dof).sample(prior, 1, generator=generator)
-        drawn.append(samples.values[0])
+        drawn.append(sampler.sample(prior, 1, generator=generator).values[0])
     return torch.stack(drawn).cpu().numpy()
-
-
-def _shown(images: torch.Tensor) -> torch.Tensor:
-    """Return images as a prior takes them: without an axis for one channel."""
-    return images[:, 0] if images.shape[1] == 1 else images

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveFloat, model_validator
@@ -40,6 +41,11 @@ class ObjectiveConfig(Config):
             raise ValueError(f"log_mean and log_std are of edm and pfgm, the kind is {self.kind}")
         self.build()
         return self
+
+    @property
+    def noise_dof(self) -> float:
+        """Return the degrees of freedom of the noise; infinite where it is Gaussian."""
+        return self.dof if self.kind == "pfgm" else math.inf
 
     def build(self) -> Objective:
         """Return the loss."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import nn
 
 from invdiff.priors import PretrainedPrior
 from invdiff.rng import derive_generator
 from invdiff.study.base import SampleName
+from invdiff.study.denoising_line import decibels
 from invdiff.study.prior_text import PriorText
 from invdiff.study.prior_training import figures, tables
 from invdiff.study.prior_training.augmentation import AugmentationConfig
@@ -24,11 +25,11 @@ from invdiff.study.prior_training.objective import ObjectiveConfig
 from invdiff.study.prior_training.optimisation import AverageConfig, OptimisationConfig
 from invdiff.study.prior_training.trial import TrialConfig
 from invdiff.study.scripted import Arrays, Link, Metrics, Outcome, Table
-from invdiff.study.slices import SliceSource, Split, SplitConfig
+from invdiff.study.slices import SliceSource, Split, SplitConfig, spread_rows
 from invdiff.study.stages import Stages
 from invdiff.study.stored_weights import restore_weights
 from invdiff.study.trains import TrainingStudy
-from invdiff.training.slice_set import SliceSet
+from invdiff.training.slice_set import SliceSet, without_channel
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -94,8 +95,7 @@ class PriorTraining(TrainingStudy):
 
     def check_inputs(self) -> None:
         """Refuse slices that aren't there, and a trial that can't be run."""
-        if self.fallback is None and not Path(self.slices.path).exists():
-            raise ValueError(f"slices: {self.slices.path}: no such file or folder")
+        self.slices.check(self.fallback)
         if self.trial is not None:
             self.trial.read("the-trained-prior", self.device)
 
@@ -142,9 +142,8 @@ class PriorTraining(TrainingStudy):
 
     def judged_slices(self, split: Split) -> SliceSet:
         """Return the held-out slices that the prior is judged on."""
-        total = len(split.heldout_rows)
-        places = np.linspace(0, total - 1, min(self.num_heldout, total)).round().astype(int)
-        return split.heldout.subset(places.tolist())
+        rows = spread_rows(len(split.heldout_rows), self.num_heldout).tolist()
+        return split.slices.subset([split.heldout_rows[i] for i in rows])
 
     def take_part(self, folder: Path) -> None:
         """Train with the main process when it does, as a process that writes nothing."""
@@ -195,21 +194,23 @@ class PriorTraining(TrainingStudy):
         )
 
     def _pictures(self, split: Split) -> Arrays:
-        rows = np.linspace(0, len(split.training_rows) - 1, _NUM_PICTURES).round().astype(int)
-        shown = split.training.subset(rows.tolist()).images()
+        # every access to split.training copies all of them
+        rows = spread_rows(len(split.training_rows), _NUM_PICTURES).tolist()
+        shown = split.slices.subset([split.training_rows[i] for i in rows]).images()
         generator = derive_generator(self.seed, "augmented")
         changed = self.augmentation.build()(shown, generator)
         return {
-            name: (images[:, 0] if images.shape[1] == 1 else images).numpy()
+            name: without_channel(images).numpy()
             for name, images in (("slices", shown), ("augmented", changed))
         }
 
     def _metrics(self, arrays: Arrays, split: Split, network: nn.Module) -> Metrics:
         last = max(1, len(arrays["loss"]) // 10)
         sides = split.describe()
-        pooled = -10 * np.log10(arrays["errors"].mean(1))
+        pooled = decibels(arrays["errors"])
         return {
-            "loss_heldout": float(arrays["loss_heldout"]),
+            # of the chosen average, at the end of its curve
+            "loss_heldout": float(arrays["snapshot_losses"][-1]),
             "loss_training": float(arrays["loss"][-last:].mean()),
             "average_length": float(arrays["length"]),
             **{f"psnr_{s:g}": float(v) for s, v in zip(self.sigmas, pooled, strict=True)},
@@ -233,7 +234,7 @@ class PriorTraining(TrainingStudy):
             "heldout": metrics,
             "training": self.model_dump(mode="json", exclude=_NOT_IN_CARD),
         }
-        return info | ({"dof": objective.dof} if objective.kind == "pfgm" else {})
+        return info | ({"dof": objective.dof} if math.isfinite(objective.noise_dof) else {})
 
 
 def _without_weights(arrays: Arrays) -> Arrays:

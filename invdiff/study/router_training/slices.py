@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from invdiff.study.base import Config, SampleName
 from invdiff.study.prior import PriorConfig
-from invdiff.study.slices import SliceSource, SplitConfig
+from invdiff.study.slices import SliceSource, SplitConfig, spread_rows
 from invdiff.training.slice_set import SliceSet
 
 __all__ = ["ExpertSlices", "SlicedExpert", "grey_images"]
@@ -51,8 +49,7 @@ class SlicedExpert(Config):
         Raises:
             ValueError: One line: which.
         """
-        if self.fallback is None and not Path(self.slices.path).exists():
-            raise ValueError(f"slices: {self.slices.path}: no such file or folder")
+        self.slices.check(self.fallback)
 
     def read(self, num_heldout: int) -> ExpertSlices:
         """Return both parts; of the held-out slices at most so many, spread over all of them.
@@ -62,8 +59,7 @@ class SlicedExpert(Config):
         """
         split = self.split.split(self.slices.read(self.fallback))
         heldout = split.heldout
-        rows = torch.linspace(0, len(heldout) - 1, min(num_heldout, len(heldout))).round().long()
-        judged = heldout.subset(rows.tolist())
+        judged = heldout.subset(spread_rows(len(heldout), num_heldout).tolist())
         return ExpertSlices(grey_images(split.training), grey_images(judged), split.by_subject)
 
 

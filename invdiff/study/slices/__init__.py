@@ -1,6 +1,6 @@
 """What a prior is trained on: slices read from files, and those that are kept from it."""
 
-from invdiff.study.slices.parts import grey_levels, varied_parts
+from invdiff.study.slices.parts import grey_levels, spread_rows, varied_parts
 from invdiff.study.slices.source import SliceSource
 from invdiff.study.slices.split import Split, SplitConfig
 
@@ -9,5 +9,6 @@ __all__ = [
     "Split",
     "SplitConfig",
     "grey_levels",
+    "spread_rows",
     "varied_parts",
 ]

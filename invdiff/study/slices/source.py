@@ -64,6 +64,15 @@ class SliceSource(CutConfig, NamesConfig):
             raise ValueError(f"not a regular expression ({error})") from None
         return pattern
 
+    def check(self, fallback: str | None = None) -> None:
+        """Refuse a path that isn't there, unless there is a sample for its place.
+
+        Raises:
+            ValueError: One line: which.
+        """
+        if fallback is None and not Path(self.path).exists():
+            raise ValueError(f"slices: {self.path}: no such file or folder")
+
     def read(self, fallback: str | None = None) -> SliceSet:
         """Return the slices, or those of a shipped sample if the path isn't there.
 
@@ -75,12 +84,11 @@ class SliceSource(CutConfig, NamesConfig):
             ValueError: One line: no such path, what can't be used of it, or a slice without a
                 class.
         """
+        self.check(fallback)
         path = Path(self.path)
         if not path.exists() and fallback is not None:
             _log.warning("%s is not there: the sample %s is used in its place", path, fallback)
             path = sample_path(fallback)
-        if not path.exists():
-            raise ValueError(f"slices: {path}: no such file or folder")
         pieces = self._pieces(self._scans(path), path)
         if not pieces:
             raise ValueError(f"slices: {path}: no slices in it, empty or all left out")
