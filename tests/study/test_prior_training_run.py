@@ -12,7 +12,7 @@ from invdiff.priors import load_prior
 from invdiff.rng import derive_generator
 from invdiff.study.cli import main
 from invdiff.study.prior_training import live
-from invdiff.training.denoising import denoising_psnr
+from invdiff.training import SliceSet, denoising_psnr, heldout_losses, objective_named
 
 TRIAL = {
     "experiment": "inpainting",
@@ -103,6 +103,22 @@ def test_the_kept_prior_has_the_reported_numbers(finished, metrics):
     for sigma, psnr in zip((0.1, 1.0), scores.pooled, strict=True):
         # its weights are rounded to half precision
         assert float(psnr) == pytest.approx(metrics[f"psnr_{sigma:g}"], abs=0.02)
+
+
+def test_the_held_out_loss_is_that_of_the_kept_prior(finished, metrics):
+    network = load_prior(finished / "prior").network
+    rows = np.linspace(0, 7, 6).round().astype(int)
+    values = torch.from_numpy(small.discs()[16:][rows]).unsqueeze(1)
+    slices, generator = SliceSet(values, ("",) * 6), derive_generator(0, "heldout-loss")
+    draws = [
+        heldout_losses(network, slices, objective_named("edm"), generator=generator)
+        for _ in range(4)
+    ]
+    expected = float(torch.stack(draws).mean())
+    # its weights are rounded to half precision
+    assert metrics["loss_heldout"] == pytest.approx(expected, rel=1e-3)
+    with np.load(finished / "arrays.npz") as arrays:
+        assert metrics["loss_heldout"] == pytest.approx(arrays["length_losses"].min(), rel=1e-6)
 
 
 @pytest.mark.usefixtures("undrawn")
