@@ -1,0 +1,6 @@
+"""The theory, executable: statements with checks, grouped by view."""
+
+from invdiff.theory.chapter.fact import Fact, Reading, Relation, Section
+from invdiff.theory.chapter.sections import SECTIONS
+
+__all__ = ["SECTIONS", "Fact", "Reading", "Relation", "Section"]
