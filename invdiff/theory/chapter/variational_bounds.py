@@ -44,10 +44,14 @@ def _levels(times: Tensor) -> _Levels:
     return _Levels(signal, noise, signal**2 * _VARIANCE + noise**2)
 
 
+def _even_times(num_steps: int) -> Tensor:
+    ends = chain_times(200)
+    return torch.linspace(float(ends[0]), float(ends[-1]), num_steps + 1, dtype=torch.float64)
+
+
 def _evidence_lower_bound() -> Reading:
     counts = (5, 10, 20, 40, 80)
-    ends = chain_times(200)[[0, -1]].tolist()
-    grids = [torch.linspace(*ends, count + 1, dtype=torch.float64) for count in counts]
+    grids = [_even_times(count) for count in counts]
     gaps = [_sampled_gaps(times) for times in grids]
     evidence = float(-(2 * math.pi * math.e * _levels(grids[0]).variance[-1]).log() / 2)
     exact = np.array([float(_prior_gap(times) + _step_gaps(times).sum()) for times in grids])
@@ -99,10 +103,8 @@ def _step_gaps(times: Tensor) -> Tensor:
 
 
 def _gap_falls_with_steps() -> Reading:
-    counts, ends = np.array([100, 200, 400, 800, 1600]), chain_times(200)[[0, -1]].tolist()
-    gaps = [
-        _kernel_gap(torch.linspace(*ends, int(count) + 1, dtype=torch.float64)) for count in counts
-    ]
+    counts = np.array([100, 200, 400, 800, 1600])
+    gaps = [_kernel_gap(_even_times(int(count))) for count in counts]
     slope = float(np.polyfit(np.log(counts), np.log(gaps), 1)[0])
     return Reading(
         slope, -1.0, 0.05, "the next term of the expansion in the step",

@@ -20,6 +20,7 @@ from invdiff.theory.chapter.variational_examples import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
 
 __all__ = ["FACTS"]
 
@@ -36,7 +37,9 @@ def _optimal_reverse_variance() -> Reading:
     error = max(abs(a - b) for a, b in zip(measured, exact, strict=True))
 
     def draw(axes: Axes) -> None:
-        curves = {"from the score": measured, "beta": large, "beta tilde": small}
+        curves: dict[str, ArrayLike] = {
+            "from the score": measured, "beta": large, "beta tilde": small,
+        }  # fmt: skip
         draw_curves(axes, levels[:-1], exact, curves, "sigma", "variance of a step back")
         axes.set(xscale="log", yscale="log")
 
