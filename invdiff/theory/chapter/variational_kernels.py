@@ -125,13 +125,14 @@ def _shifted_diffusion() -> Reading:
     exact = _shifted_posterior(signal[:-1], signal[1:])
     measured = torch.stack([kernel.target, kernel.current, 1 - kernel.current, kernel.std**2])
     names = ("image", "latent", "reconstruction", "variance")
-    return Reading(
-        float((measured - exact).abs().max()), 0.0, 1e-12, ROUNDING,
-        lambda axes: draw_curves(
-            axes, signal[1:], None, dict(zip(names, exact, strict=True)),
-            "share of signal", "weight or variance",
-        ),
-    )  # fmt: skip
+
+    def draw(axes: Axes) -> None:
+        lines = dict(zip(names, measured, strict=True))
+        draw_curves(axes, signal[1:], None, lines, "share of signal", "weight or variance")
+        # below, the chain's steps are of another kind
+        axes.set(xlim=(0.1, 1))
+
+    return Reading(float((measured - exact).abs().max()), 0.0, 1e-12, ROUNDING, draw)
 
 
 def _shifted_posterior(now: Tensor, earlier: Tensor) -> Tensor:

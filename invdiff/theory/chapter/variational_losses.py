@@ -10,7 +10,7 @@ from torch import Tensor
 from invdiff.interpolants import Draw, OneSided, exact_divergence, interpolant_loss
 from invdiff.priors import GaussianPrior
 from invdiff.rng import derive_generator
-from invdiff.theory.chapter.drawing import GREY, draw_curves
+from invdiff.theory.chapter.drawing import COLORS, GREY, draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
 from invdiff.theory.chapter.variational_examples import (
     ROUNDING,
@@ -115,7 +115,7 @@ def _sure() -> Reading:
 def _risks(told: Tensor) -> tuple[Tensor, Tensor]:
     """Return Stein's estimate and the true square error of a denoiser of another noise level."""
     prior, sigma, generator = three_modes(), 0.6, derive_generator(0, "sure")
-    clean = prior.sample(10000, generator=generator)
+    clean = prior.sample(30000, generator=generator)
     x = clean + sigma * torch.randn(clean.shape, generator=generator, dtype=torch.float64)
     denoised, divergence = exact_divergence(prior, x, told)
     estimate = ((x - denoised) ** 2).sum(1) - 2 * sigma**2 + 2 * sigma**2 * divergence
@@ -132,9 +132,12 @@ def _one_minimum() -> Reading:
 def _draw_parabolas(
     axes: Axes, parabolas: dict[str, tuple[Tensor, Tensor, float]], exact: float
 ) -> None:
-    styles = ("-", "--", "-", "--", ":")
-    for (name, (values, losses, _)), style in zip(parabolas.items(), styles, strict=True):
-        axes.plot(values, losses - losses.min(), style, label=name, linewidth=1.5)
+    styles = ("-", "--", ":", "-", "--")
+    colors = (*COLORS, "#333333")
+    for (name, (values, losses, _)), style, color in zip(
+        parabolas.items(), styles, colors, strict=True
+    ):
+        axes.plot(values, losses - losses.min(), style, color=color, label=name, linewidth=1.5)
     axes.axvline(exact, color=GREY, linewidth=1, label="posterior mean")
     axes.set(xlabel="D(x)", ylabel="loss above its minimum", xlim=(-0.5, 1.8), ylim=(-0.1, 2))
     axes.legend(frameon=False, fontsize=7)

@@ -42,7 +42,7 @@ def _law_of_the_radius() -> Reading:
         axes.set(xscale="log")
 
     bound = _KOLMOGOROV / math.sqrt(count)
-    return Reading(distance, bound, 0.0, "4 standard errors in size", draw, "<=")
+    return Reading(distance, bound, 0.0, "larger with a chance of 5e-5", draw, "<=")
 
 
 def _divergence_of_the_noise() -> Reading:

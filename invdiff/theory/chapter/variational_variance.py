@@ -76,8 +76,8 @@ def _mean_reverse_variance(t: Tensor, end: Tensor) -> float:
 FACTS = (
     Fact(
         "optimal-reverse-variance",
-        "The best variance of a reverse step follows from the mean square of the score alone. It "
-        "lies between the two that DDPM offers, and is the mean variance of the earlier latent.",
+        "The best variance of a reverse step is the mean variance of the earlier latent, and "
+        "follows from the mean square of the score. It is above the smaller one of DDPM.",
         r"\sigma_*^2 = \tilde\beta + c_0^2\, \sigma^2 \Bigl(1 - \frac{\sigma^2}n "
         r"E |\nabla \log p_\sigma|^2\Bigr) = \frac1n E\, \mathrm{tr}\, "
         r"\mathrm{Cov}(x_{t-1} \mid x_t)",
