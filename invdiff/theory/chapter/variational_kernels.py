@@ -104,7 +104,7 @@ def _bbdm_without_noise() -> Reading:
         float(repaired[half]), float(exact[half]), 1e-12, ROUNDING,
         lambda axes: draw_curves(
             axes, times, exact, {"package, eta = 0": repaired, "published, eta = 0": published},
-            "t", "variance of x_t given both ends",
+            "t", "variance given both ends",
         ),
     )  # fmt: skip
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -114,8 +115,8 @@ def _sure() -> Reading:
 
 def _risks(told: Tensor) -> tuple[Tensor, Tensor]:
     """Return Stein's estimate and the true square error of a denoiser of another noise level."""
-    prior, sigma, generator = three_modes(), 0.6, derive_generator(0, "sure")
-    clean = prior.sample(30000, generator=generator)
+    prior, sigma, generator = three_modes(), 0.6, derive_generator(0, "stein-unbiased-risk")
+    clean = prior.sample(20000, generator=generator)
     x = clean + sigma * torch.randn(clean.shape, generator=generator, dtype=torch.float64)
     denoised, divergence = exact_divergence(prior, x, told)
     estimate = ((x - denoised) ** 2).sum(1) - 2 * sigma**2 + 2 * sigma**2 * divergence
@@ -125,30 +126,35 @@ def _risks(told: Tensor) -> tuple[Tensor, Tensor]:
 def _one_minimum() -> Reading:
     parabolas = {name: _parabola(name) for name in _OBJECTIVES}
     exact = float((number(_X) / _SIGMA**2).tanh())
-    worst = max(abs(lowest - exact) for _, _, lowest in parabolas.values())
+    worst = max(max(abs(p.lowest - exact), p.error) for p in parabolas.values())
     return Reading(worst, 0.0, 1e-9, ROUNDING, lambda axes: _draw_parabolas(axes, parabolas, exact))
 
 
-def _draw_parabolas(
-    axes: Axes, parabolas: dict[str, tuple[Tensor, Tensor, float]], exact: float
-) -> None:
-    styles = ("-", "--", ":", "-", "--")
-    colors = (*COLORS, "#333333")
-    for (name, (values, losses, _)), style, color in zip(
-        parabolas.items(), styles, colors, strict=True
-    ):
-        axes.plot(values, losses - losses.min(), style, color=color, label=name, linewidth=1.5)
+def _draw_parabolas(axes: Axes, parabolas: dict[str, _Parabola], exact: float) -> None:
+    styles, colors = ("-", "--", ":", "-", "--"), (*COLORS, "#333333")
+    for (name, p), style, color in zip(parabolas.items(), styles, colors, strict=True):
+        excess = p.losses - p.losses.min()
+        axes.plot(p.denoised, excess, style, color=color, label=name, linewidth=1.5)
     axes.axvline(exact, color=GREY, linewidth=1, label="posterior mean")
     axes.set(xlabel="D(x)", ylabel="loss above its minimum", xlim=(-0.5, 1.8), ylim=(-0.1, 2))
     axes.legend(frameon=False, fontsize=7)
 
 
-def _parabola(name: str) -> tuple[Tensor, Tensor, float]:
-    """Return denoised values, their losses given x, and the value of the least loss."""
+class _Parabola(NamedTuple):
+    """Denoised values given x, their losses, where the loss is least, and its largest error."""
+
+    denoised: Tensor
+    losses: Tensor
+    lowest: float
+    error: float
+
+
+def _parabola(name: str) -> _Parabola:
     objective, sigma = objective_named(name), number(_SIGMA).expand(2, 1, 1, 1)
     clean = torch.tensor([-1.0, 1.0], dtype=torch.float64).reshape(2, 1, 1, 1)
     noisy = Noisy(torch.full_like(clean, _X), sigma)
     posterior = (-((noisy.x - clean) ** 2) / (2 * sigma**2)).flatten().softmax(0)
+    targets = _target(name, clean.flatten())
 
     def at(output: Tensor) -> tuple[Tensor, Tensor]:
         def network(x: Tensor, time: Tensor) -> Tensor:
@@ -157,12 +163,24 @@ def _parabola(name: str) -> tuple[Tensor, Tensor, float]:
         denoised = objective.preconditioning.denoise(network, *noisy)
         return denoised[0].squeeze(), posterior @ objective.losses(network, clean, noisy)
 
-    # a parabola is known from three of its points
-    low, middle, high = (at(number(output))[1] for output in (-1.0, 0.0, 1.0))
-    best, _ = at((low - high) / (2 * (low - 2 * middle + high)))
-    points = [at(output) for output in torch.linspace(-6, 6, 121, dtype=torch.float64)]
-    values, losses = (torch.stack(part) for part in zip(*points, strict=True))
-    return values, losses, float(best)
+    lowest, _ = at(posterior @ targets)
+    outputs = torch.linspace(-6, 6, 121, dtype=torch.float64)
+    denoised, losses = (torch.stack(p) for p in zip(*map(at, outputs), strict=True))
+    plain = (outputs[:, None] - targets) ** 2 @ posterior
+    return _Parabola(denoised, losses, float(lowest), float((losses - plain).abs().max()))
+
+
+def _target(name: str, x0: Tensor, sigma_data: float = 0.5) -> Tensor:
+    """Return what the networks of the papers predict, for images x0 behind the same x."""
+    noise, total = (_X - x0) / _SIGMA, math.hypot(_SIGMA, sigma_data)
+    skipped = x0 - (sigma_data / total) ** 2 * _X
+    return {
+        "ddpm": noise,
+        "sample": x0,
+        "v": (noise - _SIGMA * x0) / math.hypot(1, _SIGMA),
+        "flow": noise - x0,
+        "edm": skipped * total / (_SIGMA * sigma_data),
+    }[name]
 
 
 FACTS = (

@@ -29,7 +29,7 @@ _KOLMOGOROV = 2.3
 
 
 def _law_of_the_radius() -> Reading:
-    dof, count = 4.0, 20000
+    dof, count = 4.0, 100000
     images = torch.zeros(count, 1, 4, 4, dtype=torch.float64)
     noise = StudentPerturbation(dof).sample(images, derive_generator(0, "law-of-the-radius"))
     ratio = ((noise**2).flatten(1).sum(1) / _NUM).sort().values.numpy()
@@ -38,7 +38,9 @@ def _law_of_the_radius() -> Reading:
     distance = max(float((law - rank).max()), float((rank + 1 / count - law).max()))
 
     def draw(axes: Axes) -> None:
-        draw_curves(axes, ratio[::50], law[::50], {"draws": rank[::50]}, "|n|^2 / N", "share below")
+        draw_curves(
+            axes, ratio[::100], law[::100], {"draws": rank[::100]}, "|n|^2 / N", "share below"
+        )
         axes.set(xscale="log")
 
     bound = _KOLMOGOROV / math.sqrt(count)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FACTS"]
 
-_LEVEL, _NOISE_STD = 0.2, 0.8
+_LEVEL, _NOISE_STD = 0.1, 1.2
 
 
 def _gradient_of_red_diff() -> Reading:
