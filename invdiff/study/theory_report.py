@@ -130,10 +130,10 @@ def _row(section: Section, verdict: Verdict) -> dict[str, Any]:
         "measured": _finite(reading.measured),
         "relation": reading.relation,
         "exact": _finite(reading.exact),
-        "tolerance": reading.tolerance,
+        "tolerance": float(reading.tolerance),
         "reason": reading.reason,
     }
 
 
 def _finite(value: float) -> float | None:
-    return value if abs(value) < float("inf") else None
+    return float(value) if abs(value) < float("inf") else None

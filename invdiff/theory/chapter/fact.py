@@ -45,7 +45,7 @@ class Reading:
     @property
     def holds(self) -> bool:
         """Whether the fact is within its tolerance; what is not a number is not."""
-        difference = self.measured - self.exact
+        difference = float(self.measured) - float(self.exact)
         if self.relation == "<=":
             return difference <= self.tolerance
         if self.relation == ">=":
