@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -11,6 +12,9 @@ from invdiff.rng import derive_generator
 from invdiff.theory import c2st, mmd2, wasserstein_1d
 from invdiff.theory.chapter.fact import Fact, Reading
 from invdiff.theory.chapter.statistical_rates_drawing import draw_estimates, draw_law
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["FACTS"]
 
@@ -27,19 +31,18 @@ def _wasserstein_floor() -> Reading:
     scaled = torch.stack(squares)
     mean, error = scaled.mean(1), scaled.std(1) / runs**0.5
     exact = torch.tensor([1 / (3 * (count + 1)) for count in counts], dtype=torch.float64)
+    labels = ("samples n of either cloud", "squared distance", "1 / 3(n + 1)")
+
+    def draw(axes: Axes) -> None:
+        draw_estimates(axes, counts, mean * exact, error * exact, exact, labels)
+        axes.set(xscale="log", yscale="log")
+
     return Reading(
         float(mean.mean()),
         1.0,
         4.5 * float(error.norm()) / len(counts),
         "4.5 standard errors of the mean over six counts",
-        lambda axes: draw_estimates(
-            axes.set(xscale="log", yscale="log") and axes,
-            counts,
-            mean * exact,
-            error * exact,
-            exact,
-            ("samples n of either cloud", "squared distance", "1 / 3(n + 1)"),
-        ),
+        draw,
     )
 
 
