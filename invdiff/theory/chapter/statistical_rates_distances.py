@@ -143,7 +143,7 @@ FACTS = (
         "mmd-unbiased",
         "The kernel discrepancy without its diagonal is right on average with ten samples.",
         r"E\, \widehat{MMD}^2 = \frac{2 h^2}{h^2 + 2} "
-        r"\Bigl(1 - e^{-\delta^2 / 2 (h^2 + 2)}\Bigr), \qquad N(0, 1_2) \text{ and } N(\delta, 1_2)",
+        r"\Bigl(1 - e^{-\delta^2 / 2 (h^2 + 2)}\Bigr), \qquad p = N(0, 1_2),\; q = N(\delta, 1_2)",
         ("gretton2012",),
         _mmd_unbiased,
     ),

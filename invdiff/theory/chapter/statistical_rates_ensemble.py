@@ -27,7 +27,7 @@ _ROW = torch.tensor([[1.0, 0.5]], dtype=torch.float64)
 # where the score is wrong: in part along what is measured
 _WRONG = torch.tensor([0.6, -0.8], dtype=torch.float64)
 # 0.25 half ranges are the spread of the prior: the kernel of the sampler is exact
-_ENSEMBLE = Ensemble(num_steps=16, sigma_max=5.0, prior_std=0.25)
+_ENSEMBLE = Ensemble(num_steps=12, sigma_max=5.0, prior_std=0.25)
 
 
 class _Shifted:
@@ -96,6 +96,7 @@ def _log_evidence() -> Reading:
             x,
             torch.exp(-(z**2) / 2) / (found.std * math.sqrt(2 * math.pi)),
             "log of estimated / exact evidence",
+            name="normal law of mean -s^2 / 2",
         ),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import torch
 from torch import Tensor
@@ -13,6 +13,9 @@ from invdiff.samplers.resampling import Scheme, ancestors, effective_sample_size
 from invdiff.theory.chapter.drawing import draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
 from invdiff.theory.chapter.statistical_rates_drawing import draw_estimates, draw_pairs
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["FACTS"]
 
@@ -28,19 +31,19 @@ def _unbiased() -> Reading:
         counts = _counts(scheme)
         error = (exact * (1 - exact / _DRAWN) / _RUNS).sqrt()
         deviations[scheme] = ((counts.mean(0) - exact) / error).numpy()
+    places = torch.arange(len(_WEIGHTS))
+
+    def draw(axes: Axes) -> None:
+        labels = ("particle", "mean copies - N w, standard errors")
+        draw_curves(axes, places, torch.zeros(len(_WEIGHTS)), deviations, *labels)
+        axes.set_ylim(-5, 7)
+
     return Reading(
         max(float(abs(d).max()) for d in deviations.values()),
         4.5,
         0.0,
         "the largest of 32 deviations, in standard errors of independent draws",
-        lambda axes: draw_curves(
-            axes,
-            torch.arange(len(_WEIGHTS)),
-            torch.zeros(len(_WEIGHTS)),
-            deviations,
-            "particle",
-            "mean copies - N w, standard errors",
-        ),
+        draw,
         "<=",
     )
 
@@ -49,7 +52,7 @@ def _variance() -> Reading:
     expected = _DRAWN * torch.tensor(_WEIGHTS, dtype=torch.float64)
     fraction = expected - expected.floor()
     # the number of copies is the floor or one more
-    exact = {
+    exact: dict[Scheme, Tensor] = {
         "systematic": fraction * (1 - fraction),
         "multinomial": expected * (1 - expected / _DRAWN),
     }
@@ -79,13 +82,11 @@ def _effective_size() -> Reading:
     sizes = effective_sample_size(strength * (x * dims.sqrt()))
     exact = torch.exp(-dims * strength**2)
     mean, error = sizes.mean(0), sizes.std(0) / runs**0.5
-    slope = float(_slope(dims, mean.log()))
-    spread = float((error / mean).norm() / (dims - dims.mean()).norm())
     return Reading(
-        slope,
-        -(strength**2),
-        4.5 * spread + 0.002,
-        "4.5 standard errors, and the bias 1/N of a ratio of means",
+        float(mean[3]),
+        float(exact[3]),
+        4.5 * float(error[3]) + 0.002,
+        "4.5 standard errors in 4 dimensions, and the bias 1/N of a ratio of means",
         lambda axes: draw_estimates(
             axes,
             dims,
@@ -108,11 +109,6 @@ def _counts(scheme: Scheme) -> Tensor:
         _DRAWN,
     )
     return torch.nn.functional.one_hot(drawn, len(_WEIGHTS)).sum(0).double()
-
-
-def _slope(x: Tensor, y: Tensor) -> Tensor:
-    offset = x - x.mean()
-    return (offset * y).sum() / (offset**2).sum()
 
 
 FACTS = (
