@@ -56,9 +56,11 @@ def _variance() -> Reading:
         "systematic": fraction * (1 - fraction),
         "multinomial": expected * (1 - expected / _DRAWN),
     }
-    measured = {scheme: _counts(scheme).var(0) for scheme in exact}
+    batches = {scheme: _counts(scheme).reshape(20, -1, len(_WEIGHTS)).var(1) for scheme in exact}
+    measured = {scheme: variances.mean(0) for scheme, variances in batches.items()}
     ratio = float(measured["systematic"].sum() / measured["multinomial"].sum())
-    error = ratio * math.sqrt(2 * 2 / (_RUNS * len(_WEIGHTS) / 2))
+    totals = [variances.sum(1) for variances in batches.values()]
+    error = ratio * math.hypot(*(float(t.std() / t.mean()) / 20**0.5 for t in totals))
     return Reading(
         ratio,
         float(exact["systematic"].sum() / exact["multinomial"].sum()),
