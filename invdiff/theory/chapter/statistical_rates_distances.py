@@ -127,7 +127,7 @@ def _discrepancies(shift: float, count: int, runs: int) -> Tensor:
 def _accuracy(shift: float, count: int) -> float:
     generator = derive_generator(0, "classifier", str(shift))
     x, y = torch.randn(2, count, 1, generator=generator, dtype=torch.float64)
-    return c2st(x, y + shift, generator=generator, num_hidden=8, num_steps=100)
+    return c2st(x, y + shift, generator=generator, num_folds=2, num_hidden=8, num_steps=60)
 
 
 FACTS = (
