@@ -1,24 +1,16 @@
-"""Processes that are optimal: Schroedinger bridges, and those that start in one point."""
+"""Schroedinger bridges: the process between two laws that is closest to a Brownian motion."""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from invdiff.interpolants import (
-    ConstantEpsilon,
-    Epsilon,
     Field,
     GaussianSchroedingerBridge,
-    PointSource,
-    foellmer,
-    forecast,
-    time_grid,
 )
-from invdiff.rng import derive_generator
 from invdiff.theory.chapter.drawing import COLORS, draw_bars
 from invdiff.theory.chapter.fact import Fact, Reading
 
@@ -28,8 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["FACTS"]
 
 _ROUNDING = "rounding in double precision"
-# the law of what comes next, given the present: N(0.8 x0 + 0.3, 0.3)
-_SLOPE, _OFFSET, _VARIANCE, _NUM_MEMBERS = 0.8, 0.3, 0.3, 3000
 
 
 def _bridge_drift() -> Reading:
@@ -60,7 +50,9 @@ def _bridge(variance: float = 0.7) -> GaussianSchroedingerBridge:
     return GaussianSchroedingerBridge(0 * mean, first, mean, last, variance)
 
 
-def _acceleration(drift: Field, x: Tensor, time: float, bridge: GaussianSchroedingerBridge) -> float:
+def _acceleration(
+    drift: Field, x: Tensor, time: float, bridge: GaussianSchroedingerBridge
+) -> float:
     r"""Return the largest of :math:`\partial_t u + (u \cdot \nabla) u + \epsilon \Delta u`."""
     x = x.clone().requires_grad_()
     t = torch.full((len(x),), time, dtype=torch.float64, requires_grad=True)
@@ -104,63 +96,11 @@ def _draw_energy(axes: Axes, exact: float) -> None:
     axes.legend(frameon=False, fontsize=7)
 
 
-def _forecast() -> Reading:
-    present = torch.tensor([[-1.5], [0.0], [1.2]], dtype=torch.float64)
-    mean = _SLOPE * present[:, 0] + _OFFSET
-    draws = {"own noise": _drawn(present, None), "epsilon 0.5": _drawn(present, ConstantEpsilon(0.5))}
-    scores = [
-        torch.cat([(x.mean(0) - mean) / _VARIANCE**0.5, (x.var(0) / _VARIANCE - 1) / math.sqrt(2)])
-        for x in draws.values()
-    ]
-    return Reading(
-        float(torch.cat(scores).abs().max()) * _NUM_MEMBERS**0.5,
-        4.5,
-        0.0,
-        "4.5 standard errors of means and variances given 3 presents, for 2 amounts of noise",
-        lambda axes: _draw_forecast(axes, draws["own noise"], mean),
-        "<=",
-    )
-
-
-def _drawn(present: Tensor, epsilon: Epsilon | None) -> Tensor:
-    """Return an ensemble of what comes next, ``(members, presents)``."""
-    process = PointSource(foellmer(), _drift)
-    generator = derive_generator(0, "point-source")
-    times = time_grid(200, 0.0, 1.0)
-    members = forecast(
-        process, present, times, num_members=_NUM_MEMBERS, generator=generator, epsilon=epsilon
-    )
-    return members[:, :, 0]
-
-
-def _drift(x: Tensor, t: Tensor, x0: Tensor) -> Tensor:
-    """Return the mean of -x0 + 2 t x1 - W given x_t = (1 - t) x0 + t^2 x1 + (1 - t) W."""
-    t = t.reshape(-1, *[1] * (x.ndim - 1)) if t.ndim else t
-    mean = _SLOPE * x0 + _OFFSET
-    variance = t**4 * _VARIANCE + (1 - t) ** 2 * t
-    # 0 / 0 at the start, where nothing is known of either
-    surprise = (x - (1 - t) * x0 - t**2 * mean) / variance.clamp(min=1e-300)
-    return -x0 + 2 * t * (mean + t**2 * _VARIANCE * surprise) - (1 - t) * t * surprise
-
-
-def _draw_forecast(axes: Axes, members: Tensor, mean: Tensor) -> None:
-    points = torch.linspace(-3.2, 3.6, 200, dtype=torch.float64)
-    for color, name, values, centre in zip(
-        COLORS, ("-1.5", "0", "1.2"), members.unbind(1), mean.tolist(), strict=False
-    ):
-        density = (-((points - centre) ** 2) / (2 * _VARIANCE)).exp()
-        density = density / math.sqrt(2 * math.pi * _VARIANCE)
-        axes.hist(values.numpy(), 30, density=True, color=color, alpha=0.35)
-        axes.plot(points.numpy(), density.numpy(), color=color, label=f"given x0 = {name}")
-    axes.set(xlabel="x at t = 1", ylabel="density")
-    axes.legend(frameon=False, fontsize=7)
-
-
 FACTS = (
     Fact(
         "schroedinger-bridge-is-optimal",
-        "The drift of a Schroedinger bridge solves Hamilton's equation, so that along its paths the "
-        "drift stays the same on average. That of its own ODE does not.",
+        "The drift of a Schroedinger bridge solves Hamilton's equation, so that along its paths it "
+        "stays the same on average. That of its own ODE does not.",
         r"\partial_t u + (u \cdot \nabla) u + \epsilon \Delta u = 0, \qquad u = b + \epsilon s",
         ("bunne2023",),
         _bridge_drift,
@@ -173,14 +113,5 @@ FACTS = (
         r"\bigl(S_0 + S_1 - 2 (S_0^{1/2} S_1 S_0^{1/2})^{1/2}\bigr)",
         ("bunne2023",),
         _energy,
-    ),
-    Fact(
-        "point-source-gives-the-conditional-law",
-        "An SDE that starts in the present itself, with the drift that a square loss finds from "
-        "pairs, ends in the law of what comes next given that present.",
-        r"dX = b_F(X, t, x_0)\, dt + \sigma (1 - t)\, dW, \; X_0 = x_0 \;\Rightarrow\; "
-        r"X_1 \sim p(x_1 \mid x_0)",
-        ("chen2024",),
-        _forecast,
     ),
 )

@@ -55,8 +55,10 @@ def _conversion() -> Reading:
     )
 
 
-def _velocity(x: Tensor, beta: Tensor, gamma: Tensor, beta_dot: Tensor, gamma_dot: Tensor) -> Tensor:
-    r"""Return the velocity of :math:`x_t = \beta x_1 + \gamma z` from its formula, ``(points,)``."""
+def _velocity(
+    x: Tensor, beta: Tensor, gamma: Tensor, beta_dot: Tensor, gamma_dot: Tensor
+) -> Tensor:
+    r"""Return the velocity of :math:`x_t = \beta x_1 + \gamma z` by its formula, ``(points,)``."""
     x, beta, gamma, beta_dot, gamma_dot = (
         part.unsqueeze(-1) for part in (x, beta, gamma, beta_dot, gamma_dot)
     )
@@ -72,9 +74,7 @@ def _experts() -> Reading:
     one = torch.ones_like(t)
     exact = _velocity(x, t, 1 - t, one, -one)
     measured = _routed(OneSided(), None).velocity(x[:, None], t)[:, 0]
-    return Reading(
-        float((measured - exact).abs().max()), 0.0, 1e-12, _ROUNDING, _draw_experts
-    )
+    return Reading(float((measured - exact).abs().max()), 0.0, 1e-12, _ROUNDING, _draw_experts)
 
 
 def _routed(interpolant: Interpolant, top: int | None) -> DenoiserProcess:
@@ -90,7 +90,9 @@ def _draw_experts(axes: Axes) -> None:
         for part in mixture_components(two_modes())
     ]
     for number, values in enumerate(alone):
-        axes.plot(x.numpy(), values.numpy(), ":", color=COLORS[2 + number], label=f"expert {number}")
+        axes.plot(
+            x.numpy(), values.numpy(), ":", color=COLORS[2 + number], label=f"expert {number}"
+        )
     one = torch.ones_like(x)
     draw_curves(
         axes,

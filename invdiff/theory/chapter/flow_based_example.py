@@ -74,7 +74,9 @@ def draw_flow(axes: Axes, velocity: Field) -> None:
     points = torch.linspace(-3.2, 2.8, 120, dtype=torch.float64)
     t, x = torch.meshgrid(times, points, indexing="ij")
     density = log_density(x.reshape(-1), t.reshape(-1)).exp().reshape(x.shape)
-    axes.pcolormesh(times.numpy(), points.numpy(), density.mT.numpy(), cmap="Blues", rasterized=True)
+    axes.pcolormesh(
+        times.numpy(), points.numpy(), density.mT.numpy(), cmap="Blues", rasterized=True
+    )
     start = torch.linspace(-2.2, 1.6, 11, dtype=torch.float64)[:, None]
     paths = [start]
     integrate_ode(velocity, start, times, callback=lambda i, end, x: paths.append(x))

@@ -10,14 +10,10 @@ from torch import Tensor
 
 from invdiff.interpolants import (
     ConstantEpsilon,
-    MixtureProcess,
-    Process,
-    TwoSided,
     integrate_dopri5,
     integrate_sde,
     time_grid,
 )
-from invdiff.priors import GaussianPrior
 from invdiff.rng import derive_generator
 from invdiff.theory.chapter.drawing import COLORS, GREY, draw_curves, draw_diagonal
 from invdiff.theory.chapter.fact import Fact, Reading
@@ -30,47 +26,15 @@ from invdiff.theory.chapter.flow_based_example import (
     log_density,
     to_two_modes,
 )
+from invdiff.theory.chapter.flow_based_gaussian import affine_law, shifted_gaussian
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["FACTS", "affine_law", "shifted_gaussian"]
+__all__ = ["FACTS"]
 
 _EPSILONS = (0.0, 0.1, 0.5, 2.0)
 _NUM_SAMPLES = 4000
-
-
-def shifted_gaussian() -> MixtureProcess:
-    """Return the process from N(0, 1) to N(1, 1/2) on the line, with a Brownian bridge."""
-    zero = torch.zeros(1, dtype=torch.float64)
-    return MixtureProcess(TwoSided(), GaussianPrior(zero + 1, 0.5), GaussianPrior(zero, 1.0))
-
-
-def affine_law(process: Process, epsilon: float, times: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and variance along the times of an SDE that is affine, without sampling.
-
-    Each row of the batch gets one unit of one source of chance: the start, or one step's noise.
-
-    Args:
-        process: On the line; the start is standard normal.
-        epsilon: Amount of noise.
-        times: ``(steps + 1,)``.
-    """
-    steps = len(times) - 1
-    unit = torch.eye(steps + 2, dtype=torch.float64)[:, :, None]
-    draws = iter(unit[2:])
-    path = [unit[1]]
-    integrate_sde(
-        process,
-        unit[1],
-        times,
-        epsilon=ConstantEpsilon(epsilon),
-        noise=lambda: next(draws),
-        method="heun",
-        callback=lambda i, end, x: path.append(x),
-    )
-    states = torch.stack(path)[:, :, 0]
-    return states[:, 0], ((states[:, 1:] - states[:, :1]) ** 2).sum(1)
 
 
 def _gaussian() -> Reading:
@@ -164,7 +128,13 @@ def _draw_histograms(
     axes.plot(points[near], density[near], color=GREY, linewidth=4, alpha=0.45, label="exact")
     for color, (name, values) in zip(COLORS, samples.items(), strict=False):
         axes.hist(
-            values.numpy(), 50, density=True, histtype="step", color=color, label=name, linewidth=1.2
+            values.numpy(),
+            50,
+            density=True,
+            histtype="step",
+            color=color,
+            label=name,
+            linewidth=1.2,
         )
     axes.set(xlabel="x at t = 1", ylabel="density")
     axes.legend(frameon=False, fontsize=7)

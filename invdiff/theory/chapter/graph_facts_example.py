@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 import torch
 from torch import Tensor
+from torch.distributions import MultivariateNormal
 
-from invdiff.graphs import GaussianGraphs, GraphIntegrator, GraphState, from_pairs, to_pairs
+from invdiff.graphs import (
+    GaussianGraphs,
+    GraphIntegrator,
+    GraphState,
+    GraphSystem,
+    from_pairs,
+    to_pairs,
+)
 from invdiff.rng import Streams, derive_generator
 
 __all__ = [
-    "NUM_FEATURES",
-    "NUM_NODES",
     "SIDE",
     "coordinates",
     "covariance",
+    "gaussian_graphs",
     "law_of",
     "mean",
+    "noisy_law",
     "state",
 ]
 
-NUM_NODES, NUM_FEATURES = 3, 2
+_NUM_NODES, _NUM_FEATURES = 3, 2
 # of the features; what follows are the pairs
-SIDE = NUM_NODES * NUM_FEATURES
-_SIZE = SIDE + NUM_NODES * (NUM_NODES - 1) // 2
+SIDE = _NUM_NODES * _NUM_FEATURES
+_SIZE = SIDE + _NUM_NODES * (_NUM_NODES - 1) // 2
 
 
 def mean() -> Tensor:
@@ -40,12 +49,28 @@ def covariance() -> Tensor:
     return root @ root.T + 0.2 * torch.eye(_SIZE, dtype=torch.float64)
 
 
+def noisy_law(time: float) -> MultivariateNormal:
+    """Return the law at a time by hand, features under VP noise and pairs under VE noise."""
+    beta_min, beta_max, sigma_min, sigma_max = 0.1, 1.0, 0.1, 1.0
+    kept = math.exp(-(time * beta_min + time**2 * (beta_max - beta_min) / 2) / 2)
+    factor, variance = torch.ones_like(mean()), torch.ones_like(mean())
+    factor[:SIDE], variance[:SIDE] = kept, 1 - kept**2
+    variance[SIDE:] = (sigma_min * (sigma_max / sigma_min) ** time) ** 2
+    spread = factor[:, None] * covariance() * factor + torch.diag(variance)
+    return MultivariateNormal(factor * mean(), spread)
+
+
+def gaussian_graphs(spread: Tensor, system: GraphSystem) -> GaussianGraphs:
+    """Return the graphs with a covariance ``(9, 9)``, and their scores under a system."""
+    return GaussianGraphs(mean(), spread, _NUM_NODES, _NUM_FEATURES, system)
+
+
 def state(x: Tensor) -> GraphState:
     """Return graphs of coordinates ``(batch, 9)``."""
     nodes, pairs = x.tensor_split([SIDE], -1)
-    mask = torch.ones(len(x), NUM_NODES, dtype=torch.bool)
-    shape = (len(x), NUM_NODES, NUM_FEATURES)
-    return GraphState(nodes.reshape(shape), from_pairs(pairs, NUM_NODES), mask)
+    mask = torch.ones(len(x), _NUM_NODES, dtype=torch.bool)
+    shape = (len(x), _NUM_NODES, _NUM_FEATURES)
+    return GraphState(nodes.reshape(shape), from_pairs(pairs, _NUM_NODES), mask)
 
 
 def coordinates(graphs: GraphState) -> Tensor:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import combinations
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from invdiff.graphs import (
@@ -16,10 +13,9 @@ from invdiff.graphs import (
     NodeNetwork,
     from_pairs,
     normal_noise,
-    orbit_counts,
 )
 from invdiff.rng import derive_generator, problem_streams
-from invdiff.theory.chapter.drawing import COLORS, GREY, draw_diagonal
+from invdiff.theory.chapter.drawing import COLORS, draw_diagonal
 from invdiff.theory.chapter.fact import Fact, Reading
 
 if TYPE_CHECKING:
@@ -63,7 +59,11 @@ def _equivariance() -> Reading:
         1e-10,
         "rounding in double precision, of sums in another order",
         lambda axes: draw_diagonal(
-            axes, exact.numpy(), measured.numpy(), "outputs, then renumbered", "of renumbered graphs"
+            axes,
+            exact.numpy(),
+            measured.numpy(),
+            "outputs, then renumbered",
+            "of renumbered graphs",
         ),
     )
 
@@ -83,9 +83,7 @@ def _random_graphs(generator: torch.Generator) -> GraphState:
     mask = torch.ones(8, _NUM_NODES, dtype=torch.bool)
     mask[:4, -1] = False
     present = mask.unsqueeze(-1) & mask.unsqueeze(-2)
-    return GraphState(
-        nodes * mask.unsqueeze(-1), from_pairs(pairs, _NUM_NODES) * present, mask
-    )
+    return GraphState(nodes * mask.unsqueeze(-1), from_pairs(pairs, _NUM_NODES) * present, mask)
 
 
 def _noise() -> Reading:
@@ -114,45 +112,6 @@ def _draw_noise(axes: Axes, squares: Tensor) -> None:
     axes.legend(frameon=False, fontsize=7)
 
 
-def _orbits() -> Reading:
-    generator = derive_generator(0, "orbits")
-    measured, exact = [], []
-    for _ in range(20):
-        upper = torch.rand(7, 7, generator=generator).triu(1) > 0.5
-        graph = (upper | upper.T).numpy().astype(int)
-        measured.append(orbit_counts(graph))
-        exact.append(_enumerated(graph))
-    found, true = np.concatenate(measured), np.concatenate(exact)
-    return Reading(
-        float(np.abs(found - true).max()),
-        0.0,
-        0.0,
-        "whole numbers",
-        lambda axes: _draw_orbits(axes, found.sum(0), true.sum(0)),
-    )
-
-
-def _enumerated(graph: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Count by looking at every subset of 2, 3 and 4 nodes."""
-    counts = np.zeros((len(graph), 15), dtype=np.int64)
-    for size in (2, 3, 4):
-        for nodes in combinations(range(len(graph)), size):
-            degrees = graph[np.ix_(nodes, nodes)].sum(0).tolist()
-            places = _PLACES.get(tuple(sorted(degrees)), {})
-            for node, degree in zip(nodes, degrees, strict=True):
-                if places:
-                    counts[node, places[degree]] += 1
-    return counts
-
-
-def _draw_orbits(axes: Axes, found: NDArray[np.int64], true: NDArray[np.int64]) -> None:
-    orbit = np.arange(15)
-    axes.bar(orbit, true, color=GREY, alpha=0.4, label="every subset looked at")
-    axes.plot(orbit, found, ".", color=COLORS[0], label="products of the adjacency")
-    axes.set(xlabel="orbit", ylabel="count in 20 graphs of 7 nodes")
-    axes.legend(frameon=False, fontsize=7)
-
-
 FACTS = (
     Fact(
         "networks-follow-a-renumbering",
@@ -169,13 +128,5 @@ FACTS = (
         r"\tfrac12 \operatorname{tr} A^2 \sim \chi^2_{N (N - 1) / 2}",
         ("jo2022",),
         _noise,
-    ),
-    Fact(
-        "orbit-counts",
-        "How often a node sits in each place of a small connected subgraph follows from products "
-        "of the adjacency, without looking at every subset.",
-        r"\sum_y \binom{(A^2)_{xy}}{2} = o_8 + o_{12} + o_{13} + 3\, o_{14}",
-        ("przulj2007", "hocevar2014"),
-        _orbits,
     ),
 )
