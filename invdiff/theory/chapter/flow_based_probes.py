@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["FACTS"]
 
 _Kind = Literal["signs", "gaussian"]
-_NUM_PROBES = 20000
+_NUM_PROBES = 60000
 # of a linear field; not symmetric
 _JACOBIAN = torch.tensor(
     [[1.2, 0.8, -0.3], [-0.2, -0.7, 0.5], [0.9, 0.1, 0.4]], dtype=torch.float64
@@ -31,7 +31,7 @@ def _mean() -> Reading:
         float(estimates.mean()),
         float(torch.diagonal(_JACOBIAN).sum()),
         4.5 * float(estimates.std()) / _NUM_PROBES**0.5,
-        "4.5 standard errors of 20000 probes",
+        "4.5 standard errors of 60000 probes",
         _draw_running_means,
     )
 
@@ -54,7 +54,7 @@ def _variance(kind: _Kind, exact: float) -> Reading:
         float(squares.mean()),
         exact,
         4.5 * float(squares.std()) / _NUM_PROBES**0.5,
-        "4.5 standard errors of 20000 probes",
+        "4.5 standard errors of 60000 probes",
         lambda axes: _draw_histogram(axes, kind),
     )
 
