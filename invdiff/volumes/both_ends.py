@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -88,7 +89,7 @@ class BidirectionalSampler:
         like = torch.zeros((), dtype=dtype, device=generator.device)
         noise = sigmas[0].to(like) * streams.normal(shape, like)
         x = sum(before.data_range) / 2 + noise
-        for sigma, sigma_next in zip(sigmas[:-1], sigmas[1:], strict=True):
+        for sigma, sigma_next in pairwise(sigmas):
             x = self._step(x, sigma, sigma_next, streams, before, behind)
         return Samples(x, equal_log_weights(x, streams))
 
