@@ -111,7 +111,7 @@ class SliceInterpolation(ScriptedStudy):
             (name, *(f"{metrics[f'psnr_{name}_{every}']:.2f}" for every in self.every))
             for name in METHODS
         )
-        columns = ("method", *(f"every {every}." for every in self.every))
+        columns = ("method", *(f"1 of {every} known" for every in self.every))
         exact = tuple(
             (
                 way,
@@ -121,7 +121,7 @@ class SliceInterpolation(ScriptedStudy):
             for way in WAYS[1:]
         )
         return [
-            Table("Missing slices (PSNR in dB)", columns, rows, "One slice of so many is known."),
+            Table("Missing slices (PSNR in dB)", columns, rows),
             Table(
                 "A gap of a Gaussian chain", ("drawn", "error of the mean", "of the covariance"),
                 exact, "Root mean square over the gap, in standard deviations of the chain; "
@@ -132,8 +132,7 @@ class SliceInterpolation(ScriptedStudy):
     def summary(self, metrics: Metrics) -> str:
         """Say what a prior of slices adds to linear interpolation."""
         gains = ", ".join(
-            f"{metrics[f'psnr_prior_{n}'] - metrics[f'psnr_linear_{n}']:+.2f} dB with every {n}. "
-            "slice known"
+            f"{metrics[f'psnr_prior_{n}'] - metrics[f'psnr_linear_{n}']:+.2f} dB with 1 of {n} known"
             for n in self.every
         )
         return (

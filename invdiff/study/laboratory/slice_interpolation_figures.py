@@ -55,7 +55,7 @@ def errors(metrics: Metrics, spacings: tuple[int, ...]) -> Figure:
         axis.bar_label(bars, fmt="%.2f", fontsize=7)
     lowest = min(metrics[f"psnr_{name}_{every}"] for name in METHODS for every in spacings)
     axis.set_ylim(bottom=max(0.0, lowest - 3))
-    axis.set_xticks(range(len(spacings)), [f"every {every}. known" for every in spacings])
+    axis.set_xticks(range(len(spacings)), [f"1 of {every} known" for every in spacings])
     axis.set_ylabel("PSNR of missing slices (dB)")
     axis.legend(fontsize=8)
     return figure
