@@ -131,13 +131,11 @@ class SliceInterpolation(ScriptedStudy):
 
     def summary(self, metrics: Metrics) -> str:
         """Say what a prior of slices adds to linear interpolation."""
-        gains = ", ".join(
-            f"{metrics[f'psnr_prior_{n}'] - metrics[f'psnr_linear_{n}']:+.2f} dB with 1 of {n} known"
-            for n in self.every
-        )
+        gains = {n: metrics[f"psnr_prior_{n}"] - metrics[f"psnr_linear_{n}"] for n in self.every}
+        words = ", ".join(f"{gain:+.2f} dB with 1 of {n} known" for n, gain in gains.items())
         return (
             f"{metrics['num_slices']} slices. A prior of single slices against linear "
-            f"interpolation: {gains}."
+            f"interpolation: {words}."
         )
 
     def _read(self) -> VolumeScan:
