@@ -1,5 +1,6 @@
 """Volumes from priors of slices: coupled along z, in chunks, on several machines."""
 
+from invdiff.volumes.both_ends import BidirectionalSampler
 from invdiff.volumes.checkpoint import FileCheckpoints, fingerprint
 from invdiff.volumes.coupling import (
     Independent,
@@ -10,9 +11,12 @@ from invdiff.volumes.coupling import (
 )
 from invdiff.volumes.dds import DDS3D
 from invdiff.volumes.diffpir import DiffPIR3D
+from invdiff.volumes.ends_product import EndsProduct
 from invdiff.volumes.execution import Execution
+from invdiff.volumes.filled_gaps import fill_gaps, gap_sampler, linear_between
 from invdiff.volumes.launch import device_of_environment, process_group, split_of_environment
 from invdiff.volumes.mbir import DiffusionMBIR
+from invdiff.volumes.one_end import OneEnd
 from invdiff.volumes.perpendicular import PerpendicularPrior
 from invdiff.volumes.perpendicular_red_diff import perpendicular_red_diff
 from invdiff.volumes.pinned import KnownSlices, PinnedSlices, sample_in_blocks
@@ -26,12 +30,15 @@ from invdiff.volumes.storage import Storage
 
 __all__ = [
     "DDS3D",
+    "BidirectionalSampler",
     "DiffPIR3D",
     "DiffusionMBIR",
+    "EndsProduct",
     "Execution",
     "FileCheckpoints",
     "Independent",
     "KnownSlices",
+    "OneEnd",
     "PerpendicularPrior",
     "PinnedSlices",
     "QuadraticZ",
@@ -46,7 +53,10 @@ __all__ = [
     "VolumeSampler",
     "Whole",
     "device_of_environment",
+    "fill_gaps",
     "fingerprint",
+    "gap_sampler",
+    "linear_between",
     "local_likelihood",
     "local_prior",
     "local_slices",

@@ -16,6 +16,7 @@ from invdiff.study.laboratory.interpolant_gmm_d128 import InterpolantHighDim
 from invdiff.study.laboratory.molecules import Molecules
 from invdiff.study.laboratory.prior_denoising import PriorDenoising
 from invdiff.study.laboratory.prior_experts import PriorExperts
+from invdiff.study.laboratory.slice_interpolation import SliceInterpolation
 from invdiff.study.laboratory.smc_images import SMCImages
 from invdiff.study.laboratory.smc_rate import SMCRate
 from invdiff.study.laboratory.sr_boundary import SRBoundary
@@ -44,6 +45,7 @@ STUDIES: dict[str, type[ScriptedStudy]] = {
     "prior-denoising": PriorDenoising,
     "prior-experts": PriorExperts,
     "router-training": RouterTraining,
+    "slice-interpolation": SliceInterpolation,
     "smc-images": SMCImages,
     "smc-rate": SMCRate,
     "sr-boundary": SRBoundary,
