@@ -13,7 +13,7 @@ from invdiff.priors import Denoiser, half_range
 from invdiff.rng import derive_generator
 from invdiff.samplers.descent import Descent
 
-__all__ = ["UnitDraws", "law_after", "law_of_sampler"]
+__all__ = ["UnitDraws", "count_draws", "law_after", "law_of_sampler"]
 
 # x (rows, *shape) and the streams of its rows -> x after a step
 Step = Callable[[Tensor, "UnitDraws"], Tensor]
@@ -43,22 +43,31 @@ class UnitDraws:
         return draws.reshape(rows, *shape)
 
 
-def law_after(step: Step, mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
+def law_after(
+    step: Step, mean: Tensor, covariance: Tensor, num_draws: int | None = None
+) -> tuple[Tensor, Tensor]:
     """Return mean and covariance after a step that is affine in its state and in its draws.
 
     Args:
         step: From a state ``(rows, d)`` and streams to the next state.
         mean: Shape ``(d,)``.
         covariance: Shape ``(d, d)``.
+        num_draws: Numbers that a row draws; another step counts them if unknown.
     """
-    d, counting = len(mean), UnitDraws(1, 1)
-    step(mean.unsqueeze(0), counting)
-    num_draws = counting.row - 1
-    moved = torch.cat([torch.zeros(1, d), torch.eye(d), torch.zeros(num_draws, d)]).to(mean)
-    ends = step(mean + moved, UnitDraws(len(moved), 1 + d))
+    d = len(mean)
+    count = count_draws(step, mean) if num_draws is None else num_draws
+    units = torch.cat([torch.zeros(1, d), torch.eye(d), torch.zeros(count, d)]).to(mean)
+    ends = step(mean + units, UnitDraws(len(units), 1 + d))
     moved = ends[1:] - ends[0]
     of_state, of_draws = moved[:d], moved[d:]
     return ends[0], of_state.mT @ covariance @ of_state + of_draws.mT @ of_draws
+
+
+def count_draws(step: Step, x: Tensor) -> int:
+    """Return how many numbers a step draws for a state x ``(d,)``."""
+    draws = UnitDraws(1, 1)
+    step(x.unsqueeze(0), draws)
+    return draws.row - 1
 
 
 def law_of_sampler(
@@ -80,11 +89,14 @@ def law_of_sampler(
     levels = half_range(denoiser) * sampler.levels()
     generator = derive_generator(0, "law-of-sampler")
     state = sampler.init(likelihood, denoiser, 1, generator=generator)
+    num_draws = None
     for sigma, following in pairwise(levels):
 
         def step(x: Tensor, draws: UnitDraws, s: Tensor = sigma, t: Tensor = following) -> Tensor:
             begun = state._replace(x=x, streams=draws)
             return sampler.step(begun, s, t, likelihood, denoiser)[0].x
 
-        mean, covariance = law_after(step, mean, covariance)
+        if num_draws is None:
+            num_draws = count_draws(step, mean)
+        mean, covariance = law_after(step, mean, covariance, num_draws)
     return mean, covariance

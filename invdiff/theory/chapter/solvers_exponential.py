@@ -42,11 +42,13 @@ def _straight() -> Reading:
 
 
 def _draw_straight(axes: Axes) -> None:
-    sigma = np.linspace(0, 8, 100)
+    sigmas = np.linspace(0.01, 3, 60)
     for color, end in zip(COLORS, (3.0, 0.4, -2.0), strict=False):
-        axes.plot(sigma, 0.4 + sigma / 8 * (end - 0.4), color=color, linewidth=1.3)
-        axes.plot([8, 0.05], [end, 0.4 + 0.05 / 8 * (end - 0.4)], "o", color=color, markersize=4)
-    axes.set(xlabel="sigma", ylabel="x: one step, from dot to dot")
+        axes.plot(sigmas, 0.4 + sigmas / 3 * (end - 0.4), color=color, linewidth=1.3)
+        x = _f64(end).unsqueeze(0)
+        curved = [float(exact_flow(two_modes(), x, 3.0, s)) for s in sigmas]
+        axes.plot(sigmas, curved, "--", color=color, linewidth=1)
+    axes.set(xlabel="sigma", ylabel="x, of one image and (dashed) two modes")
 
 
 def _ddim_identity() -> Reading:

@@ -73,12 +73,17 @@ def _condition_bound() -> Reading:
     )
 
 
-def _draw_steps(axes: Axes, curves: dict[str, NDArray[np.float64]], solved: int | None) -> None:
+def _draw_steps(
+    axes: Axes,
+    curves: dict[str, NDArray[np.float64]],
+    solved: int | None,
+    ylabel: str = "error in the norm of M",
+) -> None:
     for color, (name, values) in zip(COLORS, curves.items(), strict=False):
         axes.semilogy(np.maximum(values, 1e-17), "o-", color=color, markersize=3, label=name)
     if solved is not None:
         axes.axvline(solved, color=GREY, linestyle="--", linewidth=1, label="distinct eigenvalues")
-    axes.set(xlabel="step", ylabel="error in the norm of M")
+    axes.set(xlabel="step", ylabel=ylabel)
     axes.legend(frameon=False, fontsize=7)
 
 
@@ -95,7 +100,7 @@ def _power_iteration() -> Reading:
         0.64**2,
         1e-3,
         "the third eigenvalue, whose share falls faster still",
-        lambda axes: _draw_steps(axes, {"1 - estimate": errors}, None),
+        lambda axes: _draw_steps(axes, {"power iteration": errors}, None, "norm minus estimate"),
     )
 
 

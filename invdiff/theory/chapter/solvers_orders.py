@@ -73,12 +73,15 @@ def _errors(integrator: Integrator, counts: Sequence[int]) -> list[float]:
 def _order(name: str, order: int) -> Reading:
     counts = (64, 96, 128, 192, 256)
     errors, steps = _errors(integrator_named(name), counts), 1 / np.asarray(counts)
+    lines = {name: (errors, float(order))}
+    if name != "ddim":
+        lines["ddim"] = (_errors(integrator_named("ddim"), counts), 1.0)
     return Reading(
         fitted_order(steps, errors),
         order,
         0.15,
         "the next order of the error at these steps",
-        lambda axes: draw_order(axes, steps, {name: (errors, order)}, "1 / steps"),
+        lambda axes: draw_order(axes, steps, lines, "1 / steps"),
     )
 
 

@@ -167,7 +167,7 @@ FACTS = (
     Fact(
         "splitting-order",
         "The symmetric splitting of the reverse SDE holds the score over a step: first order "
-        "like Euler-Maruyama, with a smaller constant.",
+        "like Euler-Maruyama, and not always with the smaller constant.",
         r"x' = e^{F/2} e^{S} e^{F/2} x, \qquad |\mathrm{Var}(x_N) - \mathrm{Var}(x_0)| = O(h)",
         ("jo2022",),
         _splitting,
