@@ -154,7 +154,7 @@ def _vanishing() -> Reading:
         2.0,
         0.2,
         "the next order in sigma",
-        lambda axes: draw_order(axes, sigmas, {"gap of the scores": (gaps, 2.0)}, "sigma"),
+        lambda axes: draw_order(axes, sigmas, {"gap between the scores": (gaps, 2.0)}, "sigma"),
     )
 
 

@@ -164,11 +164,11 @@ def _correlated() -> tuple[GaussianPrior, Likelihood]:
 
 
 def _laws() -> Reading:
-    counts, settings = (30, 60, 90), {"sigma_min": 1e-3, "eta": 0.0}
+    counts, levels = (25, 45, 75), (10.0, 1e-3)
     samplers: dict[str, Callable[[int], GuidedSampler]] = {
-        "moment matching": lambda n: MomentMatching(n, order=1, num_cg=2, **settings),
-        "PiGDM": lambda n: PiGDM(n, order=1, **settings),
-        "annealed DPS": lambda n: DPS(n, guidance_kind="annealed", **settings),
+        "moment matching": lambda n: MomentMatching(n, *levels, order=1, num_cg=2, eta=0.0),
+        "PiGDM": lambda n: PiGDM(n, *levels, order=1, eta=0.0),
+        "annealed DPS": lambda n: DPS(n, *levels, guidance_kind="annealed", eta=0.0),
     }
     prior, likelihood = _correlated()
     gaps = {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from invdiff.likelihood import Likelihood
@@ -58,7 +59,7 @@ def _kernel() -> Reading:
         scales.append(float(torch.trace(spread) / torch.trace(exact)))
     # of (1 - h)^2 + 2 h, a step of the unadjusted rule preconditioned by the same covariance
     plain = (1 - steps) ** 2 + 2 * steps
-    curves = {"exponential move": scales, "Euler-Maruyama move": plain}
+    curves: dict[str, ArrayLike] = {"exponential move": scales, "Euler-Maruyama move": plain}
     return Reading(
         max(errors),
         0.0,

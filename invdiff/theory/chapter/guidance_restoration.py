@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from invdiff.likelihood import Likelihood
@@ -14,11 +16,14 @@ from invdiff.rng import derive_generator
 from invdiff.samplers import DAPS, DDNM, RedDiff, karras_sigmas
 from invdiff.samplers.guided import kept_noise
 from invdiff.superres.integrators import UniPC2
-from invdiff.theory.chapter.drawing import draw_bars, draw_curves, draw_diagonal
+from invdiff.theory.chapter.drawing import COLORS, GREY, draw_bars, draw_curves, draw_diagonal
 from invdiff.theory.chapter.fact import Fact, Reading
 from invdiff.theory.chapter.solvers_affine import UnitDraws, law_of_sampler
 from invdiff.volumes import KnownSlices, PinnedSlices
 from operators import GaussianNoise, Matrix
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["FACTS"]
 
@@ -27,18 +32,18 @@ def _f64(*values: float) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
-_CORRELATIONS = np.asarray([0.2, 0.4, 0.6, 0.8, 0.95])
+_CORRELATIONS = np.asarray([0.1, 0.3, 0.5, 0.65, 0.8, 0.9, 0.95])
 
 
 def _replacement() -> Reading:
     rho = _CORRELATIONS
     means, exact = [_filled_in(r) for r in rho], (1 - np.sqrt(1 - rho**2)) / rho
-    curves = {"replacement": means, "conditional mean": rho}
+    curves: dict[str, ArrayLike] = {"replacement": means, "conditional mean": rho}
     return Reading(
-        means[3],
-        float(exact[3]),
+        means[4],
+        float(exact[4]),
         0.01,
-        "an error in proportion to the step, of 400 steps",
+        "an error in proportion to the step, of 300 steps",
         lambda axes: draw_curves(
             axes, rho, exact, curves, "correlation", "mean next to a pixel at 1"
         ),
@@ -49,7 +54,7 @@ def _filled_in(rho: float) -> float:
     """Return the mean of a pixel beside a known one, at 1, that is replaced at every step."""
     prior = GaussianPrior(_f64(0.0, 0.0), _f64(1.0, rho, rho, 1.0).reshape(2, 2))
     mean = _f64(0.0)
-    for sigma, following in pairwise(karras_sigmas(401, 100.0, 1e-3)):
+    for sigma, following in pairwise(karras_sigmas(301, 100.0, 1e-3)):
         # every step is affine, so that the mean of the noise gives the mean of the next state
         x = torch.cat([mean, _f64(1.0)])
         kept, _ = kept_noise(sigma, following, 1.0)
@@ -61,25 +66,31 @@ def _filled_in(rho: float) -> float:
 def _pinned() -> Reading:
     laws = np.asarray([_given_neighbour(r) for r in _CORRELATIONS])
     exact = np.stack([_CORRELATIONS, np.sqrt(1 - _CORRELATIONS**2)], 1)
-    curves = {"mean": laws[:, 0], "standard deviation": laws[:, 1]}
     return Reading(
         float(np.abs(laws - exact).max()),
         0.0,
         1e-3,
         "the error of the solver and of a start at a finite noise level",
-        lambda axes: draw_curves(
-            axes, _CORRELATIONS, exact, curves, "correlation", "next to a slice at 1"
-        ),
+        lambda axes: _draw_pinned(axes, laws),
     )
+
+
+def _draw_pinned(axes: Axes, laws: NDArray[np.float64]) -> None:
+    rho = np.linspace(0, 0.99, 100)
+    axes.plot(rho, rho, rho, np.sqrt(1 - rho**2), color=GREY, linewidth=4, alpha=0.45)
+    for name, values, color in zip(("mean", "standard deviation"), laws.T, COLORS, strict=False):
+        axes.plot(_CORRELATIONS, values, "o", color=color, markersize=4, label=name)
+    axes.set(xlabel="correlation", ylabel="of a slice next to one at 1")
+    axes.legend(frameon=False, fontsize=7)
 
 
 def _given_neighbour(rho: float) -> tuple[float, float]:
     """Return mean and standard deviation of a slice beside a pinned one, at 1."""
     known = KnownSlices(torch.tensor([False, True]), torch.ones(2, 1, 1, dtype=torch.float64))
     pinned = PinnedSlices(AR1VolumePrior((2, 1, 1), rho), known)
-    sigmas = torch.cat([karras_sigmas(60, 300.0, 1e-3), _f64(0.0)])
+    sigmas = torch.cat([karras_sigmas(120, 3000.0, 1e-3), _f64(0.0)])
     # the mean of the start, and a point one standard deviation from it
-    x = torch.tensor([0.0, 300.0], dtype=torch.float64).reshape(2, 1, 1, 1).expand(2, 2, 1, 1)
+    x = torch.tensor([0.0, 3000.0], dtype=torch.float64).reshape(2, 1, 1, 1).expand(2, 2, 1, 1)
     centre, edge = UniPC2()(pinned, x, sigmas)[:, 0].flatten().tolist()
     return centre, edge - centre
 
@@ -130,16 +141,19 @@ def _daps_variance(prior: GaussianPrior, likelihood: Likelihood, **settings: obj
 
 
 def _red_diff() -> Reading:
-    levels, variance = np.geomspace(0.15, 1, 8), 0.25
+    levels, variance = np.geomspace(0.07, 1, 20), 0.25
     prior = GaussianPrior(_f64(0.2), variance)
     likelihood = Likelihood(Matrix(_f64(1.0).unsqueeze(0)), GaussianNoise(0.3), _f64(0.9))
     half, precision = half_range(prior), 1 / 0.3**2
-    found = [_fixed_point(level, prior, likelihood) for level in levels]
+    found = _fixed_points(levels, prior, likelihood)
     # lambda f(s) / (s b^2) pulls towards D, which is s^2 b^2 / (v + s^2 b^2) of the way to m
     pulls = 0.1 * levels**-3 * levels**2 / (variance + (half * levels) ** 2)
     exact = (precision * 0.9 + pulls * 0.2) / (precision + pulls)
     posterior = (precision * 0.9 + 0.2 / variance) / (precision + 1 / variance)
-    curves = {"RED-diff": found, "posterior mean": np.full(8, posterior)}
+    curves: dict[str, ArrayLike] = {
+        "RED-diff": found,
+        "posterior mean": np.full(20, posterior),
+    }
     return Reading(
         float(np.abs(found - exact).max()),
         0.0,
@@ -149,15 +163,17 @@ def _red_diff() -> Reading:
     )
 
 
-def _fixed_point(level: float, prior: GaussianPrior, likelihood: Likelihood) -> float:
-    """Return where RED-diff comes to rest at one noise level, on average over its noise."""
-    sampler = RedDiff(regularization=0.1, relaxation=0.9, clip=False)
-    state = sampler.init(likelihood, prior, 1, generator=derive_generator(0, "red-diff"))
+def _fixed_points(
+    levels: NDArray[np.float64], prior: GaussianPrior, likelihood: Likelihood
+) -> NDArray[np.float64]:
+    """Return where RED-diff comes to rest at each noise level, on average over its noise."""
+    sampler, count = RedDiff(regularization=0.1, relaxation=0.9, clip=False), len(levels)
+    state = sampler.init(likelihood, prior, count, generator=derive_generator(0, "red-diff"))
     # draws of 0: every step is affine in its noise
-    state = state._replace(streams=UnitDraws(1, 1))  # type: ignore[arg-type]
-    for _ in range(100):
-        state, _ = sampler.step(state, _f64(level).squeeze(), likelihood, prior)
-    return float(state.mu)
+    state = state._replace(streams=UnitDraws(count, count))  # type: ignore[arg-type]
+    for _ in range(600):
+        state, _ = sampler.step(state, torch.from_numpy(levels), likelihood, prior)
+    return np.asarray(state.mu.squeeze(-1))
 
 
 FACTS = (

@@ -42,7 +42,7 @@ def _straight() -> Reading:
 
 
 def _draw_straight(axes: Axes) -> None:
-    sigmas = np.linspace(0.01, 3, 60)
+    sigmas = np.linspace(0.01, 3, 30)
     for color, end in zip(COLORS, (3.0, 0.4, -2.0), strict=False):
         axes.plot(sigmas, 0.4 + sigmas / 3 * (end - 0.4), color=color, linewidth=1.3)
         x = _f64(end).unsqueeze(0)

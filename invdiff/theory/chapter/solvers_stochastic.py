@@ -30,7 +30,7 @@ from invdiff.theory.chapter.solvers_orders import fitted_order
 
 __all__ = ["FACTS"]
 
-_COUNTS, _FEW = (20, 40, 80, 160), (15, 30, 45, 60)
+_COUNTS, _FEW = (20, 40, 80, 160), (12, 20, 32, 48)
 _EPSILON = 0.5
 _END = 0.01
 _NEXT = "the next order of the error at these steps"
