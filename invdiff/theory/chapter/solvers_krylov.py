@@ -88,13 +88,13 @@ def _draw_steps(
 
 
 def _power_iteration() -> Reading:
-    values = torch.tensor([1.0, 0.64, 0.3, 0.1], dtype=torch.float64)
+    values = torch.tensor([4.0, 2.56, 1.2, 0.4], dtype=torch.float64)
     matrix = _with_eigenvalues(values, "power-iteration")
     start, counts = _random("power-iteration-start", 4), range(4, 19)
     norms = [
         operator_norm(lambda v: v @ matrix, start, num_dims=1, num_steps=n).item() for n in counts
     ]
-    errors = 1 - np.asarray(norms)
+    errors = 2 - np.asarray(norms)
     return Reading(
         float((errors[1:] / errors[:-1])[-1]),
         0.64**2,
