@@ -1,0 +1,166 @@
+"""What a denoiser knows of the density: its score, its curvature, the spread that is left."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.func import jacrev, vmap
+
+from invdiff.theory.chapter.drawing import draw_curves, draw_diagonal
+from invdiff.theory.chapter.fact import Fact, Reading
+from invdiff.theory.chapter.score_based_laws import (
+    ROUNDING,
+    normals,
+    points,
+    quadrature,
+    tensor,
+    three_modes,
+    two_bumps,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["FACTS"]
+
+
+def _tweedie() -> Reading:
+    prior, sigma, x = three_modes(), tensor(0.6), 2 * normals("tweedie", 64, 2)
+    x.requires_grad_()
+    (score,) = torch.autograd.grad(prior.log_prob(x, sigma).sum(), x)
+    exact = (x + sigma**2 * score).detach()
+    measured = prior(x.detach(), sigma)
+    return Reading(
+        float((measured - exact).abs().max()), 0.0, 1e-12, ROUNDING,
+        lambda axes: draw_diagonal(axes, exact, measured, "x + sigma^2 score", "denoiser"),
+    )  # fmt: skip
+
+
+def _second_order() -> Reading:
+    prior, sigma, x, x0 = two_bumps(), tensor(0.7), points(-3, 3, 121), points(-6, 6, 2401)
+    weight = prior.log_prob(x0.unsqueeze(-1)) - (x.unsqueeze(-1) - x0) ** 2 / (2 * sigma**2)
+    weight = weight.softmax(-1)
+    mean = (weight * x0).sum(-1)
+    exact = (weight * (x0 - mean.unsqueeze(-1)) ** 2).sum(-1)
+    measured = sigma**2 * _jacobians(x.unsqueeze(-1), sigma, prior)[:, 0, 0]
+    return Reading(
+        float(measured.max()), float(exact.max()), 1e-9,
+        "a sum over a fine grid, which converges faster than any power of its step",
+        lambda axes: draw_curves(
+            axes, x, exact, {"sigma^2 D'(x)": measured}, "noisy x", "variance of x0 given x"
+        ),
+    )  # fmt: skip
+
+
+def _is_gradient() -> Reading:
+    x, sigma = 2 * normals("denoiser-is-gradient", 64, 2), tensor(0.6)
+    prior = three_modes()
+    measured = _jacobians(x, sigma, prior)
+    hessian = vmap(jacrev(jacrev(lambda v: prior.log_prob(v, sigma))))(x)
+    exact = torch.eye(2, dtype=torch.float64) + sigma**2 * hessian
+    asymmetry = (measured - measured.mT).abs().max()
+    return Reading(
+        float(torch.maximum(asymmetry, (measured - exact).abs().max())), 0.0, 1e-11, ROUNDING,
+        lambda axes: draw_diagonal(
+            axes, measured[:, 0, 1], measured[:, 1, 0], "dD_1 / dx_2", "dD_2 / dx_1"
+        ),
+    )  # fmt: skip
+
+
+def _curvature_bound() -> Reading:
+    prior, x = three_modes(), 3 * normals("curvature-bound", 400, 2)
+    levels = torch.logspace(-1, 1, 15, dtype=torch.float64)
+    eigenvalues = [torch.linalg.eigvalsh(_jacobians(x, level, prior)) for level in levels]
+    low = torch.stack([values.min() for values in eigenvalues])
+    high = torch.stack([values.max() for values in eigenvalues])
+    # every mode alone has the curvature of its own spread, and modes apart add to it
+    alone = 0.3 / (0.3 + levels**2)
+    curves = {"smallest": low, "largest": high}
+
+    def draw(axes: Axes) -> None:
+        draw_curves(axes, levels, alone, curves, "sigma", "eigenvalues of D'")
+        axes.set(xscale="log", yscale="log")
+
+    return Reading(float((low / alone).min()), 1.0, 1e-9, ROUNDING, draw, ">=")
+
+
+def _wrong_denoiser_mse() -> Reading:
+    prior, sigma, assumed = two_bumps(), 0.7, points(0.2, 2.0, 19)
+    x, x0 = points(-7, 7, 421), points(-6, 6, 601)
+    density, clean = prior.log_prob(x.unsqueeze(-1), sigma).exp(), prior.log_prob(x0.unsqueeze(-1))
+    kernel = (-((x.unsqueeze(-1) - x0) ** 2) / (2 * sigma**2)).exp() / math.sqrt(2 * math.pi)
+    joint = clean.exp() * kernel / sigma
+
+    def both(level: Tensor) -> tuple[Tensor, Tensor]:
+        d, slope = prior(x.unsqueeze(-1), level)[:, 0], _slopes(x, level)
+        sure = (d - x) ** 2 - sigma**2 + 2 * sigma**2 * slope
+        square = quadrature(joint * (d.unsqueeze(-1) - x0) ** 2, x0)
+        return quadrature(density * sure, x), quadrature(square, x)
+
+    measured, exact = (torch.stack(v) for v in zip(*map(both, assumed), strict=True))
+    worst = int((measured - exact).abs().argmax())
+    return Reading(
+        float(measured[worst]), float(exact[worst]), 1e-8,
+        "trapezoidal rules that converge faster than any power of their step",
+        lambda axes: draw_curves(
+            axes, assumed, exact, {"without x0 (SURE)": measured},
+            "sigma the denoiser is told (true: 0.7)", "mean square error",
+        ),
+    )  # fmt: skip
+
+
+def _slopes(x: Tensor, level: Tensor) -> Tensor:
+    return _jacobians(x.unsqueeze(-1), level, two_bumps())[:, 0, 0]
+
+
+def _jacobians(x: Tensor, sigma: Tensor, prior: object) -> Tensor:
+    """Return dD / dx of each point, ``(batch, n, n)``."""
+    return vmap(jacrev(lambda v: prior(v, sigma)))(x)  # type: ignore[operator]
+
+
+FACTS = (
+    Fact(
+        "tweedie",
+        "The posterior mean of the clean image is the noisy one plus sigma^2 times the score.",
+        r"E[x_0 \mid x_t = x] = x + \sigma^2 \nabla \log p_\sigma(x)",
+        ("efron2011",),
+        _tweedie,
+    ),
+    Fact(
+        "tweedie-second-order",
+        "The slope of the denoiser is the variance that is left in the clean image: where the "
+        "output hangs on the input, as between two modes, the network does not know.",
+        r"\mathrm{Cov}(x_0 \mid x) = \sigma^2 D'(x) "
+        r"= \sigma^2 (I + \sigma^2 \nabla^2 \log p_\sigma(x))",
+        ("efron2011", "boys2024"),
+        _second_order,
+    ),
+    Fact(
+        "denoiser-is-a-gradient",
+        "An exact denoiser is the gradient of a function, so that its Jacobian is symmetric; that "
+        "of a trained network need not be.",
+        r"D'(x) = D'(x)^T = I + \sigma^2 \nabla^2 \log p_\sigma(x)",
+        ("efron2011",),
+        _is_gradient,
+    ),
+    Fact(
+        "denoiser-slope-bound",
+        "The Jacobian of a denoiser is a covariance and so never negative; that of a mixture is "
+        "at least that of one mode alone, and far above it between the modes.",
+        r"D'(x) = \mathrm{Cov}(x_0 \mid x) / \sigma^2 \ge \min_k C_k (C_k + \sigma^2)^{-1} \ge 0",
+        ("efron2011",),
+        _curvature_bound,
+    ),
+    Fact(
+        "risk-without-truth",
+        "The mean square error of any denoiser can be known from noisy images alone, by its "
+        "divergence (Stein's unbiased risk estimate). It is least at the true noise level.",
+        r"E |D(x) - x_0|^2 = E \bigl[|D(x) - x|^2 - n \sigma^2 + 2 \sigma^2 \nabla \cdot D(x)"
+        r"\bigr]",
+        ("stein1981",),
+        _wrong_denoiser_mse,
+    ),
+)
