@@ -50,15 +50,15 @@ def _unadjusted() -> Reading:
 
 
 def _sampled() -> Reading:
-    h, chains = tensor(0.3), 20000
+    h, chains = tensor(0.45), 20000
     exact = float(1 / (_PRECISION * (1 - h * _PRECISION / 2)))
-    noise, data = normals("langevin-samples", 60, chains, 1), GeneralData(_target())
+    noise, data = normals("langevin-samples", 40, chains, 1), GeneralData(_target())
     x, variances = torch.zeros(chains, 1, dtype=torch.float64), []
     for n in noise:
         x = _step(data, x, h, n)
         variances.append((x**2).mean())
-    times, limit = points(1, 60, 60), torch.full((60,), exact)
-    curves = {"chains": torch.stack(variances), "wanted": torch.full((60,), 1 / _PRECISION)}
+    times, limit = points(1, 40, 40), torch.full((40,), exact)
+    curves = {"chains": torch.stack(variances), "wanted": torch.full((40,), 1 / _PRECISION)}
     return Reading(
         float(variances[-1]), exact, 4.5 * exact * (2 / chains) ** 0.5,
         "4.5 standard errors of a variance, exact (2 / n)^(1/2)",

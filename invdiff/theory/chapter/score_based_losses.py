@@ -14,7 +14,7 @@ from invdiff.interpolants.losses import interpolant_loss
 from invdiff.interpolants.process import Field
 from invdiff.priors import GaussianPrior
 from invdiff.rng import derive_generator
-from invdiff.theory.chapter.drawing import GREY, draw_curves, draw_order
+from invdiff.theory.chapter.drawing import GREY, draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
 from invdiff.theory.chapter.score_based_laws import ROUNDING, correlated, normals, points, tensor
 
@@ -30,7 +30,7 @@ def _denoising_loss() -> Reading:
     """Compare the loss of s = -slope x with the one that needs the divergence of s."""
     slopes = points(0.2, 2.2, 11)
     x1, z, weights = _normal_pairs()
-    draw, t = Draw(None, _VARIANCE**0.5 * x1), torch.full((len(z),), _TIME).double()
+    draw, t = Draw(None, _VARIANCE**0.5 * x1), torch.full_like(z[:, 0], _TIME)
     total = _TIME**2 * _VARIANCE + (1 - _TIME) ** 2
     exact = slopes**2 * total / 2 - slopes
     losses = [interpolant_loss(_linear(a), "s", OneSided(), draw, t, z) for a in slopes]
@@ -41,7 +41,7 @@ def _denoising_loss() -> Reading:
         draw_curves(axes, slopes, exact, {"denoising": measured}, "slope of the model", "loss")
         axes.axvline(1 / total, color=GREY, linestyle="--", linewidth=1)
 
-    return Reading(float(measured[worst]), float(exact[worst]), 1e-12, ROUNDING, picture)
+    return Reading(float(measured[worst]), float(exact[worst]), 1e-10, ROUNDING, picture)
 
 
 def _normal_pairs() -> tuple[Tensor, Tensor, Tensor]:
@@ -69,9 +69,9 @@ def _score_size() -> Reading:
     worst = int(((measured - exact).abs() / errors).argmax())
 
     def draw(axes: Axes) -> None:
-        lines = {"samples": (measured, 0.0), "closed form": (exact, -2.0)}
-        draw_order(axes, levels, lines, "sigma")
-        axes.set(ylabel="mean square of the score", ylim=(1e-2, 1e1))
+        curves = {"samples": measured, "n / sigma^2": 2 / levels**2}
+        draw_curves(axes, levels, exact, curves, "sigma", "mean square of the score")
+        axes.set(xscale="log", yscale="log")
 
     return Reading(
         float(measured[worst]), float(exact[worst]), float(4.5 * errors[worst]),

@@ -30,7 +30,7 @@ _MEAN, _VARIANCE, _EPSILON = 0.8, 0.3, 0.7
 
 def _gaussian() -> Reading:
     """Step mean and variance: one step is affine, so that two points and one noise say all."""
-    steps = [25, 50, 100, 200]
+    steps = [10, 30, 100, 200]
     prior = GaussianPrior(tensor([_MEAN]), tensor([[_VARIANCE]]))
     process = MixtureProcess(OneSided(TrigonometricPath()), prior)
     wanted = _marginal(tensor(0.95))
@@ -62,7 +62,7 @@ def _marginal(t: Tensor) -> float:
 
 
 def _mixture() -> Reading:
-    count = 20000
+    count = 10000
     law, process = two_bumps(), MixtureProcess(OneSided(TrigonometricPath()), two_bumps())
     noise = iter(normals("reverse-of-a-mixture", 101, count, 1))
     x = integrate_sde(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.distributions import Categorical, MixtureSameFamily, Normal
 
 from invdiff.priors import AR1VolumePrior, RoutedPrior, SubspacePrior
 from invdiff.priors.routing import MixtureRouter, mixture_components
@@ -50,13 +48,11 @@ def _subspace() -> Reading:
 
 
 def _score_of_modes(z: Tensor, sigma: float) -> Tensor:
-    """Return the score of the three modes under noise, from the density of torch."""
-    modes, z = three_modes(), z.detach().requires_grad_()
-    std = torch.full_like(modes.means, math.sqrt(0.3 + sigma**2))
-    parts = torch.distributions.Independent(Normal(modes.means, std), 1)
-    law = MixtureSameFamily(Categorical(modes.weights), parts)
-    (score,) = torch.autograd.grad(law.log_prob(z).sum(), z)
-    return score
+    """Return the score of the three modes under noise."""
+    means = tensor([[-1.5, 0.0], [1.0, 1.0], [0.5, -2.0]])
+    pull, variance = means - z.unsqueeze(-2), 0.3 + sigma**2
+    share = (tensor([0.5, 0.3, 0.2]).log() - pull.square().sum(-1) / (2 * variance)).softmax(-1)
+    return (share.unsqueeze(-1) * pull).sum(-2) / variance
 
 
 def _experts() -> Reading:
@@ -65,9 +61,9 @@ def _experts() -> Reading:
     routed = RoutedPrior(experts, MixtureRouter(law.weights, experts))
     measured = routed(x.unsqueeze(-1), sigma)[:, 0]
     y = x.clone().requires_grad_()
-    noisy = Normal(tensor([-1.5, 1.0]), (tensor([0.04, 0.25]) + sigma**2).sqrt())
-    density = MixtureSameFamily(Categorical(tensor([0.3, 0.7])), noisy)
-    (score,) = torch.autograd.grad(density.log_prob(y).sum(), y)
+    variance, off = tensor([0.04, 0.25]) + sigma**2, y.unsqueeze(-1) - tensor([-1.5, 1.0])
+    density = (tensor([0.3, 0.7]) / variance.sqrt() * (-(off**2) / (2 * variance)).exp()).sum(-1)
+    (score,) = torch.autograd.grad(density.log().sum(), y)
     exact = x + sigma**2 * score
     curves = {f"expert {k}": e(x.unsqueeze(-1), sigma)[:, 0] for k, e in enumerate(experts)}
     curves["routed"] = measured

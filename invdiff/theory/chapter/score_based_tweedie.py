@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.func import jacrev, vmap
 
+from invdiff.priors import GaussianMixturePrior
 from invdiff.theory.chapter.drawing import draw_curves, draw_diagonal
 from invdiff.theory.chapter.fact import Fact, Reading
 from invdiff.theory.chapter.score_based_laws import (
@@ -59,8 +59,7 @@ def _is_gradient() -> Reading:
     x, sigma = 2 * normals("denoiser-is-gradient", 64, 2), tensor(0.6)
     prior = three_modes()
     measured = _jacobians(x, sigma, prior)
-    hessian = vmap(jacrev(jacrev(lambda v: prior.log_prob(v, sigma))))(x)
-    exact = torch.eye(2, dtype=torch.float64) + sigma**2 * hessian
+    exact = torch.eye(2, dtype=torch.float64) + sigma**2 * _hessians(x, sigma, prior)
     asymmetry = (measured - measured.mT).abs().max()
     return Reading(
         float(torch.maximum(asymmetry, (measured - exact).abs().max())), 0.0, 1e-11, ROUNDING,
@@ -78,10 +77,10 @@ def _curvature_bound() -> Reading:
     high = torch.stack([values.max() for values in eigenvalues])
     # every mode alone has the curvature of its own spread, and modes apart add to it
     alone = 0.3 / (0.3 + levels**2)
-    curves = {"smallest": low, "largest": high}
+    curves = {"one mode alone": alone, "smallest": low, "largest": high}
 
     def draw(axes: Axes) -> None:
-        draw_curves(axes, levels, alone, curves, "sigma", "eigenvalues of D'")
+        draw_curves(axes, levels, None, curves, "sigma", "eigenvalues of D'")
         axes.set(xscale="log", yscale="log")
 
     return Reading(float((low / alone).min()), 1.0, 1e-9, ROUNDING, draw, ">=")
@@ -116,9 +115,22 @@ def _slopes(x: Tensor, level: Tensor) -> Tensor:
     return _jacobians(x.unsqueeze(-1), level, two_bumps())[:, 0, 0]
 
 
-def _jacobians(x: Tensor, sigma: Tensor, prior: object) -> Tensor:
+def _jacobians(x: Tensor, sigma: Tensor, prior: GaussianMixturePrior) -> Tensor:
     """Return dD / dx of each point, ``(batch, n, n)``."""
-    return vmap(jacrev(lambda v: prior(v, sigma)))(x)  # type: ignore[operator]
+    x = x.clone().requires_grad_()
+    return _rows(prior(x, sigma), x)
+
+
+def _hessians(x: Tensor, sigma: Tensor, prior: GaussianMixturePrior) -> Tensor:
+    x = x.clone().requires_grad_()
+    (score,) = torch.autograd.grad(prior.log_prob(x, sigma).sum(), x, create_graph=True)
+    return _rows(score, x)
+
+
+def _rows(y: Tensor, x: Tensor) -> Tensor:
+    # points don't know of each other: one derivative of a sum for each coordinate
+    parts = y.sum(0)
+    return torch.stack([torch.autograd.grad(p, x, retain_graph=True)[0] for p in parts], -2)
 
 
 FACTS = (
