@@ -9,7 +9,7 @@ import torch
 from invdiff.priors import GaussianPrior
 from invdiff.superres import ExactConditional, SuperResolutionOde, ZeroBoundary
 from invdiff.superres.boundary import PosteriorMeanBoundary
-from invdiff.theory.chapter.drawing import COLORS, draw_bars, draw_diagonal
+from invdiff.theory.chapter.drawing import COLORS, GREY, draw_bars, draw_diagonal
 from invdiff.theory.chapter.fact import Fact, Reading
 from invdiff.theory.chapter.flow_maps_laws import MEAN, SPREAD, power, sigma_points
 from invdiff.theory.chapter.score_based_laws import normals, tensor
@@ -68,6 +68,7 @@ def _posterior_mean() -> Reading:
     def draw(axes: Axes) -> None:
         x = _CENTER + normals("posterior-mean-boundary", 300, 2) @ power(_COVARIANCE, 0.5)
         axes.plot(x[:, 0], x[:, 1], ".", color=COLORS[1], markersize=3, label="posterior")
+        axes.plot(*MEAN, "s", color=GREY, label="rough image")
         axes.plot(*end, "o", color=COLORS[0], label="end of the ODE")
         axes.set(xlabel="x_1", ylabel="x_2")
         axes.legend(frameon=False, fontsize=7)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,7 +17,15 @@ from invdiff.priors import GaussianPrior
 from invdiff.rng import derive_generator
 from invdiff.theory.chapter.drawing import GREY, draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.score_based_laws import ROUNDING, correlated, normals, points, tensor
+from invdiff.theory.chapter.score_based_laws import (
+    ROUNDING,
+    correlated,
+    normals,
+    points,
+    quadrature,
+    tensor,
+    two_bumps,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,7 +92,47 @@ def _square_score(prior: GaussianPrior, x: Tensor, sigma: Tensor) -> Tensor:
     return ((prior(x, sigma) - x) / sigma**2).square().sum(-1)
 
 
+def _wrong_denoiser_mse() -> Reading:
+    prior, sigma, assumed = two_bumps(), 0.7, points(0.2, 2.0, 19)
+    x, x0 = points(-7, 7, 421), points(-6, 6, 601)
+    density, clean = prior.log_prob(x.unsqueeze(-1), sigma).exp(), prior.log_prob(x0.unsqueeze(-1))
+    kernel = (-((x.unsqueeze(-1) - x0) ** 2) / (2 * sigma**2)).exp() / math.sqrt(2 * math.pi)
+    joint = clean.exp() * kernel / sigma
+
+    def both(level: Tensor) -> tuple[Tensor, Tensor]:
+        d, slope = prior(x.unsqueeze(-1), level)[:, 0], _slopes(x, level)
+        sure = (d - x) ** 2 - sigma**2 + 2 * sigma**2 * slope
+        square = quadrature(joint * (d.unsqueeze(-1) - x0) ** 2, x0)
+        return quadrature(density * sure, x), quadrature(square, x)
+
+    measured, exact = (torch.stack(v) for v in zip(*map(both, assumed), strict=True))
+    worst = int((measured - exact).abs().argmax())
+    return Reading(
+        float(measured[worst]), float(exact[worst]), 1e-8,
+        "trapezoidal rules that converge faster than any power of their step",
+        lambda axes: draw_curves(
+            axes, assumed, exact, {"without x0 (SURE)": measured},
+            "sigma the denoiser is told (true: 0.7)", "mean square error",
+        ),
+    )  # fmt: skip
+
+
+def _slopes(x: Tensor, level: Tensor) -> Tensor:
+    """Return the derivative of the denoiser on the line, for all points at once."""
+    x = x.unsqueeze(-1).requires_grad_()
+    return torch.autograd.grad(two_bumps()(x, level).sum(), x)[0][:, 0]
+
+
 FACTS = (
+    Fact(
+        "risk-without-truth",
+        "The mean square error of any denoiser can be known from noisy images alone, by its "
+        "divergence (Stein's unbiased risk estimate). It is least at the true noise level.",
+        r"E |D(x) - x_0|^2 = E \bigl[|D(x) - x|^2 - n \sigma^2 + 2 \sigma^2 \nabla \cdot D(x)"
+        r"\bigr]",
+        ("stein1981",),
+        _wrong_denoiser_mse,
+    ),
     Fact(
         "denoising-score-matching",
         "Regression on the noise that was added has the same value as the loss that knows the "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from invdiff.priors import GaussianPrior, StudentDenoiser
@@ -52,7 +51,8 @@ def _not_tweedie() -> Reading:
         draw_order(axes, dofs, {"x = 2": (sizes, -1.0)}, "D")
         axes.set(ylabel="x + sigma^2 s - E[x0 | x]")
 
-    return Reading(gaps[2], exact[2], 1e-7, f"{_WHY}; D = 4", draw)
+    worst = max(range(len(dofs)), key=lambda i: abs(gaps[i] - exact[i]))
+    return Reading(gaps[worst], exact[worst], 1e-7, f"{_WHY}; the farthest of 8 D", draw)
 
 
 def _gap(dof: float) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,7 +14,6 @@ from invdiff.theory.chapter.score_based_laws import (
     ROUNDING,
     normals,
     points,
-    quadrature,
     tensor,
     three_modes,
     two_bumps,
@@ -46,8 +44,9 @@ def _second_order() -> Reading:
     mean = (weight * x0).sum(-1)
     exact = (weight * (x0 - mean.unsqueeze(-1)) ** 2).sum(-1)
     measured = sigma**2 * _jacobians(x.unsqueeze(-1), sigma, prior)[:, 0, 0]
+    worst = int((measured - exact).abs().argmax())
     return Reading(
-        float(measured.max()), float(exact.max()), 1e-9,
+        float(measured[worst]), float(exact[worst]), 1e-9,
         "a sum over a fine grid, which converges faster than any power of its step",
         lambda axes: draw_curves(
             axes, x, exact, {"sigma^2 D'(x)": measured}, "noisy x", "variance of x0 given x"
@@ -84,35 +83,6 @@ def _curvature_bound() -> Reading:
         axes.set(xscale="log", yscale="log")
 
     return Reading(float((low / alone).min()), 1.0, 1e-9, ROUNDING, draw, ">=")
-
-
-def _wrong_denoiser_mse() -> Reading:
-    prior, sigma, assumed = two_bumps(), 0.7, points(0.2, 2.0, 19)
-    x, x0 = points(-7, 7, 421), points(-6, 6, 601)
-    density, clean = prior.log_prob(x.unsqueeze(-1), sigma).exp(), prior.log_prob(x0.unsqueeze(-1))
-    kernel = (-((x.unsqueeze(-1) - x0) ** 2) / (2 * sigma**2)).exp() / math.sqrt(2 * math.pi)
-    joint = clean.exp() * kernel / sigma
-
-    def both(level: Tensor) -> tuple[Tensor, Tensor]:
-        d, slope = prior(x.unsqueeze(-1), level)[:, 0], _slopes(x, level)
-        sure = (d - x) ** 2 - sigma**2 + 2 * sigma**2 * slope
-        square = quadrature(joint * (d.unsqueeze(-1) - x0) ** 2, x0)
-        return quadrature(density * sure, x), quadrature(square, x)
-
-    measured, exact = (torch.stack(v) for v in zip(*map(both, assumed), strict=True))
-    worst = int((measured - exact).abs().argmax())
-    return Reading(
-        float(measured[worst]), float(exact[worst]), 1e-8,
-        "trapezoidal rules that converge faster than any power of their step",
-        lambda axes: draw_curves(
-            axes, assumed, exact, {"without x0 (SURE)": measured},
-            "sigma the denoiser is told (true: 0.7)", "mean square error",
-        ),
-    )  # fmt: skip
-
-
-def _slopes(x: Tensor, level: Tensor) -> Tensor:
-    return _jacobians(x.unsqueeze(-1), level, two_bumps())[:, 0, 0]
 
 
 def _jacobians(x: Tensor, sigma: Tensor, prior: GaussianMixturePrior) -> Tensor:
@@ -165,14 +135,5 @@ FACTS = (
         r"D'(x) = \mathrm{Cov}(x_0 \mid x) / \sigma^2 \ge \min_k C_k (C_k + \sigma^2)^{-1} \ge 0",
         ("efron2011",),
         _curvature_bound,
-    ),
-    Fact(
-        "risk-without-truth",
-        "The mean square error of any denoiser can be known from noisy images alone, by its "
-        "divergence (Stein's unbiased risk estimate). It is least at the true noise level.",
-        r"E |D(x) - x_0|^2 = E \bigl[|D(x) - x|^2 - n \sigma^2 + 2 \sigma^2 \nabla \cdot D(x)"
-        r"\bigr]",
-        ("stein1981",),
-        _wrong_denoiser_mse,
     ),
 )
