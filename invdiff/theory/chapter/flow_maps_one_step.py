@@ -63,8 +63,8 @@ def _one_step() -> Reading:
 
 
 def _annealed() -> Reading:
-    betas, x, t = points(0, 1, 21), normals("annealed-pairs", 64, 2), points(0.02, 0.98, 64)
-    x0, times = sigma_points(2), time_grid(40, 0.0, 1.0)
+    betas, x, t = points(0, 1, 11), normals("annealed-pairs", 64, 2), points(0.02, 0.98, 64)
+    x0, times = sigma_points(2), time_grid(20, 0.0, 1.0)
     errors, bends = [], []
     for beta in betas:
         process = JointGaussianProcess(rectified(), annealed_gaussian(MEAN, SPREAD, float(beta)))

@@ -32,7 +32,7 @@ def _stationary(data: DataTerm, h: Tensor) -> Tensor:
     one, zero = tensor([[1.0]]), tensor([[0.0]])
     kept, added = _step(data, one, h, zero), _step(data, zero, h, one)
     variance = zero
-    for _ in range(400):
+    for _ in range(100):
         variance = kept**2 * variance + added**2
     return variance.squeeze()
 
@@ -67,7 +67,7 @@ def _sampled() -> Reading:
 
 
 def _exponential() -> Reading:
-    steps = points(0.05, 2.0, 40)
+    steps = points(0.05, 2.0, 27)
     measured = torch.stack([_stationary(LinearData(_target(), 1), h) for h in steps])
     exact = torch.full_like(steps, 1 / _PRECISION)
     stable = torch.where(steps < 0.45, 1 / (_PRECISION * (1 - steps * _PRECISION / 2)), torch.nan)

@@ -73,7 +73,7 @@ def _mixture_weights() -> Reading:
 
 
 def _draw_weights(axes: Axes, prior: Tensor, exact: Tensor, measured: Tensor) -> None:
-    place = points(0, len(prior) - 1, len(prior))
+    place = points(0, len(prior) - 1, len(prior)).numpy()
     axes.bar(place - 0.2, prior, 0.35, color=GREY, alpha=0.5, label="prior")
     axes.bar(place + 0.2, exact, 0.35, color=COLORS[1], label="evidence rule")
     axes.plot(place + 0.2, measured, "o", color=COLORS[0], label="package")

@@ -31,7 +31,7 @@ _MEAN, _VARIANCE, _EPSILON = 0.8, 0.3, 0.7
 
 def _gaussian() -> Reading:
     """Step mean and variance: one step is affine, so that two points and one noise say all."""
-    steps = [10, 30, 100, 200]
+    steps = [10, 30, 100]
     prior = GaussianPrior(tensor([_MEAN]), tensor([[_VARIANCE]]))
     process = MixtureProcess(OneSided(TrigonometricPath()), prior)
     wanted = _marginal(tensor(0.95))
@@ -63,11 +63,11 @@ def _marginal(t: Tensor) -> float:
 
 
 def _mixture() -> Reading:
-    count = 10000
+    count = 5000
     law, process = two_bumps(), MixtureProcess(OneSided(TrigonometricPath()), two_bumps())
-    noise = iter(normals("reverse-of-a-mixture", 101, count, 1))
+    noise = iter(normals("reverse-of-a-mixture", 61, count, 1))
     x = integrate_sde(
-        process, next(noise), time_grid(100, 0.0, 0.999), epsilon=ConstantEpsilon(_EPSILON),
+        process, next(noise), time_grid(60, 0.0, 0.999), epsilon=ConstantEpsilon(_EPSILON),
         noise=lambda: next(noise), method="heun",
     )  # fmt: skip
     # between the modes, 4 and 3.4 standard deviations from them
