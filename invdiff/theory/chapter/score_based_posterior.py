@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from invdiff.likelihood import Likelihood
-from invdiff.priors import GaussianPrior
+from invdiff.priors import GaussianMixturePrior, GaussianPrior
 from invdiff.theory.chapter.drawing import COLORS, GREY, draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
 from invdiff.theory.chapter.score_based_laws import (
@@ -18,7 +18,6 @@ from invdiff.theory.chapter.score_based_laws import (
     points,
     quadrature,
     tensor,
-    three_modes,
     two_bumps,
 )
 from invdiff.theory.diffused import diffused_posterior, log_evidence
@@ -60,7 +59,7 @@ def _draw_ellipses(axes: Axes, prior: GaussianPrior, posterior: GaussianPrior) -
 
 
 def _mixture_weights() -> Reading:
-    prior, likelihood, a = three_modes(), _measured([[1.0, 0.5]], [0.4]), tensor([[1.0, 0.5]])
+    prior, likelihood, a = _unequal_modes(), _measured([[1.0, 0.5]], [0.4]), tensor([[1.0, 0.5]])
     measured = prior.posterior(likelihood).weights
     std = ((a @ prior.covariances @ a.T)[:, 0, 0] + _NOISE**2).sqrt()
     joint = prior.weights * _bell(likelihood.y - prior.means @ a[0], std)
@@ -82,7 +81,7 @@ def _draw_weights(axes: Axes, prior: Tensor, exact: Tensor, measured: Tensor) ->
 
 
 def _evidence() -> Reading:
-    prior, matrix, x = three_modes(), tensor([[1.0, 0.5]]), points(-7, 7, 281)
+    prior, matrix, x = _unequal_modes(), tensor([[1.0, 0.5]]), points(-7, 7, 281)
     grid = torch.stack(torch.meshgrid(x, x, indexing="ij"), -1)
     density, clean = prior.log_prob(grid).exp(), (grid @ matrix.T)[..., 0]
     ys = points(-4, 4, 33)
@@ -117,6 +116,15 @@ def _diffused_score() -> Reading:
         "a trapezoidal rule that converges faster than any power of its step",
         lambda axes: draw_curves(axes, x, exact, curves, "noisy x_t", "score of p(y | x_t)"),
     )  # fmt: skip
+
+
+def _unequal_modes() -> GaussianMixturePrior:
+    """Return modes of different shape: a wide one predicts a measurement less sharply."""
+    return GaussianMixturePrior(
+        tensor([0.5, 0.3, 0.2]),
+        tensor([[-1.5, 0.0], [1.0, 1.0], [0.5, -2.0]]),
+        tensor([[[0.3, 0.0], [0.0, 0.3]], [[0.8, 0.3], [0.3, 0.4]], [[0.1, 0.0], [0.0, 0.1]]]),
+    )
 
 
 def _measured(matrix: list[list[float]], y: list[float]) -> Likelihood:
