@@ -73,8 +73,8 @@ def _mixture_weights() -> Reading:
 
 def _draw_weights(axes: Axes, prior: Tensor, exact: Tensor, measured: Tensor) -> None:
     place = points(0, len(prior) - 1, len(prior)).numpy()
-    axes.bar(place - 0.2, prior, 0.35, color=GREY, alpha=0.5, label="prior")
-    axes.bar(place + 0.2, exact, 0.35, color=COLORS[1], label="evidence rule")
+    axes.bar(place - 0.2, prior.numpy(), 0.35, color=GREY, alpha=0.5, label="prior")
+    axes.bar(place + 0.2, exact.numpy(), 0.35, color=COLORS[1], label="evidence rule")
     axes.plot(place + 0.2, measured, "o", color=COLORS[0], label="package")
     axes.set(xlabel="mode", ylabel="weight", xticks=range(len(prior)), ylim=(0, 0.75))
     axes.legend(frameon=False, fontsize=7)
