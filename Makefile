@@ -39,4 +39,4 @@ $(VENV)/.docs: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info demo-report docs/_build docs/gallery
+	rm -rf $(VENV) build *.egg-info demo-report docs/_build docs/chapter docs/gallery

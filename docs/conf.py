@@ -1,6 +1,11 @@
 """Sphinx configuration; `make docs` builds without network access."""
 
+import sys
 from importlib.metadata import version as _version
+from pathlib import Path
+
+# the theory chapter is written by a module beside this file
+sys.path.insert(0, str(Path(__file__).parent))
 
 project = "invdiff"
 author = "The invdiff authors"
@@ -8,6 +13,7 @@ copyright = author
 version = release = _version("invdiff")
 
 extensions = [
+    "chapter",
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.mathjax",
@@ -17,12 +23,16 @@ extensions = [
 ]
 exclude_patterns = ["_build", "tutorials"]
 
+_SECTIONS = ("operators", "samplers", "trust", "priors", "volumes", "interpolants", "graphs")
 sphinx_gallery_conf = {
     "examples_dirs": "tutorials",
+    "subsection_order": [f"tutorials/{name}" for name in _SECTIONS],
     "gallery_dirs": "gallery",
     "matplotlib_animations": True,
     "abort_on_example_error": True,
     "download_all_examples": False,
+    "parallel": 2,
+    "within_subsection_order": "FileNameSortKey",
     "show_signature": False,
 }
 # made anew by each build; its downloads are no documents

@@ -16,6 +16,7 @@ from invdiff.study.convert import Convert
 from invdiff.study.options import expanded
 from invdiff.study.reconstruct import Reconstruct
 from invdiff.study.sweep_command import SweepCommand
+from invdiff.study.theory_command import Theory
 from invdiff.study.train_command import Train
 
 __all__ = ["main"]
@@ -29,6 +30,7 @@ _Command = (
     | Annotated[List, subcommand("list")]
     | Annotated[Report, subcommand("report")]
     | Annotated[Bench, subcommand("bench")]
+    | Annotated[Theory, subcommand("theory")]
     | Annotated[Convert, subcommand("convert")]
 )
 _OPTIONS = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)
@@ -44,8 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Words of the command line, without the program.
 
     Returns:
-        0; 1 if cells of a sweep have no result; 2 for input that is refused, with one line on the
-        standard error; 130 if interrupted.
+        0; 1 if cells of a sweep have no result or a fact of the theory doesn't hold; 2 for input
+        that is refused, with one line on the standard error; 130 if interrupted.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     if words == ["--version"]:

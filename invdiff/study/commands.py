@@ -91,12 +91,19 @@ class Report:
 
     Args:
         folder: What another command wrote.
+        markdown: Print the numbers as Markdown instead, for a paper or a notebook.
     """
 
     folder: Positional[OutFolder]
+    markdown: bool = False
 
     def __call__(self) -> None:
         """Draw it."""
+        if self.markdown:
+            from invdiff.study.markdown import as_markdown
+
+            print(as_markdown(self.folder))
+            return
         if (self.folder / "sweep.yaml").is_file():
             from invdiff.study.sweep.report import write_sweep_report
 

@@ -19,7 +19,7 @@ from invdiff.study.figures import (
 from invdiff.study.page import inlined, render
 from invdiff.study.result import Result, read_result
 
-__all__ = ["write_index", "write_report"]
+__all__ = ["summary_of", "write_index", "write_report"]
 
 _FIGURES = {
     "comparison": comparison,
@@ -51,7 +51,7 @@ def _context(result: Result, folder: Path) -> dict[str, Any]:
     drawn = {name: draw(result) for name, draw in _FIGURES.items()}
     return {
         "title": result.experiment.title or result.experiment.name,
-        "summary": _summary(result),
+        "summary": summary_of(result),
         "figures": {n: inlined(f, folder / f"{n}.png") for n, f in drawn.items() if f is not None},
         "rows": [_row(result, name) for name in result.images],
         "has_truth": "truth" in result.arrays,
@@ -71,7 +71,8 @@ def _row(result: Result, name: str) -> dict[str, Any]:
     return {**row, "name": title_of(result, name), "main": not name}
 
 
-def _summary(result: Result) -> str:
+def summary_of(result: Result) -> str:
+    """Say in a few sentences what was reconstructed, how well, and how it explains the data."""
     experiment, metrics = result.experiment, result.metrics
     method, prior = title_of(result, ""), Path(experiment.prior.name).name
     text = f"{experiment.input.describe()}. {result.provenance['description']}. "

@@ -20,7 +20,7 @@ from invdiff.study.scripted import Arrays, Metrics, ScriptedStudy
 from invdiff.study.stages import Stages
 from invdiff.study.volume_files import write_volumes
 
-__all__ = ["run_study", "write_study_report"]
+__all__ = ["read_study", "run_study", "write_study_report"]
 
 
 def run_study(
@@ -61,7 +61,7 @@ def write_study_report(folder: Path) -> Path:
     Raises:
         ValueError: The folder holds no finished study.
     """
-    study, metrics, provenance, arrays = _read(folder)
+    study, metrics, provenance, arrays = read_study(folder)
     captions = study.captions()
     figures = [
         {
@@ -113,7 +113,12 @@ def _dtypes(study: ScriptedStudy) -> dict[str, str]:
     return {f"{name}_dtype": value.dtype_on(study.device) for name, value in priors.items()}
 
 
-def _read(folder: Path) -> tuple[ScriptedStudy, Metrics, dict[str, Any], Arrays]:
+def read_study(folder: Path) -> tuple[ScriptedStudy, Metrics, dict[str, Any], Arrays]:
+    """Return a finished study with its metrics, provenance and arrays.
+
+    Raises:
+        ValueError: The folder holds no finished study.
+    """
     try:
         study = parse_study(yaml.safe_load((folder / "config.yaml").read_text()))
         metrics, provenance = (_json(folder / f"{n}.json") for n in ("metrics", "provenance"))

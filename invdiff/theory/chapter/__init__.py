@@ -2,5 +2,6 @@
 
 from invdiff.theory.chapter.fact import Fact, Reading, Relation, Section
 from invdiff.theory.chapter.sections import SECTIONS
+from invdiff.theory.chapter.verdict import Verdict, chosen, verify
 
-__all__ = ["SECTIONS", "Fact", "Reading", "Relation", "Section"]
+__all__ = ["SECTIONS", "Fact", "Reading", "Relation", "Section", "Verdict", "chosen", "verify"]

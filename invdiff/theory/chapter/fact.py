@@ -45,12 +45,13 @@ class Reading:
     @property
     def holds(self) -> bool:
         """Whether the fact is within its tolerance; what is not a number is not."""
-        difference = self.measured - self.exact
+        # numbers of numpy would give a truth of numpy, which JSON doesn't know
+        difference, tolerance = float(self.measured) - float(self.exact), float(self.tolerance)
         if self.relation == "<=":
-            return difference <= self.tolerance
+            return difference <= tolerance
         if self.relation == ">=":
-            return -difference <= self.tolerance
-        return abs(difference) <= self.tolerance
+            return -difference <= tolerance
+        return abs(difference) <= tolerance
 
 
 @dataclass(frozen=True, eq=False)
