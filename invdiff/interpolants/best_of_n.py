@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from invdiff.interpolants.interpolant import Interpolant, OneSided
-from invdiff.interpolants.paths import TrigonometricPath
+from invdiff.interpolants.interpolant import Interpolant
 from invdiff.interpolants.rewarded_walk import (
+    VARIANCE_PRESERVING,
     Particle,
     RewardedWalk,
     WalkNoise,
@@ -35,7 +35,7 @@ class BestOfN:
     .. math:: q_N(x) = N\, p(x)\, G(x)^{N - 1}, \qquad
         \mathrm{KL}(q_N \| p) = \log N - \frac{N - 1}{N}
 
-    :cite:p:`kim2025rbf`. It passes by the posterior at some N and goes on to the one image that
+    :cite:p:`beirami2024`. It passes by the posterior at some N and goes on to the one image that
     explains y best, which is over-fitted to the noise.
 
     Args:
@@ -52,7 +52,7 @@ class BestOfN:
     max_calls: int = 500
     num_steps: int = 10
     noise_scale: float = 3.0
-    interpolant: Interpolant = OneSided(TrigonometricPath())
+    interpolant: Interpolant = VARIANCE_PRESERVING
 
     def __post_init__(self) -> None:
         check_noise_scale(self.noise_scale, "BestOfN")

@@ -1,4 +1,4 @@
-r"""The SDE of a flow with a look ahead: what each particle would become, and how well it explains y.
+r"""The SDE of a flow with a look ahead: what a particle would become, and how well it explains y.
 
 One network call gives the mean of the clean image, and with it the reward, the velocity and the
 score from which the next step is taken.
@@ -14,14 +14,24 @@ import torch
 from torch import Tensor
 
 from invdiff.interpolants.flow_prior import DenoiserProcess
-from invdiff.interpolants.interpolant import Interpolant, beside
+from invdiff.interpolants.interpolant import Interpolant, OneSided, beside
+from invdiff.interpolants.paths import TrigonometricPath
 from invdiff.likelihood import Likelihood
 from invdiff.linalg import expand_right
 from invdiff.priors.denoiser import Denoiser, rescale
 from invdiff.rng import Streams
 from invdiff.samplers.base import check_problem
 
-__all__ = ["Particle", "RewardedWalk", "WalkNoise", "check_noise_scale", "chosen"]
+__all__ = [
+    "VARIANCE_PRESERVING",
+    "Particle",
+    "RewardedWalk",
+    "WalkNoise",
+    "check_noise_scale",
+    "chosen",
+]
+
+VARIANCE_PRESERVING = OneSided(TrigonometricPath())
 
 # numbers that are drawn at once for a sample; a call for each step would cost more than the step
 _BLOCK = 1024

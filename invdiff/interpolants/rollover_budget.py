@@ -8,10 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from invdiff.interpolants.interpolant import Interpolant, OneSided
+from invdiff.interpolants.interpolant import Interpolant
 from invdiff.interpolants.noise_levels import noise_level
-from invdiff.interpolants.paths import TrigonometricPath
 from invdiff.interpolants.rewarded_walk import (
+    VARIANCE_PRESERVING,
     Particle,
     RewardedWalk,
     WalkNoise,
@@ -75,7 +75,7 @@ class RolloverBudget:
     num_starts: int = 25
     num_chains: int = 2
     noise_scale: float = 3.0
-    interpolant: Interpolant = OneSided(TrigonometricPath())
+    interpolant: Interpolant = VARIANCE_PRESERVING
 
     def __post_init__(self) -> None:
         check_noise_scale(self.noise_scale, "RolloverBudget")
