@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from invdiff.interpolants import RolloverBudget
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FACTS"]
 
-_MEASUREMENT, _NUM_SAMPLES = 0.4, 2000
+_MEASUREMENT, _NUM_SAMPLES = 0.4, 1000
 _BUDGETS = (60, 120, 240, 480)
 
 
@@ -40,15 +39,15 @@ def _over_concentrates() -> Reading:
         axes.loglog(_BUDGETS, divergences, "o-", color=COLORS[0], label="the search")
         axes.axhline(without_data, color=GREY, linestyle="--", label="the prior, without data")
         axes.set(xlabel="network calls of a sample", ylabel="KL to the posterior / nats")
+        axes.set_xticks(_BUDGETS, [str(budget) for budget in _BUDGETS])
+        axes.minorticks_off()
         axes.legend(frameon=False, fontsize=7)
 
-    # the smallest of the growths is a bound that noise of 0.02 cannot pass by
-    steps = np.diff(divergences)
     return Reading(
-        float(min(divergences[1], *(steps + without_data))),
+        min(divergences[1:]),
         without_data,
         0.0,
-        "a bound that is passed by tens of standard errors, 0.02",
+        "a bound: the standard error of the measured value is 0.03",
         draw,
         ">=",
     )
