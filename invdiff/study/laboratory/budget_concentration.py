@@ -105,7 +105,7 @@ class BudgetConcentration(ScriptedStudy):
             "divergence_and_calls": "Divergence from the exact posterior of a sample that had so "
             f"many network calls to itself, from {self.num_samples} of them. Dashed: best-of-N by "
             "quadrature, with exact draws of the prior. Dotted: the prior, which knows no data. "
-            "Band: one to two standard deviations of what exact samples give, which is 0 on average; "
+            "Band: one to two standard deviations of what exact samples give, 0 on average; "
             "values below are drawn on its upper edge.",
             "samples_and_density": "Samples of each method with few and with more calls, and the "
             "exact density (line). Bars that leave the picture are cut.",
