@@ -114,6 +114,14 @@ def test_what_is_left_rolls_over_and_a_spent_step_takes_its_best_child(line):
     assert samples.info["reward"].tolist() == [0.25] * 3
 
 
+def test_a_worse_child_that_had_to_advance_does_not_lower_the_best(line):
+    # quota 3: step 1 ends in a child of 0.5, and 1 is still no better than the 2 of step 0
+    rewards = (1, 2, *(0, 0, 0.5, 0, 0), *(1, 0, 0), *(0, 0, 0))
+    sampler = RolloverBudget(13, num_steps=4, num_starts=1, num_chains=1)
+    _, spent = draws(sampler, line, rewards_of(*rewards))
+    assert spent[:, 0, 0].tolist() == [1, 5, 3, 3]
+
+
 def test_the_last_step_takes_all_that_is_left(line):
     sampler = RolloverBudget(13, num_steps=3, num_starts=1, num_chains=1)
     samples, spent = draws(sampler, line, rewards_of(*range(13)))
