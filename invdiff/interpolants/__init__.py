@@ -1,5 +1,6 @@
 """Stochastic interpolants: processes from one law to another, exact and learned."""
 
+from invdiff.interpolants.best_of_n import BestOfN
 from invdiff.interpolants.bridge_process import BridgeProcess, predict_from_denoiser
 from invdiff.interpolants.bridge_sampler import bridge_kernel, bridge_step, sample_bridge
 from invdiff.interpolants.brownian_bridge import bbdm, bbdm_output, bbdm_times, bbdm_variance
@@ -105,6 +106,7 @@ from invdiff.interpolants.residual_predictor import (
     train_predictor,
 )
 from invdiff.interpolants.restoration import BridgePrior, BridgeRestoration, Predictor
+from invdiff.interpolants.rollover_budget import RolloverBudget
 from invdiff.interpolants.schedule_conversion import ConvertedProcess
 from invdiff.interpolants.schroedinger_gaussian import GaussianSchroedingerBridge, bures_distance
 from invdiff.interpolants.schroedinger_search import InterpolantSearch, SearchRound
@@ -116,6 +118,7 @@ from invdiff.interpolants.transport_coupling import TransportCoupling
 
 __all__ = [
     "AdaptiveSolution",
+    "BestOfN",
     "BridgePrior",
     "BridgeProcess",
     "BridgeRestoration",
@@ -173,6 +176,7 @@ __all__ = [
     "Reconstruct",
     "ReflowedGaussian",
     "ResidualPredictor",
+    "RolloverBudget",
     "SampleNoise",
     "SavedField",
     "ScoreFreeEpsilon",
