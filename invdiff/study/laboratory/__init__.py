@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from invdiff.study.laboratory.boundary_toy import BoundaryToy
+from invdiff.study.laboratory.classical_refinement import ClassicalRefinement
 from invdiff.study.laboratory.ct_uncertainty import CTUncertainty
 from invdiff.study.laboratory.few_step import FewStep
 from invdiff.study.laboratory.gaussian_calibration import GaussianCalibration
@@ -29,6 +30,7 @@ __all__ = ["STUDIES"]
 
 STUDIES: dict[str, type[ScriptedStudy]] = {
     "boundary-toy": BoundaryToy,
+    "classical-refinement": ClassicalRefinement,
     "ct-uncertainty": CTUncertainty,
     "few-step": FewStep,
     "gaussian-calibration": GaussianCalibration,
