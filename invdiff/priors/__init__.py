@@ -8,6 +8,12 @@ from invdiff.priors.conversion import convert_checkpoint
 from invdiff.priors.denoiser import Denoiser, Rescaled, half_range, rescale
 from invdiff.priors.experts import RoutedPrior
 from invdiff.priors.gaussian import GaussianMixturePrior, GaussianPrior
+from invdiff.priors.idempotent import (
+    Idempotent,
+    LearnedProjector,
+    LinearProjector,
+    idempotence_error,
+)
 from invdiff.priors.pfgm_atoms import StudentAtoms
 from invdiff.priors.pfgm_gaussian import StudentDenoiser
 from invdiff.priors.preconditioning import EDM, FlowMatching, VariancePreserving
@@ -39,7 +45,10 @@ __all__ = [
     "FlowMatching",
     "GaussianMixturePrior",
     "GaussianPrior",
+    "Idempotent",
     "ImprovedDDPM",
+    "LearnedProjector",
+    "LinearProjector",
     "MixtureRouter",
     "PretrainedPrior",
     "Rescaled",
@@ -56,6 +65,7 @@ __all__ = [
     "combined",
     "convert_checkpoint",
     "half_range",
+    "idempotence_error",
     "list_priors",
     "load_prior",
     "mixture_components",

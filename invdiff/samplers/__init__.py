@@ -12,6 +12,7 @@ from invdiff.samplers.mcg_diff import MCGDiff
 from invdiff.samplers.moment_matching import MomentMatching
 from invdiff.samplers.particle_system import ParticleSystem
 from invdiff.samplers.pigdm import PiGDM
+from invdiff.samplers.projected_descent import ProjectedDescent
 from invdiff.samplers.proximal_diffusion import DDS, DiffPIR
 from invdiff.samplers.red_diff import RedDiff, snr_weight
 from invdiff.samplers.tds import TDS
@@ -35,6 +36,7 @@ __all__ = [
     "ParticleSystem",
     "PiGDM",
     "Progress",
+    "ProjectedDescent",
     "RedDiff",
     "Sampler",
     "Samples",

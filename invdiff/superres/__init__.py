@@ -36,8 +36,10 @@ from invdiff.superres.perceptual_lpips import LPIPS, lpips_if_present
 from invdiff.superres.recipe import SuperResolutionRecipe, train_super_resolution
 from invdiff.superres.refinement import Refined, refine_boundary
 from invdiff.superres.refinement_plan import Refinement
+from invdiff.superres.refiner import RefinerRecipe, refiner_loss, train_refiner
 from invdiff.superres.search import BoundarySearch, search_boundary
 from invdiff.superres.selection import Selection, select_by_consistency
+from invdiff.superres.shifted_diffusion import ShiftedDiffusion
 from invdiff.superres.spectral_basis import CoefficientBasis, RadialSpectrum
 from invdiff.superres.spectral_search import SpectralSearch, search_spectral
 
@@ -65,9 +67,11 @@ __all__ = [
     "RandomBoundary",
     "Refined",
     "Refinement",
+    "RefinerRecipe",
     "Selection",
     "SetScore",
     "SharedBoundary",
+    "ShiftedDiffusion",
     "SpectralSearch",
     "Start",
     "SuperResolutionOde",
@@ -87,10 +91,12 @@ __all__ = [
     "one_minus_ms_ssim",
     "one_minus_ssim",
     "refine_boundary",
+    "refiner_loss",
     "search_boundary",
     "search_spectral",
     "select_by_consistency",
     "squared_error",
     "squared_error_db",
+    "train_refiner",
     "train_super_resolution",
 ]

@@ -5,6 +5,7 @@ from invdiff.training.batches import Batches
 from invdiff.training.denoising import DenoisingScores, denoising_psnr
 from invdiff.training.first_weights import drawn_network, seeded_weights
 from invdiff.training.folder import save_prior
+from invdiff.training.idempotent import Distillation, distillation_loss, train_idempotent
 from invdiff.training.intensity import gamma_changed
 from invdiff.training.levels import DiscreteLevels, LogUniformLevels, NoiseLevels, UniformTimes
 from invdiff.training.loop import TrainingStep, train
@@ -35,6 +36,7 @@ __all__ = [
     "Batches",
     "DenoisingScores",
     "DiscreteLevels",
+    "Distillation",
     "GaussianPerturbation",
     "LogUniformLevels",
     "NoiseLevels",
@@ -53,6 +55,7 @@ __all__ = [
     "averaged_weights",
     "cropped",
     "denoising_psnr",
+    "distillation_loss",
     "drawn_network",
     "edm_loss",
     "gamma_changed",
@@ -69,6 +72,7 @@ __all__ = [
     "scores_of_lengths",
     "seeded_weights",
     "train",
+    "train_idempotent",
     "train_prior",
     "train_router",
     "write_snapshots",

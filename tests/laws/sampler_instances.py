@@ -20,6 +20,7 @@ from invdiff.samplers import (
     MomentMatching,
     ParticleSystem,
     PiGDM,
+    ProjectedDescent,
     RedDiff,
     Sampler,
 )
@@ -32,6 +33,7 @@ SAMPLERS: dict[str, Sampler] = {
     "red-diff-ascending": RedDiff(num_steps=12, order="ascending", dispersion=0.02),
     "red-diff-adam": RedDiff(num_steps=12, optimizer=adam, weighting="linear", regularization=0.25),
     "diffpir": DiffPIR(num_steps=12),
+    "projected-descent": ProjectedDescent(num_steps=12),
     "dds": DDS(num_steps=12),
     "afdps": Ensemble(num_steps=12, tempering="weights"),
     "afdps-published": ParticleSystem(num_steps=12),

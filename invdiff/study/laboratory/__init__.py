@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from invdiff.study.laboratory.boundary_toy import BoundaryToy
 from invdiff.study.laboratory.budget_concentration import BudgetConcentration
+from invdiff.study.laboratory.classical_refinement import ClassicalRefinement
 from invdiff.study.laboratory.ct_uncertainty import CTUncertainty
 from invdiff.study.laboratory.few_step import FewStep
 from invdiff.study.laboratory.gaussian_calibration import GaussianCalibration
@@ -32,6 +33,7 @@ __all__ = ["STUDIES"]
 STUDIES: dict[str, type[ScriptedStudy]] = {
     "boundary-toy": BoundaryToy,
     "budget-concentration": BudgetConcentration,
+    "classical-refinement": ClassicalRefinement,
     "ct-uncertainty": CTUncertainty,
     "few-step": FewStep,
     "gaussian-calibration": GaussianCalibration,
