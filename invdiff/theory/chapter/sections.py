@@ -5,6 +5,7 @@ from __future__ import annotations
 from invdiff.theory.chapter import (
     flow_based,
     flow_maps,
+    graphs_view,
     guidance,
     score_based,
     solvers,
@@ -21,5 +22,6 @@ SECTIONS = (
     guidance.SECTION,
     solvers.SECTION,
     flow_maps.SECTION,
+    graphs_view.SECTION,
     statistical_rates.SECTION,
 )
