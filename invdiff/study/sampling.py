@@ -26,6 +26,7 @@ from invdiff.samplers import (
     MomentMatching,
     ParticleSystem,
     PiGDM,
+    ProjectedDescent,
     RedDiff,
 )
 from invdiff.study.base import Config
@@ -121,6 +122,7 @@ KINDS: dict[str, type[SamplerBase]] = {
     "ddrm": config_of("ddrm", DDRM),
     "ddnm": config_of("ddnm", DDNM),
     "daps": config_of("daps", DAPS),
+    "projected-descent": config_of("projected-descent", ProjectedDescent),
 }
 
 if TYPE_CHECKING:
