@@ -45,11 +45,10 @@ bibtex_reference_style = "author_year"
 
 autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_member_order = "bysource"
-autodoc_mock_imports = ["astra"]  # an extra that the pages don't need
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
-# the kernels' compiler is not needed to read their documentation
-autodoc_mock_imports = ["triton"]
+# extras that are not needed to read their documentation
+autodoc_mock_imports = ["astra", "triton"]
 napoleon_numpy_docstring = False
 # attributes are listed, not declared: dataclass fields are declared already
 napoleon_use_ivar = True

@@ -46,7 +46,7 @@ def rough_pairs(scan: FewViews | FewLines, parts: Split, seed: int) -> RoughPair
     truth = _images(grey_levels(parts.training))
     operator = scan.operator(truth.shape[-1], derive_generator(seed, "operator"))
     noise = derive_generator(seed, "noise", "training")
-    rough = [scan.rough(scan.measured(operator, x, noise)) for x in truth.split(_CHUNK)]
+    rough = [scan.rough(scan.measured(operator, x, noise)) for x in torch.split(truth, _CHUNK)]
     return RoughPairs(truth, torch.cat(rough))
 
 
