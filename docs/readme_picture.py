@@ -40,6 +40,7 @@ deviation = samples.std().numpy() / MU_WATER * 1000
 drawn = axes[4].imshow(deviation, cmap="magma", vmin=0, vmax=100)
 axes[4].set_title("Uncertainty (HU)")
 figure.colorbar(drawn, ax=axes[4], extend="max", pad=0.02)
+axes[1].set_box_aspect(1)
 for axis in axes:
     axis.axis("off")
 figure.savefig(Path(__file__).parent / "images" / "readme.png", dpi=90)
