@@ -29,7 +29,7 @@ def test_code_prints_what_the_page_says(page, capsys, tmp_path, monkeypatch) -> 
     monkeypatch.chdir(tmp_path)  # where the examples write
     names: dict[str, object] = {"__name__": "example"}
     for code in blocks:
-        exec(compile(code, page, "exec"), names)
+        exec(compile(code, page, "exec", dont_inherit=True), names)  # as in a file of its own
     expected = "".join(match["text"] for match in PRINTED.finditer(text))
     printed, stated = capsys.readouterr().out.split(), expected.split()
     assert len(printed) == len(stated)
