@@ -171,6 +171,8 @@ class Likelihood:
 
 def _checked(operator: LinearOperator, y: Tensor) -> Tensor:
     name, expected = type(operator).__name__, operator.out_shape
+    if not isinstance(operator, LinearOperator):
+        raise ValueError(f"operator: expected a LinearOperator, got {name}")
     if y.ndim < len(expected) or y.shape[y.ndim - len(expected) :] != expected:
         raise ValueError(
             f"measurement: {name} gives trailing shape {expected}, got {tuple(y.shape)}"

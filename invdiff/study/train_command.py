@@ -11,6 +11,10 @@ from invdiff.study.options import OutFolder, SetValues, run_and_print
 
 __all__ = ["Train"]
 
+# a sample must not take the place of what was asked for, and what a recipe says of its data is
+# not true of others
+_OWN_SLICES = ("fallback=null", "prior.licence=not stated")
+
 
 @dataclass(frozen=True)
 class Train:
@@ -44,10 +48,8 @@ class Train:
         from invdiff.training import Processes
 
         device = () if self.device is None else (f"device={self.device}",)
-        # a sample must not take the place of what was asked for
         named = any(word.startswith("slices.path=") for word in self.set)
-        fallback = ("fallback=null",) if named else ()
-        study = load_study(self.config, (*fallback, *self.set, *device))
+        study = load_study(self.config, (*(_OWN_SLICES if named else ()), *self.set, *device))
         if not isinstance(study, TrainingStudy):
             kind = getattr(study, "kind", "a reconstruction")
             raise ValueError(f"{self.config}: is no training but {kind}: invdiff run")

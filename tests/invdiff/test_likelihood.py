@@ -8,7 +8,9 @@ from operators import (
     CartesianMRI,
     FiniteDifferences,
     GaussianNoise,
+    Identity,
     Matrix,
+    PhaseRetrieval,
     PoissonNoise,
     RealToComplex,
     TransmissionNoise,
@@ -144,3 +146,9 @@ def test_refuses_measurements_that_do_not_fit(generator):
         Likelihood(operator, GaussianNoise(1.0), y)
     with pytest.raises(ValueError, match="is negative"):
         Likelihood(operator, PoissonNoise(1.0), torch.full(SHAPE, -1.0))
+
+
+def test_operators_that_are_not_linear_are_refused() -> None:
+    phases = PhaseRetrieval(Identity((2, 3)))
+    with pytest.raises(ValueError, match="expected a LinearOperator, got PhaseRetrieval"):
+        Likelihood(phases, GaussianNoise(1.0), torch.ones(2, 3))

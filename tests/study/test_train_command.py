@@ -7,7 +7,9 @@ import numpy as np
 import prior_training_choices as small
 import pytest
 
+from invdiff.study import train_command
 from invdiff.study.cli import main
+from invdiff.study.load import load_study
 from invdiff.study.prior_training import fitting
 from invdiff.training import Processes
 
@@ -147,3 +149,27 @@ def test_the_shipped_training_says_what_it_is(tmp_path, capsys):
         study.check_inputs()
         assert study.fallback is not None
         assert json.loads(study.model_dump_json())["kind"] == "prior-training"
+
+
+def test_slices_of_ones_own_are_not_under_the_licence_of_the_recipe(monkeypatch, tmp_path):
+    studies = []
+    monkeypatch.setattr(train_command, "run_and_print", lambda study, *_: studies.append(study))
+    for words in ((), ("prior.licence=mine",)):
+        main(
+            [
+                "train",
+                "train_tiny_ct",
+                "--out",
+                str(tmp_path / "p"),
+                "--set",
+                "slices.path=x",
+                *words,
+            ]
+        )
+    main(["train", "train_tiny_ct", "--out", str(tmp_path / "p")])
+    assert [study.prior.licence[:10] for study in studies] == ["not stated", "mine", "weights Ap"]
+
+
+def test_values_of_a_trial_are_set_by_their_path():
+    study = load_study("train_tiny_ct", ["trial.set.operator.views=5"])
+    assert study.trial.set == {"operator.views": 5}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from invdiff.priors import PretrainedPrior
 from invdiff.study.base import Config
@@ -28,6 +29,12 @@ class TrialConfig(Config):
 
     experiment: str
     set: dict[str, str | int | float | bool] = Field(default_factory=dict)
+
+    @field_validator("set", mode="before")
+    @classmethod
+    def _flat(cls, values: Any) -> Any:
+        # --set trial.set.operator.views=8 comes as one mapping in the other
+        return dict(_paths(values)) if isinstance(values, dict) else values
 
     def read(self, prior: str, device: str) -> Experiment:
         """Return the experiment with the prior of a folder.
@@ -94,3 +101,11 @@ class TrialConfig(Config):
         for name in ("config.yaml", "provenance.json", "report.html"):
             text = (folder / name).read_text(encoding="utf-8")
             (folder / name).write_text(text.replace(str(prior), str(final)), encoding="utf-8")
+
+
+def _paths(values: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _paths(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
