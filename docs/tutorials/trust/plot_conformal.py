@@ -21,9 +21,9 @@ from operators import GaussianNoise, Mask
 # %%
 # Patches and a prior that is wrong
 # ---------------------------------
-# Patches of 8 x 8 pixels from slices of a limb. The prior is a Gaussian with their mean and
-# covariance, from the first slice; no patch is Gaussian, as edges are rare and strong. A quarter of
-# the pixels is measured, and the posterior of this prior is sampled exactly.
+# Patches of 8 x 8 pixels from slices of a limb. The prior is a Gaussian with the mean and the
+# covariance of only 80 patches, of the first slice: too few for 64 pixels, so that it is too sure.
+# A quarter of the pixels is measured, and the posterior of this prior is sampled exactly.
 
 SIZE = 8
 
@@ -40,8 +40,12 @@ ct = ((ct + 1000) / 2500).clamp(0, 1)
 mr = (mr / mr.quantile(0.997)).clamp(0, 1)
 
 training = patches(ct[0])
+chosen = torch.randperm(len(training), generator=derive_generator(0, "training"))[:80]
+training = training[chosen]
 flat = training.flatten(1)
-prior = GaussianPrior(flat.mean(0).reshape(SIZE, SIZE), torch.cov(flat.T))
+prior = GaussianPrior(
+    flat.mean(0).reshape(SIZE, SIZE), torch.cov(flat.T) + 1e-6 * torch.eye(SIZE**2)
+)
 mask = torch.rand(SIZE, SIZE, generator=derive_generator(0, "mask")) < 0.25
 operator = Mask(mask)
 
@@ -99,7 +103,10 @@ for name, (truths, settings) in sets.items():
 
 figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.6), layout="constrained")
 places = torch.arange(len(sets)).numpy()
-for offset, label, color, k in ((-0.2, "as drawn", "#98a2b3", 0), (0.2, "calibrated", "#2f6f9f", 1)):
+for offset, label, color, k in (
+    (-0.2, "as drawn", "#98a2b3", 0),
+    (0.2, "calibrated", "#2f6f9f", 1),
+):
     means = [parts[k].mean().item() for parts in held.values()]
     axes[0].bar(places + offset, means, 0.38, color=color, label=label)
 axes[0].axhline(LEVEL, color="#b5482a", linestyle="--", linewidth=1)

@@ -78,7 +78,7 @@ for (method, num_views), values in results.items():
     row = "".join(f"{part:10.2f}" for part in returned[method, num_views].tolist())
     print(f"{num_views:5}  {method:8}{row}")
 
-figure, axes = plt.subplots(1, 2, figsize=(8, 3), layout="constrained", sharey=True)
+figure, axes = plt.subplots(1, 2, figsize=(9, 3), layout="constrained", sharey=True)
 for axis, method in zip(axes, ("TV", "RED-diff"), strict=True):
     for num_views, color in zip(views, ("#b5482a", "#5b8c3e", "#2f6f9f"), strict=True):
         line = returned[method, num_views].numpy()
@@ -88,10 +88,14 @@ for axis, method in zip(axes, ("TV", "RED-diff"), strict=True):
     axis.set_xticks(contrasts, [str(c) for c in contrasts])
     axis.minorticks_off()
 axes[0].set_ylabel("part that came back")
-axes[1].legend()
+figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
 
 # %%
-# The slice with the 200 HU disc:
+# From 4 views a quarter of a faint disc comes back, with the prior as little as without one. No
+# sampler removed it: the data hardly hold it. Faint discs fare worse than strong ones, most of all
+# with total variation, which gives up small contrasts to the noise.
+#
+# The slice with the disc of 200 HU:
 
 WINDOW = {"cmap": "gray", "vmin": 0.8 * MU_WATER, "vmax": 1.4 * MU_WATER}
 shown = 1 + contrasts.index(200)
@@ -143,3 +147,8 @@ for axis, values, one, misfit in zip(axes[1:], draws.values, departure, misfits,
     axis.set_title(f"{one[place]:+.0f} HU", fontsize=10)
 for axis in axes:
     axis.axis("off")
+
+# %%
+# Three of four samples agree on a spot of about 100 HU that isn't there: samples that share a prior
+# share its mistakes, so agreement is no evidence. All of them explain the data to 2 to 4 % above
+# their noise.

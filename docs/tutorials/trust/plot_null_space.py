@@ -56,46 +56,43 @@ def seen(image, basis):
 
 
 bases = {n: seen_directions(*scan_with(n)) for n in (4, 8, 16)}
-print("views  measurements  directions seen  of the lesion seen  of the slice seen")
+print("views  measurements  directions seen  lesion seen  slice seen")
 for n, basis in bases.items():
     parts = [
         (seen(image, basis).square().sum() / image.square().sum()).item()
         for image in (lesion, truth)
     ]
     count = scan_with(n)[0].out_shape
-    print(
-        f"{n:5} {count[0] * count[1]:13} {len(basis) / truth.numel():15.0%} {parts[0]:18.0%} {parts[1]:18.1%}"
-    )
+    share = len(basis) / truth.numel()
+    print(f"{n:5} {count[0] * count[1]:13} {share:16.0%} {parts[0]:12.0%} {parts[1]:11.1%}")
 
 # %%
-# The shares are of squared pixels.
-
-# %%
-# One of them has no lesion
-# -------------------------
+# The shares of lesion and slice are of squared pixels. A slice is smooth, and nearly all of it is
+# seen; what is small and sharp is not.
+#
+# The same data, twice
+# --------------------
 # The slice with the lesion, and the same minus what 8 views don't see of the lesion. Their data
-# differ by far less than the noise, so no method can tell which was scanned; a prior that takes one
-# for likelier than the other decides.
+# differ by far less than the noise, so no method can tell from them which was scanned: a prior that
+# takes one for likelier than the other decides.
 
 operator, noise = scan_with(8)
 with_lesion = truth + lesion
 hidden = lesion - seen(lesion, bases[8])
 other = with_lesion - hidden
 difference = operator(other) - operator(with_lesion)
-print(f"root mean square change of the data: {difference.square().mean().sqrt() / noise.sigma:.3f} sigma")
+change = difference.square().mean().sqrt() / noise.sigma
+print(f"root mean square change of the data: {change:.3f} sigma")
 print(f"largest change of the image: {1000 * hidden.abs().max() / MU_WATER:.0f} HU")
 
 WINDOW = {"cmap": "gray", "vmin": 0.8 * MU_WATER, "vmax": 1.4 * MU_WATER}
-figure, axes = plt.subplots(1, 4, figsize=(11, 3.2), layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(9, 3.2), layout="constrained")
 panels = {"one image": with_lesion, "the same data": other, "one minus the other": hidden}
-for axis, (title, values) in zip(axes, panels.items(), strict=False):
-    window = WINDOW if values is not hidden else {"cmap": "gray", "vmin": -0.2 * MU_WATER, "vmax": 0.2 * MU_WATER}
-    axis.imshow(values.numpy(), **window)
+half = {"cmap": "gray", "vmin": -0.2 * MU_WATER, "vmax": 0.2 * MU_WATER}
+for axis, (title, values) in zip(axes, panels.items(), strict=True):
+    axis.imshow(values.numpy(), **(half if values is hidden else WINDOW))
     axis.set_title(title)
     axis.axis("off")
-shown = axes[3].imshow((difference / noise.sigma).numpy(), cmap="gray", vmin=-1, vmax=1, aspect="auto")
-axes[3].set(title="change of the data / sigma", xlabel="detector", ylabel="view")
-figure.colorbar(shown, ax=axes[3])
 
 # %%
 # Where samples differ
@@ -126,3 +123,7 @@ for row, (name, values) in zip(axes, splits.items(), strict=True):
         axis.set_title(title)
         axis.axis("off")
 figure.colorbar(shown, ax=axes, label="HU", shrink=0.7)
+
+# %%
+# The error lies mostly where the scan doesn't see, along edges. The samples differ there as well, but
+# by about a third of the error: the prior is surer of what it fills in than it should be.
