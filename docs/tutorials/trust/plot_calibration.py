@@ -23,8 +23,8 @@ from operators import GaussianNoise, Mask
 # %%
 # Two hundred problems
 # --------------------
-# Images of 6 x 6 pixels with correlation 0.8 from pixel to pixel, standard deviation 0.2; two pixels
-# of three are measured with noise of 0.1.
+# Images of 6 x 6 pixels with correlation 0.8 from pixel to pixel, standard deviation 0.2; two
+# pixels of three are measured with noise of 0.1.
 
 index = torch.arange(6, dtype=torch.float64)
 line = 0.8 ** (index[:, None] - index).abs()
@@ -111,7 +111,7 @@ figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
 # %%
 # Moment matching is exact for Gaussian priors, and it shows. RED-diff aims at one image: the spread
 # of its runs says nothing. DiffPIR is too wide where data are at its defaults, and too narrow with
-# both weights at 1. DPS has more spread than it should where data are and still covers too little: a
-# ratio near 1 is not enough if the mean is off. The rank of one pixel shows gross faults only, as
+# both weights at 1. DPS has more spread than it should where data are and still covers too little:
+# a ratio near 1 is not enough if the mean is off. The rank of one pixel shows gross faults only, as
 # 200 problems leave a wide band. None of this carries over to a trained prior by itself, whose own
 # error comes on top.

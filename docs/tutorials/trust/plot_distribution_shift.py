@@ -67,9 +67,9 @@ figure.legend(*axis.get_legend_handles_labels(), loc="outside right center")
 # %%
 # Reconstruction
 # --------------
-# The same CT scan of 16 views for all. The residual is 1 where an image explains the data. The change
-# is the root mean square difference between the result with the CT prior and what the same prior
-# makes of it under noise of 0.1: it needs no truth, only results of scans like those of the
+# The same CT scan of 16 views for all. The residual is 1 where an image explains the data. The
+# change is the root mean square difference between the result with the CT prior and what the same
+# prior makes of it under noise of 0.1: it needs no truth, only results of scans like those of the
 # training to compare with.
 
 operator = ParallelBeam2D(ImageGrid((64, 64)), ParallelGeometry.covering(ImageGrid((64, 64)), 16))
@@ -106,5 +106,5 @@ for row, (method, values) in zip(axes, rows.items(), strict=True):
 # head looks like a head, and its residual is 1.00. What the prior would still change does warn: it
 # is more than half as large again for the inverted slice and the head, and almost four times as
 # large for noise. The limb on its side passes every test here, and its reconstruction is as good:
-# not each change of the images is a shift for the prior. Total variation beside it tells whether the
-# prior helps at all; with inverted contrast it costs 1 dB.
+# not each change of the images is a shift for the prior. Total variation beside it tells whether
+# the prior helps at all; with inverted contrast it costs 1 dB.

@@ -91,9 +91,9 @@ axes[0].set_ylabel("part that came back")
 figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
 
 # %%
-# From 4 views a quarter of a faint disc comes back, with the prior as little as without one. No
-# sampler removed it: the data hardly hold it. Faint discs fare worse than strong ones, most of all
-# with total variation, which gives up small contrasts to the noise.
+# From 4 views a quarter of a faint disc comes back with the prior, and less without: the data hold
+# little of it. Faint discs fare worse than strong ones, most of all with total variation, which
+# gives up small contrasts to the noise.
 #
 # The slice with the disc of 200 HU:
 

@@ -125,5 +125,5 @@ for row, (name, values) in zip(axes, splits.items(), strict=True):
 figure.colorbar(shown, ax=axes, label="HU", shrink=0.7)
 
 # %%
-# The error lies mostly where the scan doesn't see, along edges. The samples differ there as well, but
-# by about a third of the error: the prior is surer of what it fills in than it should be.
+# The error lies mostly where the scan doesn't see, along edges. The samples differ there as well,
+# but by about a third of the error: the prior is surer of what it fills in than it should be.

@@ -87,7 +87,7 @@ axes[2].plot(levels, covered.numpy(), "o-", color="#b5482a")
 axes[2].set(title="intervals", xlabel="stated probability", ylabel="share that holds the truth")
 
 # %%
-# The map ranks the errors, loosely: the brightest tenth of the pixels has the largest error. But the
-# errors are two to three times what the map states, since the samples agree with each other too well,
-# along edges above all. The map says where to look and not how far to trust; only a calibration on
-# images whose truth is known turns it into a number.
+# The map ranks the errors, loosely: the brightest tenth of the pixels has the largest error. But
+# the errors are two to three times what the map states, since the samples agree with each other too
+# well, along edges above all. The map says where to look and not how far to trust; only a
+# calibration on images whose truth is known turns it into a number.
