@@ -102,18 +102,18 @@ for name, (truths, settings) in sets.items():
         f" {(upper - lower).mean():14.3f}"
     )
 
-figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.6), layout="constrained")
+figure, axis = plt.subplots(figsize=(7, 3.6), layout="constrained")
 places = torch.arange(len(sets)).numpy()
 for offset, label, color, k in (
     (-0.2, "as drawn", "#98a2b3", 0),
     (0.2, "calibrated", "#2f6f9f", 1),
 ):
     means = [parts[k].mean().item() for parts in held.values()]
-    axes[0].bar(places + offset, means, 0.38, color=color, label=label)
-axes[0].axhline(LEVEL, color="#b5482a", linestyle="--", linewidth=1)
-axes[0].set_xticks(places, list(sets), rotation=20, ha="right")
-axes[0].set(ylim=(0, 1), ylabel="share of pixels held")
-axes[0].legend(loc="lower left")
+    axis.bar(places + offset, means, 0.38, color=color, label=label)
+axis.axhline(LEVEL, color="#b5482a", linestyle="--", linewidth=1)
+axis.set_xticks(places, list(sets), rotation=20, ha="right")
+axis.set(ylim=(0, 1.05), ylabel="share of pixels held")
+axis.legend(loc="upper right")
 
 # %%
 # Not every patch
@@ -125,6 +125,7 @@ axes[0].legend(loc="lower left")
 parts = held["same slice"][1]
 print(f"patches with less than half of the pixels held: {(parts < 0.5).float().mean():.1%}")
 print(f"patches with all pixels held: {(parts == 1).float().mean():.1%}")
-axes[1].hist(parts.numpy(), bins=16, range=(0, 1), color="#2f6f9f")
-axes[1].axvline(LEVEL, color="#b5482a", linestyle="--", linewidth=1)
-axes[1].set(xlabel="share of the pixels of a patch held", ylabel="patches", title="same slice")
+figure, axis = plt.subplots(figsize=(5, 3.2), layout="constrained")
+axis.hist(parts.numpy(), bins=16, range=(0, 1), color="#2f6f9f")
+axis.axvline(LEVEL, color="#b5482a", linestyle="--", linewidth=1)
+axis.set(xlabel="share of the pixels of a patch held", ylabel="patches", title="same slice")

@@ -86,7 +86,7 @@ print(f"root mean square change of the data: {change:.3f} sigma")
 print(f"largest change of the image: {1000 * hidden.abs().max() / MU_WATER:.0f} HU")
 
 WINDOW = {"cmap": "gray", "vmin": 0.8 * MU_WATER, "vmax": 1.4 * MU_WATER}
-figure, axes = plt.subplots(1, 3, figsize=(9, 3.2), layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(9, 3.5), layout="constrained")
 panels = {"one image": with_lesion, "the same data": other, "one minus the other": hidden}
 half = {"cmap": "gray", "vmin": -0.2 * MU_WATER, "vmax": 0.2 * MU_WATER}
 for axis, (title, values) in zip(axes, panels.items(), strict=True):
