@@ -21,7 +21,7 @@ from operators import GaussianNoise, ImageGrid, ParallelBeam2D, ParallelGeometry
 # %%
 # Sixteen samples from 12 views
 # -----------------------------
-# DiffPIR with both of its weights at 1, which is near the posterior for Gaussian priors.
+# DiffPIR with both of its weights at 1, the settings of the experiment ``ct_uncertainty``.
 
 scan = fill(orient(read_dicom(sample_path("sts-044"))), 64)
 truth = torch.from_numpy(hu_to_mu(scan.values[2])).float()
