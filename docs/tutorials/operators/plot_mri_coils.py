@@ -7,6 +7,8 @@ the fully sampled centre of k-space, and an eigenvalue says where to believe the
 measured: eight coils, a head, an eighth of k-space.
 """
 
+import math
+
 import matplotlib.pyplot as plt
 import torch
 
@@ -50,15 +52,16 @@ for coil, (axis, image) in enumerate(zip(axes, coarse.abs(), strict=True)):
 # %%
 # Maps and eigenvalue
 # -------------------
-# The maps are complex: the brightness shows the magnitude (above) and the colour the phase (below).
-# In every pixel the eigenvalue is near 1 where one set of maps explains what all coils saw, and lower
-# where there is only noise. By default pixels below 0.95 get no maps; the figure shows both.
+# The maps are complex: magnitude above, phase below, in colours. The eigenvalue is near 1 in pixels where
+# one set of maps explains what all coils saw, and lower where there is only noise. Pixels below 0.95
+# get no maps unless ``crop`` says otherwise.
 
 maps, eigenvalues = espirit_maps(kspace, region)
 figure, axes = plt.subplots(2, 8, figsize=(12, 4), layout="constrained")
 for (above, below), sensitivity in zip(axes.T, maps, strict=True):
     above.imshow(sensitivity.abs().numpy(), cmap="gray", vmin=0, vmax=1)
-    below.imshow(sensitivity.angle().numpy(), cmap="twilight", vmin=-3.14159, vmax=3.14159)
+    phase = sensitivity.angle().where(eigenvalues > 0.95, torch.nan)
+    below.imshow(phase.numpy(), cmap="twilight", vmin=-math.pi, vmax=math.pi)
 for axis in axes.flat:
     axis.axis("off")
 
@@ -80,9 +83,10 @@ print(f"{float((eigenvalues > 0.95).float().mean()):.0%} of the pixels have maps
 # -------------------
 # The root of the sum of squares needs no maps, but it adds the noise of all coils everywhere and
 # never falls to zero. Weighting each coil with its map, :math:`\sum_c \bar s_c x_c`, is the best
-# linear combination for white noise and keeps the phase. Both start from k-space filled with zeros.
-# CG-SENSE solves for the image that all coils agree on. The noise level was read from the corner of
-# k-space, where the signal is weakest.
+# linear combination for white noise and keeps the phase; where there are no maps it is 0. Both start
+# from k-space filled with zeros, which is denser in the centre, and look blurred. CG-SENSE solves for
+# the image that all coils agree on. The noise level is read from the outermost rows of k-space, where
+# the signal is weakest.
 
 operator = CartesianMRI(mask, maps)
 filled = ifft(kspace, (-2, -1))

@@ -3,7 +3,7 @@ Sampling masks of MRI
 =====================
 
 Cartesian MRI is accelerated by leaving samples of k-space out. The pattern decides what the missing
-samples do to the image: copies, smears or noise. Six patterns keep a quarter of k-space; their point
+samples do to the image: copies, smears or noise. Six patterns keep about a quarter of k-space; their point
 spread functions, their zero-filled images and the result of CG-SENSE with eight coils are compared.
 """
 
@@ -42,9 +42,11 @@ def stream(label):
 # Six patterns and their point spread functions
 # ---------------------------------------------
 # The point spread function is the Fourier transform of the mask: where the energy of one pixel goes.
-# Even lines fold the image onto itself. Random lines spread the energy along the one direction that
-# is undersampled, points along both. The lattice leaves three sharp copies, placed far apart; it and
-# the patterns of points are for volumes, whose two phase-encoding axes are shown.
+# Lines spread it along the one direction that is undersampled: evenly spaced ones into a few strong
+# copies, random ones all along the row. Points spread it over the plane, like noise. The lattice leaves
+# sharp copies, placed far apart. The lattice and the points are for volumes, whose two
+# phase-encoding axes are shown. All have a full centre, on which coil maps are estimated. The printed
+# side lobe is the largest value more than 16 pixels from the peak, which is 1.
 
 shape = (128, 128)
 masks = {
@@ -72,8 +74,9 @@ for axis in axes.flat:
 # %%
 # One coil: the image of zeros
 # ----------------------------
-# The adjoint, with zeros for the missing samples. A mask without a centre has no energy to show: the
-# mean of the image lies in the centre of k-space. Noise of 0.01 per sample, images in [0, 1].
+# The adjoint, with zeros for the missing samples. What is missing looks like blur and smears from
+# lines, like a veil of copies from the lattice, and like noise from points. The noise is 0.01 per
+# sample, for images in [0, 1].
 
 noise = GaussianNoise(0.01)
 
@@ -101,10 +104,10 @@ show(axes, {name: zero_filled(problem(name, mask)) for name, mask in masks.items
 # %%
 # Eight coils: CG-SENSE
 # ---------------------
-# Coils see the copies with different weights and can tell them apart. Least squares does so for
-# every pattern, best where the copies of a pixel are few and far apart: the even lines and the
-# lattice. Eight coils can't tell apart what random lines smear over the whole row as well. It stops
-# where the data are explained up to their noise.
+# Coils see the copies with different weights and can tell them apart. Least squares, stopped where the
+# data are explained up to their noise, gains little from lines, whose copies lie along one direction,
+# and more where they are spread over both: most for the Poisson disc and the lattice. The simulated
+# maps are smoother than those of real coils, which makes these gains smaller than they can be.
 
 maps = birdcage_maps(shape, 8)
 figure, axes = plt.subplots(1, 6, figsize=(12, 2.6), layout="constrained")
