@@ -3,8 +3,8 @@ Adjoints, spectra and null spaces
 =================================
 
 Every reconstruction applies :math:`A^H`. This script shows how an adjoint is tested, what a nearly
-right one does to a solver, what the singular values say about an operator, and which part of an image
-the data don't see: the part that a prior has to fill in.
+right one does to a solver, what the singular values say about an operator, and which part of an
+image the data don't see: the part that a prior has to fill in.
 """
 
 import dataclasses
@@ -32,8 +32,8 @@ from operators.testing import dot_test, to_dense
 # %%
 # The dot test
 # ------------
-# A and B are adjoint if :math:`\langle A x, y \rangle = \langle x, B y \rangle` for all x and y. Two
-# random vectors are enough to find a mistake. The wrong operator projects along one scan and
+# A and B are adjoint if :math:`\langle A x, y \rangle = \langle x, B y \rangle` for all x and y.
+# Two random vectors are enough to find a mistake. The wrong operator projects along one scan and
 # back-projects along another, whose detector is moved by half an element: a common mistake of
 # conventions.
 
@@ -68,21 +68,26 @@ for name, operator in {"exact": scan, "half an element off": Mismatched()}.items
 # -------------------------
 # Conjugate gradients on :math:`A^H A x = A^H y`, for data without noise. With the exact adjoint the
 # error falls at every step. With the other one the map isn't symmetric any more: the error falls at
-# first, then the iteration diverges. At step 5 little is to be seen yet, and a solver that stops there
-# hides the mistake.
+# first, then the iteration diverges. At step 5 little is to be seen yet, and a solver that stops
+# there hides the mistake.
 
 data = scan(truth)
 figure, axis = plt.subplots(figsize=(6, 3.4), layout="constrained")
-last = {}
 for (name, back), colour in zip(
-    {"exact adjoint": scan, "half an element off": moved}.items(), ("#2f6f9f", "#b5482a"), strict=True
+    {"exact adjoint": scan, "half an element off": moved}.items(),
+    ("#2f6f9f", "#b5482a"),
+    strict=True,
 ):
-    iterates = cg_iterates(lambda x, back=back: back.adjoint(scan(x)), back.adjoint(data), num_dims=2)
+    iterates = cg_iterates(
+        lambda x, back=back: back.adjoint(scan(x)), back.adjoint(data), num_dims=2
+    )
     images = [next(iterates)[0] for _ in range(61)]
     errors = [float(nrmse(x, truth)) for x in images]
-    last[name] = images[60]
     axis.semilogy(errors, color=colour, label=name)
-    print(f"{name}: error {errors[5]:.3f} at step 5, {min(errors):.3f} at best, {errors[60]:.3f} at 60")
+    print(
+        f"{name}: error {errors[5]:.3f} at step 5, "
+        f"{min(errors):.3f} at best, {errors[60]:.2g} at 60"
+    )
 axis.set(xlabel="steps of conjugate gradients", ylabel="NRMSE", ylim=(None, 10))
 axis.legend(frameon=False)
 
@@ -91,8 +96,8 @@ axis.legend(frameon=False)
 # ---------------
 # The matrices of small operators, 24 x 24 pixels, each scaled to a largest singular value of 1. A
 # blur falls smoothly: nothing is lost, all is damped. MRI has only ones and zeros: a coordinate is
-# measured or not. A full CT scan falls slowly; a limited arc has a tail of values that are small but
-# not zero, and few views stop where the equations do.
+# measured or not. A full CT scan falls slowly; a limited arc has a tail of values that are small
+# but not zero, and few views stop where the equations do.
 
 small = ImageGrid((24, 24))
 mask = cartesian_lines((24, 24), 3, 0.2, generator=derive_generator(0, "mask"))
@@ -124,8 +129,8 @@ axis.legend(frameon=False, fontsize=8)
 # The right singular vectors of positive values span what is measured; the rest of the image is in
 # the null space. With 8 views of 48 x 48 pixels the image splits into a measured part, which is the
 # least-squares solution of smallest norm, and an unseen one. The unseen part has little energy, and
-# it has the edges. Adding it a second time changes the picture and not a single datum. The window of
-# the third image is shifted: grey is 0.
+# it has the edges. Adding it a second time changes the picture and not a single datum. The window
+# of the third image is shifted: grey is 0.
 
 coarse = fill(read_dicom(sample_path("sts-044")).middle(), 48)
 x = torch.from_numpy(hu_to_mu(coarse.values[0])).double() / MU_WATER

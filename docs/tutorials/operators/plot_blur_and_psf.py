@@ -43,8 +43,8 @@ def show(axis, image, name):
 # %%
 # Four point spread functions
 # ---------------------------
-# Above the function, in the middle the blurred image, below the modulus of the transfer function on a
-# logarithmic scale, from 0.001 to 1. A Gaussian falls to nothing at high frequencies; motion and
+# Above the function, in the middle the blurred image, below the modulus of the transfer function on
+# a logarithmic scale, from 0.001 to 1. A Gaussian falls to nothing at high frequencies; motion and
 # defocus have zeros along lines and circles.
 
 path = derive_generator(0, "path")
@@ -71,8 +71,8 @@ for (name, psf), (above, middle, below) in zip(functions.items(), axes.T, strict
 # ---------------------
 # The singular values of a periodic blur are the moduli of its transfer function. Noise of standard
 # deviation sigma in the data becomes sigma / s in the coordinate of the singular value s: the mean
-# square over all pixels is :math:`\sigma^2 \, \overline{1 / s^2}`. For the Gaussian blur, with noise a
-# thousand times smaller than the image:
+# square over all pixels is :math:`\sigma^2 \, \overline{1 / s^2}`. For the Gaussian blur, with
+# noise a thousand times smaller than the image:
 
 blur = Blur(functions["Gaussian"], shape)
 s = blur.singular_values.double()
@@ -91,11 +91,12 @@ show(axes[2], blur.pinv(y), "inverse, noise 0.001")
 # %%
 # A filter for the singular values
 # --------------------------------
-# The Wiener filter keeps :math:`s^2 / (s^2 + \sigma^2 / P)` of each coordinate, with P the power that
-# the image has there. Here P is the truth's own power averaged over coordinates of like frequency,
-# which nobody has in practice: a bound for linear methods. A single number for P is Tikhonov's method;
-# the mean power, most of which lies in a few low frequencies, keeps too much of the high ones. Least
-# squares stopped at the noise level is such a filter as well and needs nothing but the noise level.
+# The Wiener filter keeps :math:`s^2 / (s^2 + \sigma^2 / P)` of each coordinate, with P the power
+# that the image has there. Here P is the truth's own power averaged over coordinates of like
+# frequency, which nobody has in practice: a bound for linear methods. A single number for P is
+# Tikhonov's method; the mean power, most of which lies in a few low frequencies, keeps too much of
+# the high ones. Least squares stopped at the noise level is such a filter as well and needs nothing
+# but the noise level.
 
 strong = GaussianNoise(0.02)
 y = strong.sample(blur(truth), generator=derive_generator(0, "strong"))

@@ -3,8 +3,8 @@ Cone beams and helices
 ======================
 
 A cone beam sees a volume at once, but a source on a circle doesn't measure enough to determine it
-away from the plane of the circle. A stack of discs shows what is lost, by the algorithm of Feldkamp,
-Davis and Kress and by least squares. A source on a helix measures what the circle misses.
+away from the plane of the circle. A stack of discs shows what is lost, by the algorithm of
+Feldkamp, Davis and Kress and by least squares. A source on a helix measures what the circle misses.
 """
 
 import matplotlib.pyplot as plt
@@ -88,5 +88,7 @@ for (name, volume), colour in zip(results.items(), ("#b5482a", "#5b8c3e", "#2f6f
     print(f"{name}: contrast " + ", ".join(f"{value:.2f}" for value in contrast))
 left.set(xlabel="slice", ylabel="mean attenuation (1/mm)")
 right.axhline(1, color="#667085", linewidth=0.8)
-right.set(xlabel="distance from the mid-plane (mm)", ylabel="contrast, disc to gap", ylim=(-0.4, 1.7))
+right.set(
+    xlabel="distance from the mid-plane (mm)", ylabel="contrast, disc to gap", ylim=(-0.4, 1.7)
+)
 right.legend(frameon=False, loc="upper center", ncols=3, fontsize=8)

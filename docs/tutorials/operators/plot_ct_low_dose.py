@@ -2,9 +2,10 @@ r"""
 CT from few photons
 ===================
 
-A detector counts photons, :math:`y \sim \mathrm{Poisson}(I_0 e^{-A x})`. The logarithm of the counts
-is a line integral with noise that grows as the ray is absorbed. Here one sees what the logarithm
-does to low counts, which weights belong to it, and what the weights are worth in a reconstruction.
+A detector counts photons, :math:`y \sim \mathrm{Poisson}(I_0 e^{-A x})`. The logarithm of the
+counts is a line integral with noise that grows as the ray is absorbed. Here one sees what the
+logarithm does to low counts, which weights belong to it, and what the weights are worth in a
+reconstruction.
 """
 
 import matplotlib.pyplot as plt
@@ -34,8 +35,8 @@ scan = FanBeam2D(grid, geometry)
 # Counts, line integrals, weights
 # -------------------------------
 # ``noise.quadratic(y)`` turns counts into the line integrals t and the weights w of a Gaussian
-# surrogate, :math:`\tfrac12 \sum_i w_i |(A x)_i - t_i|^2`: a ray of y counts has a variance of about
-# 1 / y, so that its weight is about y. An unattenuated ray has 4000 photons on average.
+# surrogate, :math:`\tfrac12 \sum_i w_i |(A x)_i - t_i|^2`: a ray of y counts has a variance of
+# about 1 / y, so that its weight is about y. An unattenuated ray has 4000 photons on average.
 
 noise = TransmissionNoise(photons=4000.0)
 counts = noise.sample(scan(truth), generator=derive_generator(0, "counts"))
@@ -43,7 +44,11 @@ likelihood = Likelihood(scan, noise, counts)
 print(f"counts: {int(counts.min())} to {int(counts.max())}")
 
 figure, axes = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
-shown = {"counts y": counts, "line integrals t": likelihood.target, "weights w": likelihood.precision}
+shown = {
+    "counts y": counts,
+    "line integrals t": likelihood.target,
+    "weights w": likelihood.precision,
+}
 for axis, (title, values) in zip(axes, shown.items(), strict=True):
     picture = axis.imshow(values.numpy(), cmap="gray", aspect="auto")
     axis.set(title=title, xlabel="detector", ylabel="view")
@@ -55,8 +60,8 @@ for axis, (title, values) in zip(axes, shown.items(), strict=True):
 # Rays with m expected counts, 20000 draws for each m. The mean of :math:`-\log(y / I_0)` is off by
 # about :math:`1 / 2 m`, and empty rays have no logarithm at all (they are set to half a count
 # here). What matters to a reconstruction is the mean of the score, :math:`w (t - A x)`, and the
-# surrogate keeps it near 0. The figure shows it over :math:`\sqrt m`, the spread of the exact score;
-# 20000 draws leave an uncertainty of 0.007.
+# surrogate keeps it near 0. The figure shows it over :math:`\sqrt m`, the spread of the exact
+# score; 20000 draws leave an uncertainty of 0.007.
 
 rates = torch.tensor([2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0])
 clean = torch.log(noise.photons / rates).repeat(20000, 1)
@@ -73,7 +78,10 @@ colours = ("#b5482a", "#5b8c3e", "#2f6f9f")
 for (name, score), colour in zip(biases.items(), colours, strict=True):
     mean = score.mean(0) / rates.sqrt()
     axis.plot(rates, mean, "o-", color=colour, label=name)
-    print(f"{name}: " + ", ".join(f"{m:.3f} at m = {r:g}" for m, r in zip(mean[:4], rates, strict=False)))
+    print(
+        f"{name}: "
+        + ", ".join(f"{m:.3f} at m = {r:g}" for m, r in zip(mean[:4], rates, strict=False))
+    )
 axis.axhline(0, color="#667085", linewidth=0.8)
 axis.set(xscale="log", xlabel="expected counts m", ylabel="mean score / spread")
 axis.legend(frameon=False)
@@ -81,12 +89,12 @@ axis.legend(frameon=False)
 # %%
 # What the weights are worth
 # --------------------------
-# The same counts, reconstructed in four ways. Filtered back-projection treats all rays alike, and so
-# does least squares with one weight, that of the mean variance; both are noisy, as the few counts of
-# the long paths decide. With the weights, least squares is smooth but blurred: it is stopped where the
-# noise is reached, and the many bright rays beside the body get there long before the dark ones that
-# carry the detail. Total variation with the same weights looks for the image of least variation that
-# explains the data, and keeps edges instead.
+# The same counts, reconstructed in four ways. Filtered back-projection treats all rays alike, and
+# so does least squares with one weight, that of the mean variance; both are noisy, as the few
+# counts of the long paths decide. With the weights, least squares is smooth but blurred: it is
+# stopped where the noise is reached, and the many bright rays beside the body get there long before
+# the dark ones that carry the detail. Total variation with the same weights looks for the image of
+# least variation that explains the data, and keeps edges instead.
 
 variance = (1 / likelihood.precision.clamp_min(1)).mean()
 alike = Likelihood(scan, GaussianNoise(float(variance.sqrt())), likelihood.target)

@@ -2,8 +2,8 @@
 Coils and their sensitivities
 =============================
 
-Each coil of an array sees the object through its own sensitivity. ESPIRiT finds the sensitivities in
-the fully sampled centre of k-space, and an eigenvalue says where to believe them. The data are
+Each coil of an array sees the object through its own sensitivity. ESPIRiT finds the sensitivities
+in the fully sampled centre of k-space, and an eigenvalue says where to believe them. The data are
 measured: eight coils, a head, an eighth of k-space.
 """
 
@@ -52,9 +52,9 @@ for coil, (axis, image) in enumerate(zip(axes, coarse.abs(), strict=True)):
 # %%
 # Maps and eigenvalue
 # -------------------
-# The maps are complex: magnitude above, phase below, in colours. The eigenvalue is near 1 in pixels where
-# one set of maps explains what all coils saw, and lower where there is only noise. Pixels below 0.95
-# get no maps unless ``crop`` says otherwise.
+# The maps are complex: magnitude above, phase below, in colours. The eigenvalue is near 1 in pixels
+# where one set of maps explains what all coils saw, and lower where there is only noise. Pixels
+# below 0.95 get no maps unless ``crop`` says otherwise.
 
 maps, eigenvalues = espirit_maps(kspace, region)
 figure, axes = plt.subplots(2, 8, figsize=(12, 4), layout="constrained")
@@ -83,10 +83,10 @@ print(f"{float((eigenvalues > 0.95).float().mean()):.0%} of the pixels have maps
 # -------------------
 # The root of the sum of squares needs no maps, but it adds the noise of all coils everywhere and
 # never falls to zero. Weighting each coil with its map, :math:`\sum_c \bar s_c x_c`, is the best
-# linear combination for white noise and keeps the phase; where there are no maps it is 0. Both start
-# from k-space filled with zeros, which is denser in the centre, and look blurred. CG-SENSE solves for
-# the image that all coils agree on. The noise level is read from the outermost rows of k-space, where
-# the signal is weakest.
+# linear combination for white noise and keeps the phase; where there are no maps it is 0. Both
+# start from k-space filled with zeros, which is denser in the centre, and look blurred. CG-SENSE
+# solves for the image that all coils agree on. The noise level is read from the outermost rows of
+# k-space, where the signal is weakest.
 
 operator = CartesianMRI(mask, maps)
 filled = ifft(kspace, (-2, -1))

@@ -3,8 +3,9 @@ Sampling masks of MRI
 =====================
 
 Cartesian MRI is accelerated by leaving samples of k-space out. The pattern decides what the missing
-samples do to the image: copies, smears or noise. Six patterns keep about a quarter of k-space; their point
-spread functions, their zero-filled images and the result of CG-SENSE with eight coils are compared.
+samples do to the image: copies, smears or noise. Six patterns keep about a quarter of k-space;
+their point spread functions, their zero-filled images and the result of CG-SENSE with eight coils
+are compared.
 """
 
 import matplotlib.pyplot as plt
@@ -41,12 +42,12 @@ def stream(label):
 # %%
 # Six patterns and their point spread functions
 # ---------------------------------------------
-# The point spread function is the Fourier transform of the mask: where the energy of one pixel goes.
-# Lines spread it along the one direction that is undersampled: evenly spaced ones into a few strong
-# copies, random ones all along the row. Points spread it over the plane, like noise. The lattice leaves
-# sharp copies, placed far apart. The lattice and the points are for volumes, whose two
-# phase-encoding axes are shown. All have a full centre, on which coil maps are estimated. The printed
-# side lobe is the largest value more than 16 pixels from the peak, which is 1.
+# The point spread function is the Fourier transform of the mask: where the energy of one pixel
+# goes. Lines spread it along the one direction that is undersampled: evenly spaced ones into a few
+# strong copies, random ones all along the row. Points spread it over the plane, like noise. The
+# lattice leaves sharp copies, placed far apart. The lattice and the points are for volumes, whose
+# two phase-encoding axes are shown. All have a full centre, on which coil maps are estimated. The
+# printed side lobe is the largest value more than 16 pixels from the peak, which is 1.
 
 shape = (128, 128)
 masks = {
@@ -104,10 +105,11 @@ show(axes, {name: zero_filled(problem(name, mask)) for name, mask in masks.items
 # %%
 # Eight coils: CG-SENSE
 # ---------------------
-# Coils see the copies with different weights and can tell them apart. Least squares, stopped where the
-# data are explained up to their noise, gains little from lines, whose copies lie along one direction,
-# and more where they are spread over both: most for the Poisson disc and the lattice. The simulated
-# maps are smoother than those of real coils, which makes these gains smaller than they can be.
+# Coils see the copies with different weights and can tell them apart. Least squares, stopped where
+# the data are explained up to their noise, gains little from lines, whose copies lie along one
+# direction, and more where they are spread over both: most for the Poisson disc and the lattice.
+# The simulated maps are smoother than those of real coils, which makes these gains smaller than
+# they can be.
 
 maps = birdcage_maps(shape, 8)
 figure, axes = plt.subplots(1, 6, figsize=(12, 2.6), layout="constrained")

@@ -115,9 +115,9 @@ for (name, trajectory), (above, below) in zip(trajectories.items(), axes.T, stri
 # ------------------------------------
 # A solver needs only :math:`A^H A`, which is a convolution with the point spread function of the
 # trajectory: two Fourier transforms of twice the size, whatever the number of samples
-# :cite:p:`fessler2005`. The density as weights makes :math:`A^H W A` nearly a multiple of the identity
-# for a full scan: conjugate gradients are done after one step. With noise the weights have a price,
-# since they aren't those of the noise.
+# :cite:p:`fessler2005`. The density as weights makes :math:`A^H W A` nearly a multiple of the
+# identity for a full scan: conjugate gradients are done after one step. With noise the weights have
+# a price, since they aren't those of the noise.
 
 plain = NonCartesianMRI(full, shape, maps, tolerance=1e-4).to(torch.float32)
 toeplitz = ToeplitzNormal(full, shape, maps, tolerance=1e-4).to(torch.float32)

@@ -2,10 +2,10 @@
 Where to start the ODE of super-resolution
 ==========================================
 
-A conditional diffusion model that is run as an ODE is a function of its start: the image
-:math:`x_0 = h(x_T, y)` of a boundary condition and a coarse image y. Random boundary conditions give
-different images, all of which agree with y. Here a head is enlarged four times from random, searched
-and zero ones.
+A conditional diffusion model that is run as an ODE is a function of its start: the image :math:`x_0
+= h(x_T, y)` of a boundary condition and a coarse image y. Random boundary conditions give different
+images, all of which agree with y. Here a head is enlarged four times from random, searched and zero
+ones.
 """
 
 import matplotlib.pyplot as plt
@@ -39,9 +39,9 @@ y = operator(truth)
 # %%
 # Random starts
 # -------------
-# Five network calls lead from a random start to an image. Four starts give four images that differ in
-# their texture and agree with the coarse image; the spread over 16 starts is largest where the coarse
-# image leaves most open.
+# Five network calls lead from a random start to an image. Four starts give four images that differ
+# in their texture and agree with the coarse image; the spread over 16 starts is largest where the
+# coarse image leaves most open.
 
 
 def decibels(image):
@@ -56,7 +56,7 @@ def show(axis, image, title):
     axis.axis("off")
 
 
-starts = RandomBoundary(prior, (SIZE, SIZE), generator=derive_generator(0, "x_T"))
+starts = RandomBoundary(prior, (SIZE, SIZE), generator=derive_generator(0, "x_T"), shared=False)
 many = y.expand(16, -1, -1)
 images = ode(starts(many), many)
 quality = [decibels(image[None]) for image in images]
@@ -84,7 +84,7 @@ places = [(row, column) for row in (96, 160) for column in (64, 128, 160)]
 parts = torch.cat([slices[:2, r : r + 32, c : c + 32] for r, c in places])
 references = Pairs(prior.operator((32, 32))(parts), parts)
 found = search_boundary(ode, references, 30, squared_error, generator=derive_generator(0, "search"))
-losses = found.losses.mean(-1) if found.losses.ndim > 1 else found.losses
+losses = found.losses.mean(1)
 
 figure, axis = plt.subplots(figsize=(6, 3.2), layout="constrained")
 axis.plot(losses.numpy(), "o", color="#667085", label="candidate")
@@ -96,10 +96,10 @@ print(f"loss of the candidates: best {float(losses.min()):.4f}, mean {float(loss
 # %%
 # Random, searched, zero
 # ----------------------
-# A zero start costs nothing and is close to the posterior mean, which has the least squared error of
-# all images and too little texture. The gain of a search is limited, since one start has to do for
-# all pixels and images. Which one to take depends on what is asked for: an image that is right on
-# average, or one whose texture is as strong as the truth's.
+# A zero start costs nothing and is close to the posterior mean, which has the least squared error
+# of all images and too little texture. The gain of a search is limited, since one start has to do
+# for all pixels and images. Which one to take depends on what is asked for: an image that is right
+# on average, or one whose texture is as strong as the truth's.
 
 results = {
     "bicubic": prior.center(y),
@@ -109,9 +109,7 @@ results = {
 }
 figure, axes = plt.subplots(2, 5, figsize=(12, 5.2), layout="constrained")
 close = (slice(None), slice(40, 88), slice(40, 88))
-for (above, below), (name, image) in zip(
-    axes.T, {**results, "truth": truth}.items(), strict=True
-):
+for (above, below), (name, image) in zip(axes.T, {**results, "truth": truth}.items(), strict=True):
     title = name if name == "truth" else f"{name}: {decibels(image):.1f} dB"
     show(above, image, title)
     show(below, image[close], "")
