@@ -3,7 +3,7 @@ Blur, and why inverting it amplifies noise
 ==========================================
 
 A blurred image is the image under a point spread function. Dividing by its transfer function undoes
-the blur exactly, and is useless with any noise at all. The decomposition of the operator shows why,
+the blur exactly, and is spoiled by very little noise. The decomposition of the operator shows why,
 and what regularisation does about it.
 """
 
@@ -44,8 +44,8 @@ def show(axis, image, name):
 # Four point spread functions
 # ---------------------------
 # Above the function, in the middle the blurred image, below the modulus of the transfer function on
-# a logarithmic scale, from 0.001 to 1. A Gaussian falls to nothing at high frequencies; motion and
-# defocus have zeros along lines and circles.
+# a logarithmic scale, from 0.001 to 1. A Gaussian falls steadily towards high frequencies; motion
+# and defocus have zeros along lines and circles.
 
 path = derive_generator(0, "path")
 functions = {

@@ -95,8 +95,11 @@ for axis, (name, volume) in zip(axes, {"truth": truth, **volumes}.items(), stric
 # %%
 # How strong
 # ----------
-# Strength 0 is the independent one. A weak coupling removes flicker; a strong one makes neighbours
-# equal, and what really changes from slice to slice is lost.
+# Strength 0 is the independent one. A weak coupling removes flicker. A strong one makes neighbours
+# alike: at strength 1 half of the true variation is gone, and the PSNR, which gains only 0.2 dB in
+# all, doesn't show it. Total variation in 3D has the best PSNR of this small example and as little
+# variation; from larger slices and more noise levels the prior gains more, as the page on volumes
+# shows.
 
 strengths = (0.1, 0.3, 1.0)
 scores = [judged(volumes["independent"]), judged(volumes["coupled"])]
