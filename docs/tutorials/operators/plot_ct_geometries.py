@@ -80,7 +80,8 @@ for (name, scan), (above, below) in zip(scans.items(), axes.T, strict=True):
 # along the missing rays disappear and streaks run along the last ones. The lower row is the Fourier
 # transform of each result, on a logarithmic scale; the wedge opens as the arc shrinks. (The bright
 # cross belongs to the edge at which the field of view cuts the body.) Values fall as well, since
-# views are missing from the sum: filtered back-projection takes the wedge as zero.
+# views are missing from the sum: filtered back-projection takes the wedge as zero. The ramp filter
+# has no window here (above it had Hann's), so that the spectrum is not damped.
 
 figure, axes = plt.subplots(2, 4, figsize=(11, 6), layout="constrained")
 for arc, (above, below) in zip((180, 150, 120, 90), axes.T, strict=True):
