@@ -48,6 +48,7 @@ def equispaced_lines(
     """Sample the central lines and others evenly spaced, ``round(N / acceleration)`` in all.
 
     Gaps between the chosen ones among the lines outside the centre differ by at most one line.
+    Without a centre the zero frequency need not be among them, and images lose their mean.
 
     Args:
         shape: (height, width) of k-space.

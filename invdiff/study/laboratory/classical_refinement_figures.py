@@ -33,12 +33,13 @@ def loss(losses: dict[str, np.ndarray]) -> Figure:
 
 
 def images(arrays: Arrays, rough_name: str) -> Figure:
-    """Show held-out images, one a row: rough, least variation, a sample, mean, spread, truth."""
+    """Show held-out images, one a row: rough, least variation, a sample, means, spread, truth."""
     from matplotlib.figure import Figure
 
     panels = {
         rough_name: "rough", "least variation": "tv", "one sample": "sample",
-        f"mean of {len(arrays['samples'])}": "mean", "spread": "spread", "truth": "truth",
+        f"mean of {len(arrays['samples'])}": "mean", "mean and data": "consistent",
+        "spread": "spread", "truth": "truth",
     }  # fmt: skip
     shown = arrays | {"sample": arrays["samples"][0], "psnr_sample": arrays["psnr_samples"][0]}
     rows = np.linspace(0, len(arrays["truth"]) - 1, _NUM_SHOWN).round().astype(int)

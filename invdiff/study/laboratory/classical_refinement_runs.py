@@ -21,6 +21,8 @@ __all__ = ["RoughPairs", "judged", "rough_pairs", "spread_over_error"]
 _NUM_TV_STEPS = 300
 # images scanned at once
 _CHUNK = 256
+# samples that agree everywhere would leave the data no say
+_LEAST_VARIANCE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +74,9 @@ def judged(
         seed: As in the training.
 
     Returns:
-        ``truth``, ``rough``, ``tv``, ``mean`` and ``spread`` ``(images, side, side)``, ``samples``
-        with a leading axis, all of [0, 1]; ``psnr_*`` in dB of each image, clipped to that range.
+        ``truth``, ``rough``, ``tv``, ``mean``, ``consistent`` (the mean after a step on the data)
+        and ``spread`` ``(images, side, side)``, ``samples`` with a leading axis, all of [0, 1];
+        ``psnr_*`` in dB of each image, clipped to that range.
     """
     slices = grey_levels(parts.heldout)
     truth = _images(slices[spread_rows(len(slices), num_images)])
@@ -86,7 +89,16 @@ def judged(
         prior, 2 * rough - 1, num_samples, generator=derive_generator(seed, "samples")
     )
     samples = ((drawn.values + 1) / 2).clamp(0, 1)
-    images = {"rough": rough, "tv": tv, "samples": samples, "mean": samples.mean(0)}
+    mean = samples.mean(0)
+    # what the refiner has never seen: the data, against a mean as uncertain as its samples say
+    step = samples.var(0).mean((-2, -1)).clamp(min=_LEAST_VARIANCE)
+    images = {
+        "rough": rough,
+        "tv": tv,
+        "samples": samples,
+        "mean": mean,
+        "consistent": likelihood.proximal(mean, step),
+    }
     scores = {f"psnr_{k}": psnr(x.clamp(0, 1), truth, data_range=1.0) for k, x in images.items()}
     found = images | scores | {"truth": truth, "spread": samples.std(0)}
     return {name: value.float().numpy() for name, value in found.items()}
