@@ -50,7 +50,7 @@ for axis, step in zip(axes, (9, 24, 34, 44, 59), strict=True):
     axis.plot(*points.T.numpy(), ".", color="#2f6f9f", markersize=2, alpha=0.5)
     axis.plot(*means.T.numpy(), "+", color="#b5482a")
     reach = 3.2 + 3 * sigma
-    axis.set(title=f"sigma = {sigma:.2g}", xlim=(-reach, reach), ylim=(-reach, reach))
+    axis.set(title=f"sigma = {sigma:.2g}", xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
 print("modes, exact:    " + " ".join(f"{float(w):.3f}" for w in posterior.weights))
 print("modes, ensemble: " + " ".join(f"{float(w):.3f}" for w in mode_weights(samples, posterior)))
 

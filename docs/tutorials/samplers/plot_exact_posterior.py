@@ -87,7 +87,12 @@ figure, axes = plt.subplots(3, 4, figsize=(10, 8), layout="constrained", sharex=
 clouds = {"exact": first}
 for name, sampler in sampler_of.items():
     samples = sampler.sample(likelihood, prior, 400, generator=derive_generator(0, "sampler"))
-    distance = max_sliced_wasserstein2(samples, exact, generator=derive_generator(0, "directions"))
+    distance = max_sliced_wasserstein2(
+        samples.values,
+        exact,
+        generator=derive_generator(0, "directions"),
+        weights_x=samples.log_weights.exp(),
+    )
     shares = " ".join(f"{float(w):.2f}" for w in mode_weights(samples, posterior))
     print(f"{name}: distance {distance:.2f}, weights {shares}")
     # weighted particles are drawn as often as their weights say

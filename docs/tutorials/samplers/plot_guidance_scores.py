@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import torch
 
 from invdiff.likelihood import Likelihood
-from invdiff.priors import GaussianMixturePrior
+from invdiff.priors import GaussianMixturePrior, half_range
 from invdiff.rng import derive_generator
 from invdiff.samplers import MomentMatching, PiGDM
 from invdiff.theory import diffused_posterior
@@ -49,10 +49,12 @@ def guided_by(sampler):
     return lambda x, sigma: sampler.guidance(x, sigma, likelihood, prior, scale).score
 
 
+# of the measured coordinate, in the units of the samplers
+width = float(prior.covariance()[0, 0].sqrt()) / half_range(prior)
 fields = {
     "exact": exact.guidance_score,
     "DPS": dps,
-    "PiGDM": guided_by(PiGDM(prior_std=1.0 / 2.5)),
+    "PiGDM": guided_by(PiGDM(prior_std=width)),
     "moment matching": guided_by(MomentMatching()),
 }
 
