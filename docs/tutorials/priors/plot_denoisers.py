@@ -37,7 +37,7 @@ for column, level in zip(axes.T, levels, strict=True):
     for axis in column:
         axis.set(xticks=[], yticks=[])
     error = float((clean - truth).square().mean().sqrt())
-    print(f"sigma {level}: error {error:.3f}, a {level / error:.0f}th of the noise")
+    print(f"sigma {level}: error {error:.3f}, {error / level:.0%} of the noise")
 for axis, name in zip(axes[:, 0], ("noisy", "denoised", "error"), strict=True):
     axis.set_ylabel(name)
 figure.colorbar(shown, ax=axes[2], shrink=0.9)
@@ -56,9 +56,10 @@ figure.colorbar(shown, ax=axes[2], shrink=0.9)
 grid = torch.logspace(-1.5, 0.5, 9)
 measured, estimated = [], []
 probe = torch.randn(truth.shape, generator=derive_generator(0, "probe"))
-for sigma in grid:
-    noisy = truth + sigma * noise
-    step = 0.1 * sigma
+for i, sigma in enumerate(grid):
+    fresh = torch.randn(truth.shape, generator=derive_generator(0, "stein", i))
+    noisy = truth + sigma * fresh
+    step = 0.03 * sigma
     clean, moved = prior(torch.stack([noisy, noisy + step * probe]), sigma)
     trace = (probe * (moved - clean)).mean() / step
     measured.append(float((clean - truth).square().mean().sqrt()))

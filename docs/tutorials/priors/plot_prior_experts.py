@@ -44,9 +44,8 @@ figure, axes = plt.subplots(1, 3, figsize=(9.5, 3.3), layout="constrained", shar
 for axis, level in zip(axes, (0.3, 1.0, 5.0), strict=True):
     probability = routed.router(plane, torch.tensor(level).double()).exp()
     # the three probabilities as red, green and blue
-    axis.imshow(
-        probability.reshape(121, 121, 3).transpose(0, 1).numpy(), origin="lower", extent=(-4, 4, -4, 4)
-    )
+    colours = probability.reshape(121, 121, 3).transpose(0, 1).numpy()
+    axis.imshow(colours, origin="lower", extent=(-4, 4, -4, 4))
     axis.plot(*whole.means.T.numpy(), "+", color="white")
     axis.set(title=f"sigma = {level}", xlabel="x")
 
@@ -77,7 +76,8 @@ axis.set(xlabel="sigma", title="likeliest expert: difference over the error of t
 # ---------
 # The two shipped priors on a slice of each kind that neither was trained on. A router that knows the
 # kind gives the right expert; one that knows nothing gives both the same weight. How much each
-# costs is what a trained router (``invdiff train train_router``) can gain.
+# costs is what a trained router (``invdiff train train_router``) can gain. The head has pixels of
+# 2 mm here, where the MR prior learnt from 1 mm.
 
 limb = fit(read_dicom(sample_path("sts-044")).middle(), 128).values[0]
 head = torch.from_numpy(fit(orient(read_dicom(sample_path("head-t1"))).middle(), 128).values[0])

@@ -62,9 +62,10 @@ fields = {
 # The fields
 # ----------
 # Arrows are the gradients times sigma, with their lengths compressed to at most 1, over the density
-# of x_t. At low noise all agree but DPS, which takes D for certain. At high noise x_t says little
-# about the mode, and x0 given x_t is not Gaussian at all: there every approximation is wrong
-# somewhere between the modes.
+# of x_t. At low noise all fields point to the measured coordinate. With more noise DPS, which takes
+# D for certain, pulls much too hard; the other two allow for what x0 could be. At high noise the
+# truth is a gentle push towards the mode that the data favour. All three approximations miss it, as
+# x0 given x_t is then not Gaussian at all.
 
 levels = (0.2, 0.7, 2.0)
 side = torch.linspace(-1, 1, 13, dtype=torch.float64)
@@ -78,7 +79,9 @@ for row, level in zip(axes, levels, strict=True):
     for axis, (name, field) in zip(row, fields.items(), strict=True):
         arrows = level * field(x, sigma).detach()
         arrows = arrows / (1 + arrows.norm(dim=1, keepdim=True))
-        axis.contourf(fine.numpy(), fine.numpy(), density.numpy(), levels=8, cmap="Greys", alpha=0.5)
+        axis.contourf(
+            fine.numpy(), fine.numpy(), density.numpy(), levels=8, cmap="Greys", alpha=0.5
+        )
         axis.quiver(
             *x.T.numpy(), *arrows.T.numpy(), color="#b5482a", scale=9, width=0.006, pivot="mid"
         )

@@ -10,24 +10,24 @@ the prior does, and no single one of them is a finding.
 import matplotlib.pyplot as plt
 import torch
 
-from invdiff.data import fit, orient, read_dicom, sample_path
+from invdiff.data import orient, read_dicom, sample_path, to_spacing
 from invdiff.likelihood import Likelihood
 from invdiff.priors import load_prior, rescale
 from invdiff.rng import derive_generator
-from invdiff.samplers import DiffPIR, RedDiff
+from invdiff.samplers import DDNM, RedDiff
 from operators import GaussianNoise, Mask
 
 # %%
 # An image with a hole
 # --------------------
-# 64 x 64 pixels from the middle of the head, of which a square of 24 x 24 is missing. The others
-# are measured with noise of 2 % of the range.
+# A part of 64 x 64 pixels of 1 mm, of which a square of 14 x 14 is missing. The others are measured
+# with noise of 2 % of the range.
 
-image = fit(orient(read_dicom(sample_path("head-t1"))).middle(), 128)
+image = to_spacing(orient(read_dicom(sample_path("head-t1"))), 256, 1.0).middle()
 values = torch.from_numpy(image.values[0]).float()
-truth = (values / values.quantile(0.997)).clamp(0, 1)[32:96, 32:96]
+truth = (values / values.quantile(0.997)).clamp(0, 1)[96:160, 64:128]
 known = torch.ones(64, 64, dtype=torch.bool)
-known[20:44, 20:44] = False
+known[25:39, 25:39] = False
 operator, noise = Mask(known), GaussianNoise(0.02)
 y = noise.sample(operator(truth), generator=derive_generator(0, "noise"))
 likelihood = Likelihood(operator, noise, y)
@@ -35,11 +35,12 @@ likelihood = Likelihood(operator, noise, y)
 # %%
 # Six samples
 # -----------
-# DiffPIR denoises, lets the data correct the image and adds noise again, from high noise to low.
-# With its regularisation at 1 its samples are near the posterior's in spread.
+# DDNM denoises, puts what was measured in its place and adds noise again, from high noise to low.
+# In the hole this is a draw from the prior given the surroundings; where data are it follows them too
+# closely, and its spread there is less than the posterior's.
 
 prior = rescale(load_prior("brain-mr-256", size=(64, 64)), 0.0, 1.0)
-sampler = DiffPIR(num_steps=40, regularization=1.0, noise_fraction=1.0)
+sampler = DDNM(num_steps=40, sigma_max=3.0)
 samples = sampler.sample(likelihood, prior, 6, generator=derive_generator(0, "sampler"))
 
 figure, axes = plt.subplots(2, 4, figsize=(9, 4.7), layout="constrained")
@@ -56,9 +57,7 @@ for axis, picture, title in zip(axes.flat, pictures, titles, strict=True):
 # near its edge. RED-diff looks for one image; its repetitions differ too, but only by the
 # algorithm's own noise: they would make the hole look much better known than it is.
 
-single = RedDiff(num_steps=40).sample(
-    likelihood, prior, 6, generator=derive_generator(0, "single")
-)
+single = RedDiff(num_steps=40).sample(likelihood, prior, 6, generator=derive_generator(0, "single"))
 figure, axes = plt.subplots(1, 4, figsize=(10, 2.9), layout="constrained")
 axes[0].imshow(samples.mean().numpy(), cmap="gray", vmin=0, vmax=1)
 axes[1].imshow((samples.mean() - truth).abs().numpy(), cmap="magma", vmin=0, vmax=0.3)
@@ -69,7 +68,7 @@ for axis, title in zip(axes, titles, strict=True):
     axis.set(title=title, xticks=[], yticks=[])
 figure.colorbar(shown, ax=axes)
 
-for name, found in (("DiffPIR", samples), ("RED-diff", single)):
+for name, found in (("DDNM", samples), ("RED-diff", single)):
     spread, error = found.std(), (found.mean() - truth) ** 2
     print(
         f"{name}: spread {spread[known].mean():.3f} where measured, {spread[~known].mean():.3f} in "
