@@ -62,9 +62,10 @@ for axis, density, title in zip(axes, densities, ("prior", "posterior"), strict=
 # Eleven samplers
 # ---------------
 # 400 samples of each over the exact density. The methods that guide each sample alone, or pull it
-# onto the data, leave the modes with nearly the weights of the prior; particles with weights come
-# near those of the posterior. DPS takes steps of fixed length, which with a single measurement are far
-# too long. The distance is the largest W2 along 100 directions.
+# onto the data, give the modes wrong weights, most of them nearly those of the prior. TDS and the
+# ensemble, whose particles have weights, come near the posterior; MCG-diff does not here. DPS takes
+# steps of fixed length, which with a single measurement are far too long. The distance is the
+# largest W2 along 100 directions.
 
 sampler_of = {
     "RED-diff": RedDiff(num_steps=60),
