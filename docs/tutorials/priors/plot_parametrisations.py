@@ -82,7 +82,7 @@ print(f"every target gives x0 to within 1e-4: {largest < 1e-4}")
 # ------------------
 # A training draws levels at random and takes the plain square error of F. For D this is a weight of
 # 1 / c_out^2 times the density of ln sigma. The products are shown at their own largest value: the
-# scale can be made up for by the learning rate, the shape cannot. Levels below 0.018 (ln sigma = -4)
+# scale can be made up for by the learning rate, the shape cannot. Levels below 0.018 (ln sigma -4)
 # are left out of the figure, as the tables of the first three have few there.
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")

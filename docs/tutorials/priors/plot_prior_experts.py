@@ -2,8 +2,8 @@ r"""
 Two priors as one
 =================
 
-Priors that were trained apart, one for CT and one for MR, act as one prior of both: the denoiser of a
-mixture is the sum of the denoisers of its parts, weighted by the probability of each part given the
+Priors that were trained apart, one for CT and one for MR, act as one prior of both: the denoiser of
+a mixture is the sum of the denoisers of its parts, weighted by the probability of each part given the
 noisy image. That is exact if these probabilities are, so that all depends on the router.
 """
 
@@ -74,8 +74,8 @@ axis.set(xlabel="sigma", title="likeliest expert: difference over the error of t
 # %%
 # CT and MR
 # ---------
-# The two shipped priors on a slice of each kind that neither was trained on. A router that knows the
-# kind gives the right expert; one that knows nothing gives both the same weight. How much each
+# The two shipped priors on a slice of each kind that neither was trained on. A router that knows
+# the kind gives the right expert; one that knows nothing gives both the same weight. How much each
 # costs is what a trained router (``invdiff train train_router``) can gain. The head has pixels of
 # 2 mm here, where the MR prior learnt from 1 mm.
 

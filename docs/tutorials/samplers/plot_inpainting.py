@@ -3,8 +3,8 @@ Many answers for one hole
 =========================
 
 A square of a head image is missing. The data say nothing about what was there, so that a sampler of
-the posterior gives another answer each time. Where samples agree the data decide; where they differ
-the prior does, and no single one of them is a finding.
+the posterior gives another answer each time. Where samples differ the data do not decide,
+and no single one of them is a finding; where they agree, data or prior may be the reason.
 """
 
 import matplotlib.pyplot as plt
@@ -36,8 +36,8 @@ likelihood = Likelihood(operator, noise, y)
 # Six samples
 # -----------
 # DDNM denoises, puts what was measured in its place and adds noise again, from high noise to low.
-# In the hole this is a draw from the prior given the surroundings; where data are it follows them too
-# closely, and its spread there is less than the posterior's.
+# In the hole this is a draw from the prior given the surroundings; where data are it follows them
+# too closely, and its spread there is less than the posterior's.
 
 prior = rescale(load_prior("brain-mr-256", size=(64, 64)), 0.0, 1.0)
 sampler = DDNM(num_steps=40, sigma_max=3.0)
@@ -53,9 +53,10 @@ for axis, picture, title in zip(axes.flat, pictures, titles, strict=True):
 # %%
 # Their mean and spread
 # ---------------------
-# The spread is that of the noise where there are data, and many times as large in the hole, least
-# near its edge. RED-diff looks for one image; its repetitions differ too, but only by the
-# algorithm's own noise: they would make the hole look much better known than it is.
+# Away from the hole the samples agree, and in it they differ. But the error of their mean is about
+# twice their spread: where all six continue the bright tissue the truth does not, and a spread near 0
+# is no promise there. RED-diff looks for one image; its repetitions differ only by the algorithm's
+# own noise, and their spread says less still.
 
 single = RedDiff(num_steps=40).sample(likelihood, prior, 6, generator=derive_generator(0, "single"))
 figure, axes = plt.subplots(1, 4, figsize=(10, 2.9), layout="constrained")
