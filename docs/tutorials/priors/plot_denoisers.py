@@ -51,8 +51,8 @@ figure.colorbar(shown, ax=axes[2], shrink=0.9)
 # .. math:: E \|D - x_0\|^2 = E \|x - D\|^2 - \sigma^2 \dim + 2 \sigma^2 E \operatorname{tr} J
 #
 # The trace is that along one random direction, by a difference of two calls. Of 128 x 128 pixels
-# the square error is told to about 1 % of sigma squared: of use below sigma = 0.4. Beside it stands the
-# error of the best denoiser that knows only the mean and the variance of the pixels.
+# the square error is told to about 1 % of sigma squared: of use below sigma = 0.4. Beside it stands
+# the error of the best denoiser that knows only the mean and the variance of the pixels.
 
 grid = torch.logspace(-1.5, 0.5, 9)
 measured, estimated = [], []

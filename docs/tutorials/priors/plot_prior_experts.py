@@ -3,8 +3,8 @@ Two priors as one
 =================
 
 Priors that were trained apart, one for CT and one for MR, act as one prior of both: the denoiser of
-a mixture is the sum of the denoisers of its parts, weighted by the probability of each part given the
-noisy image. That is exact if these probabilities are, so that all depends on the router.
+a mixture is the sum of the denoisers of its parts, weighted by the probability of each part given
+the noisy image. That is exact if these probabilities are, so that all depends on the router.
 """
 
 import matplotlib.pyplot as plt

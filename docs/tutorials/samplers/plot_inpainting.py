@@ -54,9 +54,9 @@ for axis, picture, title in zip(axes.flat, pictures, titles, strict=True):
 # Their mean and spread
 # ---------------------
 # Away from the hole the samples agree, and in it they differ. But the error of their mean is about
-# twice their spread: where all six continue the bright tissue the truth does not, and a spread near 0
-# is no promise there. RED-diff looks for one image; its repetitions differ only by the algorithm's
-# own noise, and their spread says less still.
+# twice their spread: where all six continue the bright tissue the truth does not, and a spread near
+# 0 is no promise there. RED-diff looks for one image; its repetitions differ only by the
+# algorithm's own noise, and their spread says less still.
 
 single = RedDiff(num_steps=40).sample(likelihood, prior, 6, generator=derive_generator(0, "single"))
 figure, axes = plt.subplots(1, 4, figsize=(10, 2.9), layout="constrained")

@@ -76,7 +76,8 @@ figure.colorbar(shown, ax=axes[1], label="error", shrink=0.9)
 # ------------------
 # Total variation and the prior reproduce the measured lines to within their noise. Zero filling
 # does not: it takes the real part of its image, which halves every line whose mirror image is
-# missing. What a prior adds is in the lines that nobody measured, and there most of the error is left.
+# missing. What a prior adds is in the lines that nobody measured, and there most of the error is
+# left.
 
 full = SingleCoilMRI(torch.ones_like(mask)) @ RealToComplex(truth.shape)
 there = mask.flatten()

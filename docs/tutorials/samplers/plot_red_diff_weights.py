@@ -76,7 +76,8 @@ names = ("inverse_square", "constant", "sqrt", "linear")
 colours = ("#b5482a", "#2f6f9f", "#5b8c3e", "#8a5aa3")
 figure, axis = plt.subplots(figsize=(6, 3.4), layout="constrained")
 for name, colour in zip(names, colours, strict=True):
-    axis.loglog(sigmas, snr_weight(name, sigmas) / sigmas, color=colour, label=name)
+    weight = snr_weight(name, sigmas) / sigmas
+    axis.loglog(sigmas.numpy(), weight.numpy(), color=colour, label=name)
 axis.set(xlabel="sigma, half data ranges", title="f(sigma) / sigma")
 axis.invert_xaxis()
 axis.legend()
@@ -89,7 +90,7 @@ results = {}
 for name in names:
     best = max(
         (
-            RedDiff(num_steps=20, weighting=name, regularization=strength)
+            RedDiff(num_steps=12, weighting=name, regularization=strength)
             .sample(likelihood, prior, 1, generator=derive_generator(0, "sampler"))
             .mean()
             for strength in (0.03, 0.3, 3.0, 30.0)
