@@ -35,8 +35,8 @@ def quality(result):
 # %%
 # The iterates
 # ------------
-# The first image is a least-squares one, with all its streaks. High levels settle the outline,
-# low ones the details. A callback sees the image after every step.
+# The first image is a least-squares one, with all its streaks. Most is gained
+# at low levels, where the prior counts most; the residual rises there towards that of the noise. A callback sees the image after every step.
 
 seen = []
 samples = RedDiff(num_steps=40).sample(
@@ -68,8 +68,8 @@ for axis in axes:
 # The weights
 # -----------
 # The prior's term is multiplied by lambda f(sigma) / sigma. The default f is the inverse square:
-# a denoised image at a low level is trusted much more than one at a high level. With the weights
-# of the paper, at most linear in sigma, the low levels count less against the data.
+# a denoised image at a low level is trusted much more than one at a high level. With the other
+# three the low levels count less, and after this many steps more of the streaks are left.
 
 sigmas = karras_sigmas(40, 1.0, 0.015)
 names = ("inverse_square", "constant", "sqrt", "linear")
