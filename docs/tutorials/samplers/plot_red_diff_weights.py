@@ -35,8 +35,9 @@ def quality(result):
 # %%
 # The iterates
 # ------------
-# The first image is a least-squares one, with all its streaks. Most is gained
-# at low levels, where the prior counts most; the residual rises there towards that of the noise. A callback sees the image after every step.
+# The first image is a least-squares one, with all its streaks. Most is gained at low levels, where
+# the prior counts most; the residual rises there towards that of the noise. A callback sees the
+# image after every step.
 
 seen = []
 samples = RedDiff(num_steps=40).sample(
