@@ -171,9 +171,9 @@ class ClassicalRefinement(ScriptedStudy):
         )  # fmt: skip
         caption = (
             f"Mean PSNR of {self.num_images} held-out slices or of all there are, clipped to the "
-            "range. The refined images see the rough one and not the data; mean and data: their mean "
-            "after one proximal step on the data. Spread / error: of the samples and of their mean, "
-            "root mean squares; 1 for samples of the posterior."
+            "range. The refined images see the rough one and not the data; mean and data: their "
+            "mean after one proximal step on the data. Spread / error: of the samples and of their "
+            "mean, root mean squares; 1 for samples of the posterior."
         )
         return [Table("Held-out reconstructions", columns, rows, caption)]
 
