@@ -8,6 +8,8 @@ bridge makes it so that the process is as close to a Brownian motion as the two 
 Gaussians it is known in closed form.
 """
 
+from itertools import pairwise
+
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -36,15 +38,16 @@ def numbers(*values):
 # %%
 # One pair
 # --------
-# The interpolant x_t = (1 - t) x0 + t x1 + gamma(t) z of ``bbdm`` has the variance 2 s t (1 - t) of a
-# Brownian bridge. Given both ends, exact paths are made step by step: from t to u the mean moves
-# to the end by (u - t) / (1 - t) of the way, and the noise has the variance 2 s (u - t) (1 - u) / (1 - t).
+# The interpolant x_t = (1 - t) x0 + t x1 + gamma(t) z of ``bbdm`` has the variance 2 s t (1 - t) of
+# a Brownian bridge. Given both ends, exact paths are made step by step: from t to u the mean moves
+# to the end by (u - t) / (1 - t) of the way, and the noise has the variance
+# 2 s (u - t) (1 - u) / (1 - t).
 
 bridge, times = bbdm(0.5), time_grid(100)
 generator = derive_generator(0, "pair")
 x = torch.full((400,), -1.0, dtype=torch.float64)
 paths = [x]
-for t, u in zip(times[:-1], times[1:], strict=True):
+for t, u in pairwise(times):
     variance = 2 * 0.5 * (u - t) * (1 - u) / (1 - t)
     z = torch.randn(400, generator=generator, dtype=torch.float64)
     x = x + (u - t) / (1 - t) * (1.0 - x) + variance.sqrt() * z
@@ -68,9 +71,9 @@ print(
 # Two laws
 # --------
 # From N(-2, 1) to N(2, 1/4). All processes below have these ends and differ in their pairs: with
-# much noise the Schroedinger bridge hardly pairs starts with ends, with little it keeps their order.
-# 2000 paths of its SDE, by Euler-Maruyama in 200 steps, end in the target and show the correlation of
-# both ends that the closed form says.
+# much noise the Schroedinger bridge hardly pairs starts with ends, with little it keeps their
+# order. 2000 paths of its SDE, by Euler-Maruyama in 200 steps, end in the target and show the
+# correlation of both ends that the closed form says, up to 0.02 of sampling and of the steps.
 
 mean0, mean1 = numbers(-2.0), numbers(2.0)
 covariance0, covariance1 = numbers(1.0)[:, None], numbers(0.25)[:, None]

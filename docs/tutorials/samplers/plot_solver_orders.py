@@ -10,6 +10,7 @@ end.
 """
 
 import math
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -38,8 +39,8 @@ COLOURS = {
 # .. math:: \frac{dx}{d\sigma} = \frac{x - D(x, \sigma)}{\sigma}
 #
 # The reference is SciPy's Runge-Kutta method of order 8 with a tolerance of 1e-12, in the
-# logarithm of sigma. All end at sigma = 0.02, where both laws are all but the same: a last step to 0
-# would be the same for all of them.
+# logarithm of sigma. All end at sigma = 0.02; the last step to 0, which is D for all of them, is left
+# out.
 
 HIGHEST, LOWEST = 10.0, 0.02
 means = torch.tensor([[2.0, 0.0], [-1.0, 1.7], [-1.0, -1.7]], dtype=torch.float64)
@@ -73,13 +74,14 @@ print(f"the reference took {solution.nfev} calls")
 # %%
 # Paths
 # -----
-# Twelve of the paths, their exact ends (circles), and where eight calls of each method end (crosses).
-# Two calls a step leave four steps for Heun's method, four leave two for Runge-Kutta: too few.
+# Twelve of the paths, their exact ends (circles), and where eight calls of each method end
+# (crosses). Two calls a step leave four steps for Heun's method, four leave two for Runge-Kutta: too
+# few.
 
 
 def runge_kutta(denoise, x, sigmas):
     """Integrate in ln sigma by the classical method: four calls a step."""
-    for sigma, following in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for sigma, following in pairwise(sigmas):
         h, middle = (following / sigma).log(), (sigma * following).sqrt()
         k1 = x - denoise(x, sigma)
         x2 = x + h / 2 * k1
@@ -123,9 +125,9 @@ for axis, (name, colour) in zip(axes, COLOURS.items(), strict=True):
 # Orders
 # ------
 # The root mean square error of the ends over the number of calls, with equal steps in ln sigma.
-# ``ddim`` is Euler's method in sigma and of order 1, ``heun`` and ``dpmpp_2m`` are of order 2 with two
-# and with one call a step, ``unipc_2`` of order 3 with one, and the classical Runge-Kutta method
-# of order 4 with four. Where a mode is decided a small error becomes a large one: up to 64 calls,
+# ``ddim`` is Euler's method in sigma and of order 1, ``heun`` and ``dpmpp_2m`` are of order 2 with
+# two calls a step and with one, ``unipc_2`` is of order 3 with one, and the classical Runge-Kutta
+# method of order 4 with four. Where a mode is decided a small error becomes a large one: up to 64 calls,
 # one path or more of ``ddim`` ends at another mode, and the order shows only afterwards.
 
 counts = (8, 16, 32, 64, 128, 256, 512)
