@@ -39,8 +39,8 @@ COLOURS = {
 # .. math:: \frac{dx}{d\sigma} = \frac{x - D(x, \sigma)}{\sigma}
 #
 # The reference is SciPy's Runge-Kutta method of order 8 with a tolerance of 1e-12, in the
-# logarithm of sigma. All end at sigma = 0.02; the last step to 0, which is D for all of them, is left
-# out.
+# logarithm of sigma. All end at sigma = 0.02; the last step to 0, which is D for all of them, is
+# left out.
 
 HIGHEST, LOWEST = 10.0, 0.02
 means = torch.tensor([[2.0, 0.0], [-1.0, 1.7], [-1.0, -1.7]], dtype=torch.float64)
@@ -75,8 +75,8 @@ print(f"the reference took {solution.nfev} calls")
 # Paths
 # -----
 # Twelve of the paths, their exact ends (circles), and where eight calls of each method end
-# (crosses). Two calls a step leave four steps for Heun's method, four leave two for Runge-Kutta: too
-# few.
+# (crosses). Two calls a step leave four steps for Heun's method, four leave two for Runge-Kutta:
+# too few.
 
 
 def runge_kutta(denoise, x, sigmas):
@@ -127,8 +127,9 @@ for axis, (name, colour) in zip(axes, COLOURS.items(), strict=True):
 # The root mean square error of the ends over the number of calls, with equal steps in ln sigma.
 # ``ddim`` is Euler's method in sigma and of order 1, ``heun`` and ``dpmpp_2m`` are of order 2 with
 # two calls a step and with one, ``unipc_2`` is of order 3 with one, and the classical Runge-Kutta
-# method of order 4 with four. Where a mode is decided a small error becomes a large one: up to 64 calls,
-# one path or more of ``ddim`` ends at another mode, and the order shows only afterwards.
+# method of order 4 with four. Where a mode is decided a small error becomes a large one: up
+# to 64 calls, one path or more of ``ddim`` ends at another mode, and the order shows only
+# afterwards.
 
 counts = (8, 16, 32, 64, 128, 256, 512)
 figure, axis = plt.subplots(figsize=(6.5, 4), layout="constrained")
