@@ -20,7 +20,8 @@ lint: $(VENV)/.tested
 	$(BIN)/mypy
 
 docs: $(VENV)/.docs
-	$(BIN)/sphinx-build -W --keep-going -n -b html docs docs/_build/html
+	# two scripts of the gallery run at a time, one thread each
+	OMP_NUM_THREADS=1 $(BIN)/sphinx-build -W --keep-going -n -b html docs docs/_build/html
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

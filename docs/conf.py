@@ -65,7 +65,7 @@ nitpick_ignore_regex = [
     # what a signature names and no page holds: private bases, type variables, aliases
     (
         "py:.*",
-        r"(.*\._\w+|.*\.Kind|Backend|Window|(.*\.)?MapPhase|Cloud|Figure|Lines|Scheme|dict\[str|CouplingState|StorageKind|Objective|AnyGraph|ProtocolName|Mol|IntArray|FloatArray|.*\.Network|.*\.Layer|.*\.Components)",
+        r"(.*\._\w+|.*\.Kind|Axes|Relation|Backend|Window|(.*\.)?MapPhase|Cloud|Figure|Lines|Scheme|dict\[str|CouplingState|StorageKind|Objective|AnyGraph|ProtocolName|Mol|IntArray|FloatArray|.*\.Network|.*\.Layer|.*\.Components)",
     ),
     ("py:.*", r"(ValueError|TypeError|AssertionError|RuntimeWarning|NamedTuple|Module|dtype)"),
 ]

@@ -51,7 +51,7 @@ class ProjectedDescent:
     the data as far as the images of f allow. For a linear projector it is constrained least
     squares, :math:`\arg\min_{x \in m + \mathrm{im} B} \|t - A x\|_W^2`, where A B is injective.
     Any other denoiser is plug-and-play: that of a Gaussian N(0, S) finds the mode of the posterior
-    under the prior N(0, S s / (sigma^2 |W^{1/2} A|^2)), so sigma and s are a part of the prior.
+    under the prior :math:`N(0, S s / (\sigma^2 \|W^{1/2} A\|^2))`, so sigma and s are a part of it.
 
     No posterior: samples differ by their start alone, in what neither data nor f decide. The
     steps converge for 0 < s < 2 and an f that does not lengthen distances, as slowly as A on the
