@@ -19,13 +19,8 @@ from invdiff.interpolants import (
 from invdiff.priors import MixtureRouter, RoutedPrior, mixture_components
 from invdiff.theory.chapter.drawing import COLORS, draw_curves, draw_diagonal
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.flow_based_example import (
-    MEANS,
-    VARIANCES,
-    WEIGHTS,
-    line_grid,
-    two_modes,
-)
+from invdiff.theory.chapter.flow_based_example import line_grid
+from invdiff.theory.chapter.laws import MEANS, VARIANCES, WEIGHTS, two_modes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,16 +9,14 @@ from invdiff.interpolants import noise_from_score, velocity_from_score
 from invdiff.theory.chapter.drawing import draw_bars, draw_diagonal
 from invdiff.theory.chapter.fact import Fact, Reading
 from invdiff.theory.chapter.flow_based_example import (
-    MEANS,
     START_MEAN,
     START_VARIANCE,
-    VARIANCES,
-    WEIGHTS,
     draw_flow,
     line_grid,
     log_density,
     to_two_modes,
 )
+from invdiff.theory.chapter.laws import MEANS, VARIANCES, WEIGHTS
 
 __all__ = ["FACTS"]
 

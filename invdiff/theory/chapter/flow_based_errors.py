@@ -24,7 +24,7 @@ from invdiff.interpolants import (
 from invdiff.rng import derive_generator
 from invdiff.theory.chapter.drawing import COLORS, draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.flow_based_gaussian import shifted_gaussian
+from invdiff.theory.chapter.flow_based_example import shifted_gaussian
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

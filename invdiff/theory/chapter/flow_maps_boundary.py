@@ -9,10 +9,11 @@ import torch
 from invdiff.priors import GaussianPrior
 from invdiff.superres import ExactConditional, SuperResolutionOde, ZeroBoundary
 from invdiff.superres.boundary import PosteriorMeanBoundary
+from invdiff.theory.chapter.affine import sigma_points
 from invdiff.theory.chapter.drawing import COLORS, GREY, draw_bars, draw_diagonal
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.flow_maps_laws import MEAN, SPREAD, power, sigma_points
-from invdiff.theory.chapter.score_based_laws import normals, tensor
+from invdiff.theory.chapter.flow_maps_laws import MEAN, SPREAD, power
+from invdiff.theory.chapter.laws import normals, tensor
 from operators import Matrix
 
 if TYPE_CHECKING:

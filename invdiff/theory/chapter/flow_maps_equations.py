@@ -13,7 +13,7 @@ from invdiff.samplers.heun import heun_step
 from invdiff.theory.chapter.drawing import COLORS, draw_diagonal
 from invdiff.theory.chapter.fact import Fact, Reading
 from invdiff.theory.chapter.flow_maps_laws import flow_map, from_noise, power
-from invdiff.theory.chapter.score_based_laws import ROUNDING, correlated, normals, points, tensor
+from invdiff.theory.chapter.laws import ROUNDING, correlated, normals, points, tensor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

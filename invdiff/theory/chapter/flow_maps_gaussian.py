@@ -14,13 +14,7 @@ from invdiff.interpolants.mixture import MixtureProcess
 from invdiff.theory.chapter.drawing import COLORS, GREY, draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
 from invdiff.theory.chapter.flow_maps_laws import flow_map, from_noise
-from invdiff.theory.chapter.score_based_laws import (
-    normals,
-    points,
-    tensor,
-    three_modes,
-    two_bumps,
-)
+from invdiff.theory.chapter.laws import normals, points, tensor, three_modes, two_modes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,7 +46,7 @@ def _closed_form() -> Reading:
 
 def _quantiles() -> Reading:
     """Go from 0 to 0.4 and on to 1, which is one map on the line: equal shares below."""
-    process, x = MixtureProcess(OneSided(), two_bumps()), points(-2.5, 2.5, 41)
+    process, x = MixtureProcess(OneSided(), two_modes()), points(-2.5, 2.5, 41)
     middle = _solved(process, x.unsqueeze(1), 0.0, 0.4)
     measured = _solved(process, middle, 0.4, 1.0)[:, 0]
     off = measured.unsqueeze(1) - tensor([-1.5, 1.0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -16,20 +15,12 @@ from invdiff.interpolants.rectified_flow import (
     straightness,
     transport_cost,
 )
+from invdiff.theory.chapter.affine import sigma_points
 from invdiff.theory.chapter.drawing import draw_bars, draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.flow_maps_laws import MEAN, SPREAD, from_noise, sigma_points
-from invdiff.theory.chapter.score_based_laws import (
-    normals,
-    points,
-    quadrature,
-    tensor,
-    three_modes,
-    two_bumps,
-)
-
-if TYPE_CHECKING:
-    pass
+from invdiff.theory.chapter.flow_maps_laws import MEAN, SPREAD, from_noise
+from invdiff.theory.chapter.laws import normals, points, tensor, three_modes, two_modes
+from invdiff.theory.chapter.quadrature import quadrature
 
 __all__ = ["FACTS"]
 
@@ -56,7 +47,7 @@ def _cost_falls() -> Reading:
 
 def _cost_on_the_line() -> Reading:
     """Pair the quantiles of the noise, which only a map that keeps their order may."""
-    shares, target = (points(0, 399, 400) + 0.5) / 400, two_bumps()
+    shares, target = (points(0, 399, 400) + 0.5) / 400, two_modes()
     x0 = torch.special.ndtri(shares)
     velocity = MixtureProcess(OneSided(), target).velocity
     pairs = reflow_pairs(velocity, x0.unsqueeze(1), time_grid(200, 0.0, 1.0))

@@ -17,9 +17,9 @@ from invdiff.samplers import DPS, Twisted
 from invdiff.samplers.data_covariance import DataCovariance
 from invdiff.samplers.rejuvenation import langevin
 from invdiff.samplers.tempered_target import TemperedTarget
+from invdiff.theory.chapter.affine import UnitDraws, law_after
 from invdiff.theory.chapter.drawing import COLORS, GREY, draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.solvers_affine import UnitDraws, law_after
 from operators import GaussianNoise, Mask, Matrix
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from invdiff.likelihood import Likelihood
 from invdiff.samplers.particle_data import DataTerm, GeneralData, LinearData
 from invdiff.theory.chapter.drawing import draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.score_based_laws import ROUNDING, normals, points, tensor
+from invdiff.theory.chapter.laws import ROUNDING, points, tensor
 from operators import GaussianNoise, Matrix
 
 __all__ = ["FACTS"]
@@ -49,23 +49,6 @@ def _unadjusted() -> Reading:
     )  # fmt: skip
 
 
-def _sampled() -> Reading:
-    h, chains = tensor(0.45), 20000
-    exact = float(1 / (_PRECISION * (1 - h * _PRECISION / 2)))
-    noise, data = normals("langevin-samples", 40, chains, 1), GeneralData(_target())
-    x, variances = torch.zeros(chains, 1, dtype=torch.float64), []
-    for n in noise:
-        x = _step(data, x, h, n)
-        variances.append((x**2).mean())
-    times, limit = points(1, 40, 40), torch.full((40,), exact)
-    curves = {"chains": torch.stack(variances), "wanted": torch.full((40,), 1 / _PRECISION)}
-    return Reading(
-        float(variances[-1]), exact, 4.5 * exact * (2 / chains) ** 0.5,
-        "4.5 standard errors of a variance, exact (2 / n)^(1/2)",
-        lambda axes: draw_curves(axes, times, limit, curves, "step", "variance over chains"),
-    )  # fmt: skip
-
-
 def _exponential() -> Reading:
     steps = points(0.05, 2.0, 27)
     measured = torch.stack([_stationary(LinearData(_target(), 1), h) for h in steps])
@@ -87,13 +70,6 @@ FACTS = (
         r"\mathrm{Var} = \frac{1}{\lambda (1 - h \lambda / 2)}",
         ("roberts1996",),
         _unadjusted,
-    ),
-    Fact(
-        "langevin-samples",
-        "Many chains show the same: the variance approaches its biased limit within a few steps.",
-        r"\frac1n \sum_i x_i^2 \to \frac{1}{\lambda (1 - h \lambda / 2)}",
-        ("roberts1996",),
-        _sampled,
     ),
     Fact(
         "langevin-exact-drift",

@@ -12,15 +12,9 @@ from invdiff.likelihood import Likelihood
 from invdiff.priors import GaussianMixturePrior, GaussianPrior
 from invdiff.theory.chapter.drawing import COLORS, GREY, draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.score_based_laws import (
-    ROUNDING,
-    correlated,
-    points,
-    quadrature,
-    tensor,
-    two_bumps,
-)
-from invdiff.theory.diffused import diffused_posterior, log_evidence
+from invdiff.theory.chapter.laws import ROUNDING, correlated, points, tensor
+from invdiff.theory.chapter.quadrature import quadrature
+from invdiff.theory.diffused import log_evidence
 from operators import GaussianNoise, Matrix
 
 if TYPE_CHECKING:
@@ -99,25 +93,6 @@ def _evidence() -> Reading:
     )  # fmt: skip
 
 
-def _diffused_score() -> Reading:
-    prior, likelihood, sigma = two_bumps(), _measured([[1.0]], [0.2]), tensor(0.8)
-    x, x0 = points(-3, 3, 121), points(-6, 6, 2401)
-    joint = prior.log_prob(x0.unsqueeze(-1)).exp() * _bell(x.unsqueeze(-1) - x0, 0.8)
-    pull = (x0 - x.unsqueeze(-1)) / 0.8**2
-    data = _bell(0.2 - x0, _NOISE)
-    given = quadrature(joint * data * pull, x0) / quadrature(joint * data, x0)
-    exact = given - quadrature(joint * pull, x0) / quadrature(joint, x0)
-    measured = diffused_posterior(prior, likelihood).guidance_score(x.unsqueeze(-1), sigma)[:, 0]
-    naive = (0.2 - x) / _NOISE**2
-    naive = torch.where(naive.abs() < 4, naive, torch.nan)
-    curves = {"package": measured, "data term at x_t itself": naive}
-    return Reading(
-        float((measured - exact).abs().max()), 0.0, 1e-9,
-        "a trapezoidal rule that converges faster than any power of its step",
-        lambda axes: draw_curves(axes, x, exact, curves, "noisy x_t", "score of p(y | x_t)"),
-    )  # fmt: skip
-
-
 def _unequal_modes() -> GaussianMixturePrior:
     """Return modes of different shape: a wide one predicts a measurement less sharply."""
     return GaussianMixturePrior(
@@ -159,14 +134,5 @@ FACTS = (
         r"p(y) = \int p(x)\, N(y; A x, s^2)\, dx = \sum_k w_k\, N(y;\, A m_k,\, A C_k A^T + s^2)",
         ("cardoso2024",),
         _evidence,
-    ),
-    Fact(
-        "diffused-posterior-score",
-        "Guidance must add the score of p(y | x_t), which averages the likelihood over all clean "
-        "images that x_t may be; it is the difference of two denoisers, one told y. The likelihood "
-        "of the noisy image itself pulls far too hard.",
-        r"\nabla \log p_t(y \mid x_t) = \frac{E[x_0 \mid x_t, y] - E[x_0 \mid x_t]}{\sigma^2}",
-        ("song2021", "boys2024"),
-        _diffused_score,
     ),
 )

@@ -10,14 +10,7 @@ from torch import Tensor
 from invdiff.priors import GaussianMixturePrior
 from invdiff.theory.chapter.drawing import draw_curves, draw_diagonal
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.score_based_laws import (
-    ROUNDING,
-    normals,
-    points,
-    tensor,
-    three_modes,
-    two_bumps,
-)
+from invdiff.theory.chapter.laws import ROUNDING, normals, points, tensor, three_modes, two_modes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +31,7 @@ def _tweedie() -> Reading:
 
 
 def _second_order() -> Reading:
-    prior, sigma, x, x0 = two_bumps(), tensor(0.7), points(-3, 3, 121), points(-6, 6, 2401)
+    prior, sigma, x, x0 = two_modes(), tensor(0.7), points(-3, 3, 121), points(-6, 6, 2401)
     weight = prior.log_prob(x0.unsqueeze(-1)) - (x.unsqueeze(-1) - x0) ** 2 / (2 * sigma**2)
     weight = weight.softmax(-1)
     mean = (weight * x0).sum(-1)

@@ -1,9 +1,10 @@
-"""Statistical rates of the chapter."""
+"""Statistical rates: what samples, particles and dimensions do to errors."""
 
 from __future__ import annotations
 
 from invdiff.theory.chapter import (
     statistical_rates_calibration,
+    statistical_rates_conformal,
     statistical_rates_distances,
     statistical_rates_ensemble,
     statistical_rates_memory,
@@ -27,6 +28,7 @@ SECTION = Section(
         *statistical_rates_ensemble.FACTS,
         *statistical_rates_distances.FACTS,
         *statistical_rates_calibration.FACTS,
+        *statistical_rates_conformal.FACTS,
         *statistical_rates_scores.FACTS,
     ),
 )

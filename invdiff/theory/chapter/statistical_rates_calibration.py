@@ -11,9 +11,8 @@ from torch import Tensor
 from invdiff.priors import GaussianPrior
 from invdiff.rng import derive_generator
 from invdiff.theory import rank_counts, rank_statistics, uniformity_p_value
-from invdiff.theory.chapter.drawing import COLORS
+from invdiff.theory.chapter.drawing import COLORS, draw_estimates
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.statistical_rates_drawing import draw_estimates
 from invdiff.uncertainty import coverage, credible_interval
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from invdiff.priors import GaussianPrior
 from invdiff.rng import derive_generator
 from invdiff.samplers import Ensemble, Samples
 from invdiff.theory import evidence_error
+from invdiff.theory.chapter.drawing import draw_estimates, draw_law, draw_order
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.statistical_rates_drawing import draw_estimates, draw_law, draw_rate
 from operators import GaussianNoise, Matrix
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def _rate() -> Reading:
         -0.5,
         4.5 * float((weights * error / mean / 2).norm()),
         f"4.5 standard errors of {runs} runs",
-        lambda axes: draw_rate(
+        lambda axes: draw_order(
             axes, counts, {"posterior mean": (mean.sqrt(), -0.5)}, "particles N"
         ),
     )

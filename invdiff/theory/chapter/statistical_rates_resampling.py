@@ -10,9 +10,8 @@ from torch import Tensor
 
 from invdiff.rng import Population, derive_generator
 from invdiff.samplers.resampling import Scheme, ancestors, effective_sample_size
-from invdiff.theory.chapter.drawing import draw_curves
+from invdiff.theory.chapter.drawing import draw_curves, draw_estimates, draw_pairs
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.statistical_rates_drawing import draw_estimates, draw_pairs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,13 +10,10 @@ from invdiff.priors import GaussianPrior
 from invdiff.rng import derive_generator
 from invdiff.samplers import DDNM, PiGDM
 from invdiff.samplers.base import start_image
-from invdiff.theory.chapter.solvers_affine import (
-    UnitDraws,
-    count_draws,
-    law_after,
-    law_of_sampler,
-)
-from invdiff.theory.chapter.solvers_orders import exact_flow, fitted_order, two_modes
+from invdiff.theory.chapter.affine import UnitDraws, count_draws, law_after, law_of_sampler
+from invdiff.theory.chapter.laws import two_modes
+from invdiff.theory.chapter.orders import fitted_order
+from invdiff.theory.chapter.quadrature import exact_flow
 from operators import GaussianNoise, Matrix
 
 MATRIX = torch.tensor([[0.5, -0.2], [0.1, 0.9]], dtype=torch.float64)

@@ -7,18 +7,9 @@ import math
 import pytest
 import torch
 
-from invdiff.theory.chapter.variational_examples import (
-    DIFFUSION,
-    chain_times,
-    gaussian,
-    line,
-    log_normal,
-    normal_nodes,
-    number,
-    signs,
-    three_modes,
-    two_modes,
-)
+from invdiff.theory.chapter.laws import gaussian, line, signs, tensor, three_modes, two_modes
+from invdiff.theory.chapter.quadrature import log_normal, normal_nodes
+from invdiff.theory.chapter.variational_diffusion import DIFFUSION, chain_times
 
 
 def test_nodes_integrate_the_moments_of_a_normal() -> None:
@@ -30,7 +21,7 @@ def test_nodes_integrate_the_moments_of_a_normal() -> None:
 
 def test_log_normal_is_that_of_the_prior() -> None:
     x, prior = line(-3, 3, 31), gaussian(0.4, 0.25)
-    expected = log_normal(x, number(0.4), number(0.25)).squeeze(1)
+    expected = log_normal(x, tensor(0.4), tensor(0.25)).squeeze(1)
     torch.testing.assert_close(prior.log_prob(x), expected)
 
 

@@ -9,9 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from invdiff.graphs import (
-    orbit_counts,
-)
+from invdiff.graphs import orbit_counts
 from invdiff.rng import derive_generator
 from invdiff.theory.chapter.drawing import COLORS, GREY
 from invdiff.theory.chapter.fact import Fact, Reading

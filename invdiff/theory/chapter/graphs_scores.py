@@ -8,17 +8,11 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from invdiff.graphs import (
-    VE,
-    VP,
-    GraphSystem,
-    Schedule,
-    SubVP,
-)
+from invdiff.graphs import VE, VP, GraphSystem, Schedule, SubVP
 from invdiff.rng import derive_generator
 from invdiff.theory.chapter.drawing import COLORS, draw_diagonal
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.graph_facts_example import (
+from invdiff.theory.chapter.graphs_example import (
     coordinates,
     covariance,
     gaussian_graphs,

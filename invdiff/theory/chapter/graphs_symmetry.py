@@ -7,13 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from invdiff.graphs import (
-    AdjacencyNetwork,
-    GraphState,
-    NodeNetwork,
-    from_pairs,
-    normal_noise,
-)
+from invdiff.graphs import AdjacencyNetwork, GraphState, NodeNetwork, from_pairs, normal_noise
 from invdiff.rng import derive_generator, problem_streams
 from invdiff.theory.chapter.drawing import COLORS, draw_diagonal
 from invdiff.theory.chapter.fact import Fact, Reading
