@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["FACTS"]
 
 _DELTA, _EPSILONS = 0.3, (0.1, 0.5, 2.0)
-# strength of the oscillating velocity
-_STRENGTH = 3.0
 
 
 def _kl() -> Reading:

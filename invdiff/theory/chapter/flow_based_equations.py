@@ -16,11 +16,10 @@ from invdiff.theory.chapter.flow_based_example import (
     log_density,
     to_two_modes,
 )
-from invdiff.theory.chapter.laws import MEANS, VARIANCES, WEIGHTS
+from invdiff.theory.chapter.laws import MEANS, ROUNDING, VARIANCES, WEIGHTS
 
 __all__ = ["FACTS"]
 
-_ROUNDING = "rounding in double precision"
 _EPSILONS = (0.1, 0.5, 2.0)
 
 
@@ -82,7 +81,7 @@ def _identity() -> Reading:
         max(errors.values()),
         0.0,
         1e-11,
-        _ROUNDING,
+        ROUNDING,
         lambda axes: draw_bars(axes, list(errors), list(errors.values()), "largest error", 1e-11),
     )
 
@@ -93,7 +92,7 @@ def _transport() -> Reading:
         _residual(0.0),
         0.0,
         1e-11,
-        _ROUNDING,
+        ROUNDING,
         lambda axes: draw_flow(axes, process.velocity),
     )
 
@@ -109,7 +108,7 @@ def _fokker_planck() -> Reading:
         max(residuals.values()),
         0.0,
         1e-11,
-        _ROUNDING,
+        ROUNDING,
         lambda axes: draw_bars(axes, list(shown), list(shown.values()), "residual", 1e-11),
     )
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FACTS"]
 
-_DELTA, _EPSILONS = 0.3, (0.1, 0.5, 2.0)
+_DELTA = 0.3
 # strength of the oscillating velocity
 _STRENGTH = 3.0
 

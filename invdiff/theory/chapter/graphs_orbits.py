@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FACTS"]
 
-_NUM_NODES, _NUM_GRAPHS = 6, 2000
-_NUM_PAIRS = _NUM_NODES * (_NUM_NODES - 1) // 2
 # place of a node by its degree, for the degrees that a connected subgraph may have
 _PLACES = {
     (1, 1): {1: 0},

@@ -20,14 +20,12 @@ from invdiff.theory.chapter.graphs_example import (
     noisy_law,
     state,
 )
+from invdiff.theory.chapter.laws import ROUNDING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["FACTS"]
-
-_STEPS = (50, 100, 200)
-_END = 1e-3
 
 
 def _schedules() -> Reading:
@@ -47,7 +45,7 @@ def _schedules() -> Reading:
         float(torch.cat(left).detach().abs().max()),
         0.0,
         1e-12,
-        "rounding in double precision",
+        ROUNDING,
         lambda axes: _draw_schedules(axes, kinds, t.detach()),
     )
 
@@ -71,7 +69,7 @@ def _partial_scores() -> Reading:
         float((measured - exact).abs().max()),
         0.0,
         1e-10,
-        "rounding in double precision",
+        ROUNDING,
         lambda axes: draw_diagonal(
             axes, exact.numpy(), measured.numpy(), "gradient of log p(X, A)", "partial scores"
         ),

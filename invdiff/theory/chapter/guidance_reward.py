@@ -15,7 +15,15 @@ from invdiff.superres import GuidedDenoiser, SuperResolutionOde, select_by_consi
 from invdiff.superres.guided import Guiding
 from invdiff.theory.chapter.drawing import draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.laws import MEANS, VARIANCES, WEIGHTS, measured, tensor, two_modes
+from invdiff.theory.chapter.laws import (
+    MEANS,
+    ROUNDING,
+    VARIANCES,
+    WEIGHTS,
+    measured,
+    tensor,
+    two_modes,
+)
 from operators import GaussianNoise, Matrix
 
 __all__ = ["FACTS"]
@@ -63,7 +71,7 @@ def _off_support() -> Reading:
         float(np.max(errors)),
         0.0,
         1e-9,
-        "rounding in double precision",
+        ROUNDING,
         lambda axes: draw_curves(
             axes, angles, exact, curves, "angle of the reward to the data", "share off the support"
         ),

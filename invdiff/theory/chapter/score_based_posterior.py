@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from invdiff.likelihood import Likelihood
 from invdiff.priors import GaussianMixturePrior, GaussianPrior
 from invdiff.theory.chapter.drawing import COLORS, GREY, draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.laws import ROUNDING, correlated, points, tensor
-from invdiff.theory.chapter.quadrature import quadrature
+from invdiff.theory.chapter.laws import ROUNDING, correlated, measured, points, tensor
+from invdiff.theory.chapter.quadrature import SMOOTH, log_normal, quadrature
 from invdiff.theory.diffused import log_evidence
-from operators import GaussianNoise, Matrix
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +24,7 @@ _NOISE = 0.4
 
 
 def _gaussian_posterior() -> Reading:
-    prior, likelihood, a = correlated(), _measured([[1.0, 2.0]], [1.2]), tensor([[1.0, 2.0]])
+    prior, likelihood, a = correlated(), measured([[1.0, 2.0]], [1.2], _NOISE), tensor([[1.0, 2.0]])
     posterior = prior.posterior(likelihood)
     precision = torch.linalg.inv(prior.covariances[0])
     covariance = torch.linalg.inv(precision + a.T @ a / _NOISE**2)
@@ -53,23 +51,27 @@ def _draw_ellipses(axes: Axes, prior: GaussianPrior, posterior: GaussianPrior) -
 
 
 def _mixture_weights() -> Reading:
-    prior, likelihood, a = _unequal_modes(), _measured([[1.0, 0.5]], [0.4]), tensor([[1.0, 0.5]])
-    measured = prior.posterior(likelihood).weights
-    std = ((a @ prior.covariances @ a.T)[:, 0, 0] + _NOISE**2).sqrt()
-    joint = prior.weights * _bell(likelihood.y - prior.means @ a[0], std)
+    prior, likelihood, a = (
+        _unequal_modes(),
+        measured([[1.0, 0.5]], [0.4], _NOISE),
+        tensor([[1.0, 0.5]]),
+    )
+    found = prior.posterior(likelihood).weights
+    spread = (a @ prior.covariances @ a.T)[:, 0, 0] + _NOISE**2
+    joint = prior.weights * log_normal(likelihood.y, prior.means @ a[0], spread).exp()
     exact = joint / joint.sum()
     top = int(exact.argmax())
     return Reading(
-        float(measured[top]), float(exact[top]), 1e-12, ROUNDING,
-        lambda axes: _draw_weights(axes, prior.weights, exact, measured),
+        float(found[top]), float(exact[top]), 1e-12, ROUNDING,
+        lambda axes: _draw_weights(axes, prior.weights, exact, found),
     )  # fmt: skip
 
 
-def _draw_weights(axes: Axes, prior: Tensor, exact: Tensor, measured: Tensor) -> None:
+def _draw_weights(axes: Axes, prior: Tensor, exact: Tensor, found: Tensor) -> None:
     place = points(0, len(prior) - 1, len(prior)).numpy()
     axes.bar(place - 0.2, prior.numpy(), 0.35, color=GREY, alpha=0.5, label="prior")
     axes.bar(place + 0.2, exact.numpy(), 0.35, color=COLORS[1], label="evidence rule")
-    axes.plot(place + 0.2, measured, "o", color=COLORS[0], label="package")
+    axes.plot(place + 0.2, found, "o", color=COLORS[0], label="package")
     axes.set(xlabel="mode", ylabel="weight", xticks=range(len(prior)), ylim=(0, 0.75))
     axes.legend(frameon=False, fontsize=7)
 
@@ -80,15 +82,15 @@ def _evidence() -> Reading:
     density, clean = prior.log_prob(grid).exp(), (grid @ matrix.T)[..., 0]
     ys = points(-4, 4, 33)
     exact = torch.stack(
-        [quadrature(quadrature(density * _bell(y - clean, _NOISE), x), x) for y in ys]
+        [quadrature(quadrature(density * log_normal(clean, y, _NOISE**2).exp(), x), x) for y in ys]
     ).log()
-    measured = tensor([log_evidence(prior, _measured([[1.0, 0.5]], [float(y)])) for y in ys])
-    worst = int((measured - exact).abs().argmax())
+    found = tensor([log_evidence(prior, measured([[1.0, 0.5]], [float(y)], _NOISE)) for y in ys])
+    worst = int((found - exact).abs().argmax())
     return Reading(
-        float(measured[worst]), float(exact[worst]), 1e-9,
-        "a trapezoidal rule that converges faster than any power of its step",
+        float(found[worst]), float(exact[worst]), 1e-9,
+        SMOOTH,
         lambda axes: draw_curves(
-            axes, ys, exact.exp(), {"closed form": measured.exp()}, "measurement y", "p(y)"
+            axes, ys, exact.exp(), {"closed form": found.exp()}, "measurement y", "p(y)"
         ),
     )  # fmt: skip
 
@@ -100,14 +102,6 @@ def _unequal_modes() -> GaussianMixturePrior:
         tensor([[-1.5, 0.0], [1.0, 1.0], [0.5, -2.0]]),
         tensor([[[0.3, 0.0], [0.0, 0.3]], [[0.8, 0.3], [0.3, 0.4]], [[0.1, 0.0], [0.0, 0.1]]]),
     )
-
-
-def _measured(matrix: list[list[float]], y: list[float]) -> Likelihood:
-    return Likelihood(Matrix(tensor(matrix)), GaussianNoise(_NOISE), tensor(y))
-
-
-def _bell(x: Tensor, std: Tensor | float) -> Tensor:
-    return (-(x**2) / (2 * std**2)).exp() / (math.sqrt(2 * math.pi) * std)
 
 
 FACTS = (

@@ -11,6 +11,7 @@ from invdiff.priors import GaussianMixturePrior
 from invdiff.theory.chapter.drawing import draw_curves, draw_diagonal
 from invdiff.theory.chapter.fact import Fact, Reading
 from invdiff.theory.chapter.laws import ROUNDING, normals, points, tensor, three_modes, two_modes
+from invdiff.theory.chapter.quadrature import SMOOTH
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +41,7 @@ def _second_order() -> Reading:
     worst = int((measured - exact).abs().argmax())
     return Reading(
         float(measured[worst]), float(exact[worst]), 1e-9,
-        "a sum over a fine grid, which converges faster than any power of its step",
+        SMOOTH,
         lambda axes: draw_curves(
             axes, x, exact, {"sigma^2 D'(x)": measured}, "noisy x", "variance of x0 given x"
         ),

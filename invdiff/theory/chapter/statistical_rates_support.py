@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FACTS"]
 
-_ROUNDING = "rounding in double precision"
 _RANK, _SIGMA = 3, 0.5
 
 

@@ -62,7 +62,7 @@ def _mean_reverse_variance(t: Tensor, end: Tensor) -> float:
     law = zip(WEIGHTS, MEANS, VARIANCES, strict=True)
     density = sum(
         w * log_normal(u, signal * m, signal**2 * v + noise**2).exp() for w, m, v in law
-    ).squeeze(1)  # type: ignore[union-attr]
+    ).squeeze(1)
     joint = density * log_normal(x, share * u.T, 1 - share**2).exp()
     u = u.squeeze(1)
     mass, first = torch.trapezoid(joint, u), torch.trapezoid(joint * u, u)
