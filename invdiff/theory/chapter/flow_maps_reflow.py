@@ -99,7 +99,7 @@ def _straightness() -> Reading:
     return Reading(
         measured + reflowed, exact, 1e-4, "200 steps of the midpoint rule; nothing after reflow",
         lambda axes: draw_curves(
-            axes, t, None, curves, "time", "spread along each axis (straight: a line)"
+            axes, t, None, curves, "time", "spread along each axis"
         ),
     )  # fmt: skip
 

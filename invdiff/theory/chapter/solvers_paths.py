@@ -41,7 +41,7 @@ def _draw_straight(axes: Axes) -> None:
         x = tensor([[end]])
         curved = [float(exact_flow(two_modes(), x, 3.0, s)) for s in sigmas]
         axes.plot(sigmas, curved, "--", color=color, linewidth=1)
-    axes.set(xlabel="sigma", ylabel="x, of one image and (dashed) two modes")
+    axes.set(xlabel="sigma", ylabel="x (dashed: of two modes)")
 
 
 def _ddim_identity() -> Reading:

@@ -33,7 +33,7 @@ def _unbiased() -> Reading:
     places = torch.arange(len(_WEIGHTS))
 
     def draw(axes: Axes) -> None:
-        labels = ("particle", "mean copies - N w, standard errors")
+        labels = ("particle", "(mean copies - N w) / error")
         draw_curves(axes, places, torch.zeros(len(_WEIGHTS)), deviations, *labels)
         axes.set_ylim(-5, 7)
 

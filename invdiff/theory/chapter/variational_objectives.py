@@ -31,8 +31,8 @@ def _one_minimum() -> Reading:
 
 
 def _draw_parabolas(axes: Axes, parabolas: dict[str, _Parabola], exact: float) -> None:
-    styles, colors = ("-", "--", ":", "-", "--"), (*COLORS, "#333333")
-    for (name, p), style, color in zip(parabolas.items(), styles, colors, strict=True):
+    styles = ("-", "--", ":", "-", "--")
+    for (name, p), style, color in zip(parabolas.items(), styles, COLORS, strict=True):
         excess = p.losses - p.losses.min()
         axes.plot(p.denoised, excess, style, color=color, label=name, linewidth=1.5)
     axes.axvline(exact, color=GREY, linewidth=1, label="posterior mean")

@@ -22,6 +22,7 @@ from invdiff.theory.chapter.laws import (
     two_modes,
 )
 from invdiff.theory.chapter.variational_diffusion import DIFFUSION, chain_times
+from operators import GaussianNoise
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,7 @@ def test_measurement_has_its_noise() -> None:
     likelihood = measured([[1.0, 2.0]], [0.5], 0.3)
     x = torch.tensor([[1.0, 1.0]], dtype=torch.float64)
     assert float(likelihood.operator(x)) == pytest.approx(3)
-    assert likelihood.noise.std == pytest.approx(0.3)
+    assert likelihood.noise == GaussianNoise(0.3)
 
 
 @pytest.mark.parametrize("num_steps", [5, 40])
