@@ -31,6 +31,27 @@ class Break:
     wrong: Wrong
 
 
+@dataclass(frozen=True)
+class Row:
+    """Formulas that are broken together, and the facts that then fail.
+
+    Args:
+        name: Of the row.
+        breaks: The formulas.
+        fail: Keys of all facts that rest on them, between white space.
+        whole: Whether all other facts are checked, too, and not only the quick ones.
+    """
+
+    name: str
+    breaks: tuple[Break, ...]
+    fail: str
+    whole: bool = False
+
+    @property
+    def keys(self) -> frozenset[str]:
+        return frozenset(self.fail.split())
+
+
 @contextmanager
 def broken(breaks: tuple[Break, ...]) -> Iterator[None]:
     """Replace formulas in their classes, or in each module that holds them."""
