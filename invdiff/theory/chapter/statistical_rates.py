@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from invdiff.theory.chapter import (
-    statistical_rates_calibration,
     statistical_rates_conformal,
+    statistical_rates_coverage,
     statistical_rates_distances,
     statistical_rates_ensemble,
+    statistical_rates_evidence,
     statistical_rates_memory,
+    statistical_rates_ranks,
     statistical_rates_resampling,
     statistical_rates_scores,
     statistical_rates_support,
@@ -26,8 +28,10 @@ SECTION = Section(
         *statistical_rates_memory.FACTS,
         *statistical_rates_resampling.FACTS,
         *statistical_rates_ensemble.FACTS,
+        *statistical_rates_evidence.FACTS,
         *statistical_rates_distances.FACTS,
-        *statistical_rates_calibration.FACTS,
+        *statistical_rates_ranks.FACTS,
+        *statistical_rates_coverage.FACTS,
         *statistical_rates_conformal.FACTS,
         *statistical_rates_scores.FACTS,
     ),
