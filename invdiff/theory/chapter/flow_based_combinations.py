@@ -17,9 +17,10 @@ from invdiff.interpolants import (
     TrigonometricPath,
 )
 from invdiff.priors import MixtureRouter, RoutedPrior, mixture_components
-from invdiff.theory.chapter.drawing import COLORS, draw_curves, draw_diagonal
+from invdiff.theory.chapter.drawing import COLORS, draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
 from invdiff.theory.chapter.flow_based_example import line_grid
+from invdiff.theory.chapter.identity import identity_reading
 from invdiff.theory.chapter.laws import MEANS, ROUNDING, VARIANCES, WEIGHTS, two_modes
 
 if TYPE_CHECKING:
@@ -37,14 +38,12 @@ def _conversion() -> Reading:
         x, angle.sin(), angle.cos(), math.pi / 2 * angle.cos(), -math.pi / 2 * angle.sin()
     )
     measured = converted.velocity(x[:, None], t)[:, 0]
-    return Reading(
-        float((measured - exact).abs().max()),
-        0.0,
+    return identity_reading(
+        exact,
+        measured,
         1e-10,
+        ("velocity of the new path", "converted velocity"),
         "rounding of the search for the time in double precision",
-        lambda axes: draw_diagonal(
-            axes, exact.numpy(), measured.numpy(), "velocity of the new path", "converted velocity"
-        ),
     )
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from invdiff.interpolants import noise_from_score, velocity_from_score
-from invdiff.theory.chapter.drawing import draw_bars, draw_diagonal
+from invdiff.theory.chapter.drawing import draw_bars
 from invdiff.theory.chapter.fact import Fact, Reading
 from invdiff.theory.chapter.flow_based_example import (
     START_MEAN,
@@ -16,6 +16,7 @@ from invdiff.theory.chapter.flow_based_example import (
     log_density,
     to_two_modes,
 )
+from invdiff.theory.chapter.identity import identity_reading
 from invdiff.theory.chapter.laws import MEANS, ROUNDING, VARIANCES, WEIGHTS
 
 __all__ = ["FACTS"]
@@ -31,14 +32,12 @@ def _conditional_mean() -> Reading:
     gamma_dot = (1 - 2 * t) / (2 * (t * (1 - t)).sqrt())
     exact = x1 - x0 + gamma_dot * noise
     measured = process.velocity(x[:, None], t)[:, 0]
-    return Reading(
-        float((measured - exact).abs().max()),
-        0.0,
-        1e-9,
+    return identity_reading(
+        exact,
+        measured,
+        1e-09,
+        ("mean of x'", "velocity b(x, t)"),
         "rounding of sums over 250000 pairs of ends",
-        lambda axes: draw_diagonal(
-            axes, exact.numpy(), measured.numpy(), "mean of x'", "velocity b(x, t)"
-        ),
     )
 
 

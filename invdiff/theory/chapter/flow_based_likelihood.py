@@ -19,8 +19,8 @@ from invdiff.interpolants import (
 )
 from invdiff.priors import GaussianMixturePrior
 from invdiff.rng import derive_generator
-from invdiff.theory.chapter.drawing import draw_diagonal
 from invdiff.theory.chapter.fact import Fact, Reading
+from invdiff.theory.chapter.identity import identity_reading
 
 __all__ = ["FACTS"]
 
@@ -44,14 +44,12 @@ def _likelihood() -> Reading:
         lambda f, y: integrate_dopri5(f, y, 1.0, 0.0, rtol=1e-7, atol=1e-7).x,
     )
     exact = law.log_prob(x)
-    return Reading(
-        float((measured - exact).abs().max()),
-        0.0,
-        1e-5,
+    return identity_reading(
+        exact,
+        measured,
+        1e-05,
+        ("log density of the law", "of the ODE"),
         "tolerance 1e-7 of the adaptive solver along the path",
-        lambda axes: draw_diagonal(
-            axes, exact.numpy(), measured.numpy(), "log density of the law", "of the ODE"
-        ),
     )
 
 
@@ -75,14 +73,12 @@ def _volume() -> Reading:
         velocity, x, lambda x: torch.zeros(len(x)).to(x), lambda f, y: integrate_ode(f, y, times)
     )
     exact = _log_determinant(velocity, x, times)
-    return Reading(
-        float((measured - exact).abs().max()),
-        0.0,
-        1e-3,
+    return identity_reading(
+        exact,
+        measured,
+        0.001,
+        ("log det of the flow's Jacobian", "integral"),
         "error of second order of 200 Heun steps",
-        lambda axes: draw_diagonal(
-            axes, exact.numpy(), measured.numpy(), "log det of the flow's Jacobian", "integral"
-        ),
     )
 
 

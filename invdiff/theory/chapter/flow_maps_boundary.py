@@ -10,9 +10,10 @@ from invdiff.priors import GaussianPrior
 from invdiff.superres import ExactConditional, SuperResolutionOde, ZeroBoundary
 from invdiff.superres.boundary import PosteriorMeanBoundary
 from invdiff.theory.chapter.affine import sigma_points
-from invdiff.theory.chapter.drawing import COLORS, GREY, draw_bars, draw_diagonal
+from invdiff.theory.chapter.drawing import COLORS, GREY, draw_bars
 from invdiff.theory.chapter.fact import Fact, Reading
 from invdiff.theory.chapter.flow_maps_laws import MEAN, SPREAD, power
+from invdiff.theory.chapter.identity import identity_reading
 from invdiff.theory.chapter.laws import normals, tensor
 from operators import Matrix
 
@@ -38,12 +39,9 @@ def _map() -> Reading:
     boundary = normals("boundary-map", 40, 2)
     measured = _ode()(boundary, _Y.expand(40, 1))
     exact = _CENTER + boundary @ power(_COVARIANCE, 0.5)
-    return Reading(
-        float((measured - exact).abs().max()), 0.0, 5e-3, _WHY,
-        lambda axes: draw_diagonal(
-            axes, exact, measured, "posterior mean + S^(1/2) x_T", "end of the ODE"
-        ),
-    )  # fmt: skip
+    return identity_reading(
+        exact, measured, 0.005, ("posterior mean + S^(1/2) x_T", "end of the ODE"), _WHY
+    )
 
 
 def _risk() -> Reading:

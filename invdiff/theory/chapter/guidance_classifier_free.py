@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from invdiff.priors import GaussianMixturePrior
-from invdiff.theory.chapter.drawing import draw_curves, draw_diagonal, draw_order
+from invdiff.theory.chapter.drawing import draw_curves, draw_order
 from invdiff.theory.chapter.fact import Fact, Reading
 from invdiff.theory.chapter.guidance_labels import (
     GUIDANCE,
@@ -16,6 +16,7 @@ from invdiff.theory.chapter.guidance_labels import (
     tilted,
     two_gaussians,
 )
+from invdiff.theory.chapter.identity import identity_reading
 from invdiff.theory.chapter.laws import ROUNDING
 from invdiff.theory.chapter.orders import fitted_order
 
@@ -45,12 +46,12 @@ def _score() -> Reading:
     found = guided_by_label(labelled, every, GUIDANCE)(
         x.detach().reshape(-1, 1, 1), sigma
     ).flatten()
-    return Reading(
-        float((found - exact).abs().max()),
-        0.0,
-        1e-5,
+    return identity_reading(
+        exact,
+        found,
+        1e-05,
+        ("x + sigma^2 guided score", "guided D"),
         "rounding in single precision, in which networks are called",
-        lambda axes: draw_diagonal(axes, exact, found, "x + sigma^2 guided score", "guided D"),
     )
 
 

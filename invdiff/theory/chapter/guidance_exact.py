@@ -16,10 +16,11 @@ from invdiff.samplers import DPS, MomentMatching, PiGDM
 from invdiff.samplers.guided import GuidedSampler
 from invdiff.theory import diffused_posterior
 from invdiff.theory.chapter.affine import law_of_sampler
-from invdiff.theory.chapter.drawing import draw_curves, draw_diagonal, draw_order
+from invdiff.theory.chapter.drawing import draw_curves, draw_order
 from invdiff.theory.chapter.fact import Fact, Reading
 from invdiff.theory.chapter.guidance_scores import guidance_of
-from invdiff.theory.chapter.laws import ROUNDING, measured, points, tensor, two_modes
+from invdiff.theory.chapter.identity import identity_reading
+from invdiff.theory.chapter.laws import measured, points, tensor, two_modes
 from invdiff.theory.chapter.orders import fitted_order
 from invdiff.theory.chapter.quadrature import SMOOTH, log_normal, quadrature
 from operators import GaussianNoise, Matrix
@@ -60,13 +61,7 @@ def _moment_matching() -> Reading:
     inner = sigma**2 * a @ gain @ a.mT + 0.04 * torch.eye(2).double()
     exact = (likelihood.y - x @ gain.mT @ a.mT) @ torch.linalg.inv(inner) @ a @ gain
     found = guidance_of(MomentMatching(num_cg=2), prior, likelihood, x, sigma)
-    return Reading(
-        float((found - exact).abs().max()),
-        0.0,
-        1e-9,
-        ROUNDING,
-        lambda axes: draw_diagonal(axes, exact, found, "exact guidance", "moment matching"),
-    )
+    return identity_reading(exact, found, 1e-09, ("exact guidance", "moment matching"))
 
 
 def _three_pixels() -> tuple[GaussianPrior, Likelihood]:

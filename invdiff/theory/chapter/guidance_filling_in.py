@@ -15,9 +15,10 @@ from invdiff.priors import AR1VolumePrior, GaussianPrior
 from invdiff.rng import derive_generator
 from invdiff.samplers import DDNM, heun_step, karras_sigmas
 from invdiff.samplers.guided import kept_noise
-from invdiff.theory.chapter.drawing import COLORS, GREY, draw_curves, draw_diagonal
+from invdiff.theory.chapter.drawing import COLORS, GREY, draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.laws import ROUNDING, tensor
+from invdiff.theory.chapter.identity import identity_reading
+from invdiff.theory.chapter.laws import tensor
 from invdiff.volumes import KnownSlices, PinnedSlices
 from operators import GaussianNoise, Matrix
 
@@ -123,13 +124,7 @@ def _range() -> Reading:
     sampler = DDNM(20, noise_free=True, clip=False)
     x = sampler.sample(likelihood, prior, 8, generator=generator).values
     found, exact = likelihood.operator(x), likelihood.y.expand(8, 3)
-    return Reading(
-        float((found - exact).abs().max()),
-        0.0,
-        1e-9,
-        ROUNDING,
-        lambda axes: draw_diagonal(axes, exact, found, "y", "A x of 8 samples"),
-    )
+    return identity_reading(exact, found, 1e-09, ("y", "A x of 8 samples"))
 
 
 FACTS = (

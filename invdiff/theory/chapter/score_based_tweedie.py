@@ -10,6 +10,7 @@ from torch import Tensor
 from invdiff.priors import GaussianMixturePrior
 from invdiff.theory.chapter.drawing import draw_curves, draw_diagonal
 from invdiff.theory.chapter.fact import Fact, Reading
+from invdiff.theory.chapter.identity import identity_reading
 from invdiff.theory.chapter.laws import ROUNDING, normals, points, tensor, three_modes, two_modes
 from invdiff.theory.chapter.quadrature import SMOOTH
 
@@ -25,10 +26,7 @@ def _tweedie() -> Reading:
     (score,) = torch.autograd.grad(prior.log_prob(x, sigma).sum(), x)
     exact = (x + sigma**2 * score).detach()
     measured = prior(x.detach(), sigma)
-    return Reading(
-        float((measured - exact).abs().max()), 0.0, 1e-12, ROUNDING,
-        lambda axes: draw_diagonal(axes, exact, measured, "x + sigma^2 score", "denoiser"),
-    )  # fmt: skip
+    return identity_reading(exact, measured, 1e-12, ("x + sigma^2 score", "denoiser"))
 
 
 def _second_order() -> Reading:

@@ -12,8 +12,9 @@ from torch import Tensor
 from invdiff.priors import GaussianPrior
 from invdiff.superres.integrators import DDIM, DPMSolverPlusPlus2M, Heun, Integrator, UniPC2
 from invdiff.superres.integrators_base import Denoise
-from invdiff.theory.chapter.drawing import COLORS, draw_diagonal
+from invdiff.theory.chapter.drawing import COLORS
 from invdiff.theory.chapter.fact import Fact, Reading
+from invdiff.theory.chapter.identity import identity_reading
 from invdiff.theory.chapter.laws import ROUNDING, tensor, two_modes
 from invdiff.theory.chapter.quadrature import exact_flow
 
@@ -55,13 +56,7 @@ def _ddim_identity() -> Reading:
         z = b**0.5 * (z - (1 - a) ** 0.5 * noise) / a**0.5 + (1 - b) ** 0.5 * noise
     exact = z / bars[-1] ** 0.5
     found = DDIM()(prior, x, sigmas)
-    return Reading(
-        float((found - exact).abs().max()),
-        0.0,
-        1e-12,
-        ROUNDING,
-        lambda axes: draw_diagonal(axes, exact, found, "DDIM as published", "Euler in sigma"),
-    )
+    return identity_reading(exact, found, 1e-12, ("DDIM as published", "Euler in sigma"))
 
 
 def _scaled_denoiser(prior: Denoise, z: Tensor, bar: float) -> Tensor:

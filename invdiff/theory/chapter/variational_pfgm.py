@@ -13,8 +13,9 @@ from torch import Tensor
 from invdiff.priors import StudentAtoms
 from invdiff.priors.pfgm import student_divergence
 from invdiff.rng import derive_generator
-from invdiff.theory.chapter.drawing import draw_curves, draw_diagonal
+from invdiff.theory.chapter.drawing import draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
+from invdiff.theory.chapter.identity import identity_reading
 from invdiff.theory.chapter.laws import line, tensor
 from invdiff.training import StudentPerturbation
 
@@ -106,12 +107,13 @@ def _posterior_of_atoms() -> Reading:
     x = 2 * torch.randn(40, 3, generator=generator, dtype=torch.float64)
     measured = StudentAtoms(atoms, 5.0)(x, tensor(0.7))
     exact = _mixed_posterior(atoms, x, 5.0, 0.7)
-    return Reading(
-        float((measured - exact).abs().max()), 0.0, 1e-9, "rounding, the exact one by quadrature",
-        lambda axes: draw_diagonal(
-            axes, exact, measured, "mean over Gaussian noises", "softmax of Student t"
-        ),
-    )  # fmt: skip
+    return identity_reading(
+        exact,
+        measured,
+        1e-09,
+        ("mean over Gaussian noises", "softmax of Student t"),
+        "rounding, the exact one by quadrature",
+    )
 
 
 def _mixed_posterior(atoms: Tensor, x: Tensor, dof: float, sigma: float) -> Tensor:
