@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +76,7 @@ def draw_order(
 def _name_ticks(axes: Axes, steps: np.ndarray) -> None:
     """Name the steps themselves where fewer than two decades would leave the axis bare."""
     if steps.max() < 100 * steps.min():
-        chosen = steps if len(steps) <= 6 else steps[:: len(steps) // 4]
+        chosen = steps[:: math.ceil(len(steps) / 6)]
         axes.set_xticks(chosen, [f"{step:.2g}" if step < 1 else f"{step:g}" for step in chosen])
         axes.xaxis.set_tick_params(which="minor", bottom=False, labelbottom=False)
 

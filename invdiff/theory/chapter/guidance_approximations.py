@@ -13,7 +13,7 @@ from invdiff.samplers import DAPS, RedDiff
 from invdiff.theory.chapter.affine import UnitDraws, law_of_sampler
 from invdiff.theory.chapter.drawing import draw_bars, draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.laws import measured, tensor
+from invdiff.theory.chapter.laws import likelihood_of, tensor
 
 __all__ = ["FACTS"]
 
@@ -21,7 +21,7 @@ __all__ = ["FACTS"]
 def _square_root() -> Reading:
     # N(0, 1/4) and a datum of the same variance
     prior = GaussianPrior(tensor([0.0]), 0.25)
-    likelihood = measured([[1.0]], [0.4], 0.5)
+    likelihood = likelihood_of([[1.0]], [0.4], 0.5)
     variances = [
         _daps_variance(prior, likelihood, num_ode_steps=n, solver=solver)
         for n, solver in ((5, "heun"), (1, "euler"))
@@ -49,7 +49,7 @@ def _daps_variance(prior: GaussianPrior, likelihood: Likelihood, **settings: obj
 def _red_diff() -> Reading:
     levels, variance = np.geomspace(0.07, 1, 20), 0.25
     prior = GaussianPrior(tensor([0.2]), variance)
-    likelihood = measured([[1.0]], [0.9], 0.3)
+    likelihood = likelihood_of([[1.0]], [0.9], 0.3)
     half, precision = half_range(prior), 1 / 0.3**2
     found = _fixed_points(levels, prior, likelihood)
     # lambda f(s) / (s b^2) pulls towards D, which is s^2 b^2 / (v + s^2 b^2) of the way to m

@@ -20,7 +20,7 @@ from invdiff.theory.chapter.drawing import draw_curves, draw_order
 from invdiff.theory.chapter.fact import Fact, Reading
 from invdiff.theory.chapter.guidance_scores import guidance_of
 from invdiff.theory.chapter.identity import identity_reading
-from invdiff.theory.chapter.laws import measured, points, tensor, two_modes
+from invdiff.theory.chapter.laws import likelihood_of, points, tensor, two_modes
 from invdiff.theory.chapter.orders import fitted_order
 from invdiff.theory.chapter.quadrature import SMOOTH, log_normal, quadrature
 from operators import GaussianNoise, Matrix
@@ -34,7 +34,7 @@ _NOISE = 0.4
 
 
 def _diffused_score() -> Reading:
-    prior, likelihood, sigma = two_modes(), measured([[1.0]], [0.2], _NOISE), tensor(0.8)
+    prior, likelihood, sigma = two_modes(), likelihood_of([[1.0]], [0.2], _NOISE), tensor(0.8)
     x, x0 = points(-3, 3, 121), points(-6, 6, 2401)
     joint = prior.log_prob(x0.unsqueeze(-1)).exp() * log_normal(x.unsqueeze(-1), x0, 0.8**2).exp()
     pull = (x0 - x.unsqueeze(-1)) / 0.8**2

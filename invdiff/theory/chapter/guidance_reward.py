@@ -20,7 +20,6 @@ from invdiff.theory.chapter.laws import (
     ROUNDING,
     VARIANCES,
     WEIGHTS,
-    measured,
     tensor,
     two_modes,
 )
@@ -46,7 +45,7 @@ def _tilt() -> Reading:
 
 def _rewarded(strength: float) -> Tensor:
     """Return the mean of x given a datum that is far away and weak: its log is linear in x."""
-    likelihood = measured([[1.0]], [strength * 1e6], 1e3)
+    likelihood = likelihood_of([[1.0]], [strength * 1e6], 1e3)
     return two_modes().posterior(likelihood).mean()
 
 

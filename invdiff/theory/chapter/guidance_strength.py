@@ -16,7 +16,7 @@ from invdiff.samplers.guided import GuidedSampler
 from invdiff.theory.chapter.drawing import GREY, draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
 from invdiff.theory.chapter.guidance_scores import guidance_of
-from invdiff.theory.chapter.laws import ROUNDING, measured, tensor
+from invdiff.theory.chapter.laws import ROUNDING, likelihood_of, tensor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +29,7 @@ _V, _R = 0.25, 0.01
 
 def _line() -> tuple[GaussianPrior, Likelihood, Tensor]:
     """Return N(0, 1/4), one datum at 0.4 of noise 0.1, and a noisy image."""
-    datum = measured([[1.0]], [0.4], _R**0.5)
+    datum = likelihood_of([[1.0]], [0.4], _R**0.5)
     return GaussianPrior(tensor([0.0]), _V), datum, tensor([[-0.3]])
 
 

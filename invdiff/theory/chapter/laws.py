@@ -10,9 +10,22 @@ from invdiff.priors import GaussianMixturePrior, GaussianPrior
 from invdiff.rng import derive_generator
 from operators import GaussianNoise, Matrix
 
-__all__ = ["MEANS", "ROUNDING", "VARIANCES", "WEIGHTS", "correlated", "gaussian", "line",
-           "measured", "normals", "points", "signs", "tensor", "three_modes",
-           "two_modes"]  # fmt: skip
+__all__ = [
+    "MEANS",
+    "ROUNDING",
+    "VARIANCES",
+    "WEIGHTS",
+    "correlated",
+    "gaussian",
+    "likelihood_of",
+    "line",
+    "normals",
+    "points",
+    "signs",
+    "tensor",
+    "three_modes",
+    "two_modes",
+]  # fmt: skip
 
 ROUNDING = "rounding in double precision"
 # of the two modes on the line
@@ -71,6 +84,6 @@ def three_modes() -> GaussianMixturePrior:
     )
 
 
-def measured(matrix: list[list[float]], y: list[float], noise: float) -> Likelihood:
+def likelihood_of(matrix: list[list[float]], y: list[float], noise: float) -> Likelihood:
     """Return the likelihood of measurements y by a matrix, with noise of a standard deviation."""
     return Likelihood(Matrix(tensor(matrix)), GaussianNoise(noise), tensor(y))

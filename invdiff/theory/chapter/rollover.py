@@ -11,7 +11,7 @@ from invdiff.priors import GaussianMixturePrior
 from invdiff.rng import derive_generator
 from invdiff.theory.chapter.drawing import COLORS, GREY
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.laws import measured
+from invdiff.theory.chapter.laws import likelihood_of
 from invdiff.theory.spacings import spacing_divergence
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _BUDGETS = (60, 120, 240, 480)
 
 
 def _over_concentrates() -> Reading:
-    prior, likelihood = _three_modes(), measured([[1.0]], [_MEASUREMENT], 1.0)
+    prior, likelihood = _three_modes(), likelihood_of([[1.0]], [_MEASUREMENT], 1.0)
     exact = prior.posterior(likelihood)
     divergences = []
     for budget in _BUDGETS:

@@ -9,7 +9,7 @@ from invdiff.likelihood import Likelihood
 from invdiff.samplers.particle_data import DataTerm, GeneralData, LinearData
 from invdiff.theory.chapter.drawing import draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.laws import ROUNDING, measured, points, tensor
+from invdiff.theory.chapter.laws import ROUNDING, likelihood_of, points, tensor
 
 __all__ = ["FACTS"]
 
@@ -19,7 +19,7 @@ _PRECISION = 4.0
 
 def _target() -> Likelihood:
     """Return the Gaussian of variance 1 / 4 about 0, as the likelihood of a number."""
-    return measured([[1.0]], [0.0], _PRECISION**-0.5)
+    return likelihood_of([[1.0]], [0.0], _PRECISION**-0.5)
 
 
 def _step(data: DataTerm, x: Tensor, h: Tensor, noise: Tensor) -> Tensor:

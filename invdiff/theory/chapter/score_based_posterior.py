@@ -11,7 +11,7 @@ from torch import Tensor
 from invdiff.priors import GaussianMixturePrior, GaussianPrior
 from invdiff.theory.chapter.drawing import COLORS, GREY, draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.laws import ROUNDING, correlated, measured, points, tensor
+from invdiff.theory.chapter.laws import ROUNDING, correlated, likelihood_of, points, tensor
 from invdiff.theory.chapter.quadrature import SMOOTH, log_normal, quadrature
 from invdiff.theory.diffused import log_evidence
 
@@ -24,7 +24,11 @@ _NOISE = 0.4
 
 
 def _gaussian_posterior() -> Reading:
-    prior, likelihood, a = correlated(), measured([[1.0, 2.0]], [1.2], _NOISE), tensor([[1.0, 2.0]])
+    prior, likelihood, a = (
+        correlated(),
+        likelihood_of([[1.0, 2.0]], [1.2], _NOISE),
+        tensor([[1.0, 2.0]]),
+    )
     posterior = prior.posterior(likelihood)
     precision = torch.linalg.inv(prior.covariances[0])
     covariance = torch.linalg.inv(precision + a.T @ a / _NOISE**2)
@@ -53,7 +57,7 @@ def _draw_ellipses(axes: Axes, prior: GaussianPrior, posterior: GaussianPrior) -
 def _mixture_weights() -> Reading:
     prior, likelihood, a = (
         _unequal_modes(),
-        measured([[1.0, 0.5]], [0.4], _NOISE),
+        likelihood_of([[1.0, 0.5]], [0.4], _NOISE),
         tensor([[1.0, 0.5]]),
     )
     found = prior.posterior(likelihood).weights
@@ -84,7 +88,9 @@ def _evidence() -> Reading:
     exact = torch.stack(
         [quadrature(quadrature(density * log_normal(clean, y, _NOISE**2).exp(), x), x) for y in ys]
     ).log()
-    found = tensor([log_evidence(prior, measured([[1.0, 0.5]], [float(y)], _NOISE)) for y in ys])
+    found = tensor(
+        [log_evidence(prior, likelihood_of([[1.0, 0.5]], [float(y)], _NOISE)) for y in ys]
+    )
     worst = int((found - exact).abs().argmax())
     return Reading(
         float(found[worst]), float(exact[worst]), 1e-9,

@@ -14,7 +14,6 @@ from invdiff.theory.chapter.laws import (
     correlated,
     gaussian,
     line,
-    measured,
     normals,
     points,
     signs,
@@ -58,7 +57,7 @@ def test_points_and_draws_are_in_double_precision() -> None:
 
 
 def test_measurement_has_its_noise() -> None:
-    likelihood = measured([[1.0, 2.0]], [0.5], 0.3)
+    likelihood = likelihood_of([[1.0, 2.0]], [0.5], 0.3)
     x = torch.tensor([[1.0, 1.0]], dtype=torch.float64)
     assert float(likelihood.operator(x)) == pytest.approx(3)
     assert likelihood.noise == GaussianNoise(0.3)
