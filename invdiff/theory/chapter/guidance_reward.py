@@ -20,6 +20,7 @@ from invdiff.theory.chapter.laws import (
     ROUNDING,
     VARIANCES,
     WEIGHTS,
+    likelihood_of,
     tensor,
     two_modes,
 )

@@ -13,6 +13,7 @@ from invdiff.theory.chapter.laws import (
     WEIGHTS,
     correlated,
     gaussian,
+    likelihood_of,
     line,
     normals,
     points,
