@@ -24,11 +24,8 @@ _NOISE = 0.4
 
 
 def _gaussian_posterior() -> Reading:
-    prior, likelihood, a = (
-        correlated(),
-        likelihood_of([[1.0, 2.0]], [1.2], _NOISE),
-        tensor([[1.0, 2.0]]),
-    )
+    prior, a = correlated(), tensor([[1.0, 2.0]])
+    likelihood = likelihood_of([[1.0, 2.0]], [1.2], _NOISE)
     posterior = prior.posterior(likelihood)
     precision = torch.linalg.inv(prior.covariances[0])
     covariance = torch.linalg.inv(precision + a.T @ a / _NOISE**2)
@@ -55,11 +52,8 @@ def _draw_ellipses(axes: Axes, prior: GaussianPrior, posterior: GaussianPrior) -
 
 
 def _mixture_weights() -> Reading:
-    prior, likelihood, a = (
-        _unequal_modes(),
-        likelihood_of([[1.0, 0.5]], [0.4], _NOISE),
-        tensor([[1.0, 0.5]]),
-    )
+    prior, a = _unequal_modes(), tensor([[1.0, 0.5]])
+    likelihood = likelihood_of([[1.0, 0.5]], [0.4], _NOISE)
     found = prior.posterior(likelihood).weights
     spread = (a @ prior.covariances @ a.T)[:, 0, 0] + _NOISE**2
     joint = prior.weights * log_normal(likelihood.y, prior.means @ a[0], spread).exp()
