@@ -21,25 +21,28 @@ from invdiff.theory.chapter import SECTIONS, Fact
 FACTS = [fact for section in SECTIONS for fact in section.facts]
 ROWS = [*rows_of_fields.ROWS, *rows_of_samplers.ROWS, *rows_of_statistics.ROWS]
 
-# what takes more than a twentieth of a second on one core
+# what takes more than 0.035 s on one core
 SLOW = """
     adaptive-solver-tolerance ancestral-variance-order annealed-dps-too-weak annealed-reflow
     any-epsilon-gaussian-marginals any-epsilon-mixture-samples best-of-n-divergence boundary-map
     boundary-of-the-posterior-mean boundary-risk change-of-volume classifier-accuracy
-    conformal-coverage conformal-coverage-law consistency-function daps-square-root-of-the-prior
-    divergence-in-time dpm-solver-order-two dpm-solver-plus-plus-order-two dps-drops-covariance
-    ensemble-rate ensemble-two-terms euler-maruyama-strong-order euler-maruyama-weak-order
-    evidence-lower-bound evidence-unbiased exponential-sde-order flow-likelihood
-    flow-map-inverse flow-map-semigroup girsanov-bound girsanov-kl gradient-of-red-diff
-    guided-laws heun-order-two interpolant-solver-orders intrinsic-dimension law-of-the-radius
-    log-evidence-biased mmd-null-spread mmd-unbiased one-minimum-of-all-objectives
-    optimal-reverse-variance parametric-rate pigdm-assumed-variance plug-in-divergence
-    point-source-gives-the-conditional-law red-diff-fixed-point reflow-cost-falls
-    reflow-cost-of-gaussians reflow-cost-on-the-line replacement-biased resampling-unbiased
-    reverse-sde-of-a-gaussian rollover-over-concentrates samples-are-no-data schroedinger-energy
-    schroedinger-marginals splitting-order stein-unbiased-risk stochastic-heun-weak-order
-    straightness-of-a-flow system-restores-the-law three-decibels twisted-mode-weights
-    unipc-order-three velocity-is-a-conditional-mean
+    conformal-coverage conformal-coverage-law consistency-function credible-coverage
+    daps-square-root-of-the-prior ddim-order-one divergence-in-time dpm-solver-order-two
+    dpm-solver-plus-plus-order-two dps-drops-covariance ensemble-rate ensemble-two-terms
+    euler-maruyama-strong-order euler-maruyama-weak-order evidence-lower-bound evidence-unbiased
+    exponential-sde-order flow-likelihood flow-map-inverse flow-map-semigroup gaussian-flow-map
+    girsanov-bound girsanov-kl gradient-of-red-diff guided-laws heun-order-two
+    information-from-denoising-errors interpolant-solver-orders intrinsic-dimension
+    law-of-the-radius log-evidence-biased mmd-null-spread mmd-unbiased
+    one-minimum-of-all-objectives optimal-reverse-variance parametric-rate
+    pigdm-assumed-variance plug-in-divergence point-source-gives-the-conditional-law
+    red-diff-fixed-point reflow-cost-falls reflow-cost-of-gaussians reflow-cost-on-the-line
+    replacement-biased resampling-unbiased reverse-sde-of-a-gaussian rollover-over-concentrates
+    samples-are-no-data schroedinger-bridge-is-optimal schroedinger-energy
+    schroedinger-marginals sides-apart-lose-their-information splitting-order
+    stein-unbiased-risk stochastic-heun-weak-order straightness-of-a-flow
+    system-restores-the-law three-decibels twisted-mode-weights unipc-order-three
+    velocity-is-a-conditional-mean
 """
 
 
