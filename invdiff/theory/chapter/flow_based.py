@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from invdiff.theory.chapter import (
     flow_based_bounds,
-    flow_based_bridges,
     flow_based_combinations,
     flow_based_equations,
     flow_based_errors,
@@ -12,7 +11,6 @@ from invdiff.theory.chapter import (
     flow_based_marginals,
     flow_based_point_source,
     flow_based_probes,
-    flow_based_slices,
 )
 from invdiff.theory.chapter.fact import Section
 
@@ -29,9 +27,7 @@ SECTION = Section(
         *flow_based_probes.FACTS,
         *flow_based_bounds.FACTS,
         *flow_based_errors.FACTS,
-        *flow_based_bridges.FACTS,
         *flow_based_point_source.FACTS,
         *flow_based_combinations.FACTS,
-        *flow_based_slices.FACTS,
     ),
 )

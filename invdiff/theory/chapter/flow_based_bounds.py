@@ -8,17 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.integrate import quad
 
-from invdiff.interpolants import (
-    ConstantEpsilon,
-    FieldErrors,
-    FieldProcess,
-    field_errors,
-    time_grid,
-)
+from invdiff.interpolants import ConstantEpsilon, FieldErrors, FieldProcess, field_errors, time_grid
 from invdiff.rng import derive_generator
+from invdiff.theory.chapter.affine import affine_law
 from invdiff.theory.chapter.drawing import COLORS, draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.flow_based_gaussian import affine_law, shifted_gaussian
+from invdiff.theory.chapter.flow_based_example import shifted_gaussian
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,8 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["FACTS"]
 
 _DELTA, _EPSILONS = 0.3, (0.1, 0.5, 2.0)
-# strength of the oscillating velocity
-_STRENGTH = 3.0
 
 
 def _kl() -> Reading:

@@ -17,22 +17,16 @@ from invdiff.interpolants import (
     TrigonometricPath,
 )
 from invdiff.priors import MixtureRouter, RoutedPrior, mixture_components
-from invdiff.theory.chapter.drawing import COLORS, draw_curves, draw_diagonal
+from invdiff.theory.chapter.drawing import COLORS, draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.flow_based_example import (
-    MEANS,
-    VARIANCES,
-    WEIGHTS,
-    line_grid,
-    two_modes,
-)
+from invdiff.theory.chapter.flow_based_example import line_grid
+from invdiff.theory.chapter.identity import identity_reading
+from invdiff.theory.chapter.laws import MEANS, ROUNDING, VARIANCES, WEIGHTS, two_modes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["FACTS"]
-
-_ROUNDING = "rounding in double precision"
 
 
 def _conversion() -> Reading:
@@ -44,14 +38,12 @@ def _conversion() -> Reading:
         x, angle.sin(), angle.cos(), math.pi / 2 * angle.cos(), -math.pi / 2 * angle.sin()
     )
     measured = converted.velocity(x[:, None], t)[:, 0]
-    return Reading(
-        float((measured - exact).abs().max()),
-        0.0,
+    return identity_reading(
+        exact,
+        measured,
         1e-10,
+        ("velocity of the new path", "converted velocity"),
         "rounding of the search for the time in double precision",
-        lambda axes: draw_diagonal(
-            axes, exact.numpy(), measured.numpy(), "velocity of the new path", "converted velocity"
-        ),
     )
 
 
@@ -74,7 +66,7 @@ def _experts() -> Reading:
     one = torch.ones_like(t)
     exact = _velocity(x, t, 1 - t, one, -one)
     measured = _routed(OneSided(), None).velocity(x[:, None], t)[:, 0]
-    return Reading(float((measured - exact).abs().max()), 0.0, 1e-12, _ROUNDING, _draw_experts)
+    return Reading(float((measured - exact).abs().max()), 0.0, 1e-12, ROUNDING, _draw_experts)
 
 
 def _routed(interpolant: Interpolant, top: int | None) -> DenoiserProcess:

@@ -6,23 +6,21 @@ import torch
 from torch import Tensor
 
 from invdiff.interpolants import noise_from_score, velocity_from_score
-from invdiff.theory.chapter.drawing import draw_bars, draw_diagonal
+from invdiff.theory.chapter.drawing import draw_bars
 from invdiff.theory.chapter.fact import Fact, Reading
 from invdiff.theory.chapter.flow_based_example import (
-    MEANS,
     START_MEAN,
     START_VARIANCE,
-    VARIANCES,
-    WEIGHTS,
     draw_flow,
     line_grid,
     log_density,
     to_two_modes,
 )
+from invdiff.theory.chapter.identity import identity_reading
+from invdiff.theory.chapter.laws import MEANS, ROUNDING, VARIANCES, WEIGHTS
 
 __all__ = ["FACTS"]
 
-_ROUNDING = "rounding in double precision"
 _EPSILONS = (0.1, 0.5, 2.0)
 
 
@@ -34,14 +32,12 @@ def _conditional_mean() -> Reading:
     gamma_dot = (1 - 2 * t) / (2 * (t * (1 - t)).sqrt())
     exact = x1 - x0 + gamma_dot * noise
     measured = process.velocity(x[:, None], t)[:, 0]
-    return Reading(
-        float((measured - exact).abs().max()),
-        0.0,
-        1e-9,
+    return identity_reading(
+        exact,
+        measured,
+        1e-09,
+        ("mean of x'", "velocity b(x, t)"),
         "rounding of sums over 250000 pairs of ends",
-        lambda axes: draw_diagonal(
-            axes, exact.numpy(), measured.numpy(), "mean of x'", "velocity b(x, t)"
-        ),
     )
 
 
@@ -84,7 +80,7 @@ def _identity() -> Reading:
         max(errors.values()),
         0.0,
         1e-11,
-        _ROUNDING,
+        ROUNDING,
         lambda axes: draw_bars(axes, list(errors), list(errors.values()), "largest error", 1e-11),
     )
 
@@ -95,7 +91,7 @@ def _transport() -> Reading:
         _residual(0.0),
         0.0,
         1e-11,
-        _ROUNDING,
+        ROUNDING,
         lambda axes: draw_flow(axes, process.velocity),
     )
 
@@ -111,7 +107,7 @@ def _fokker_planck() -> Reading:
         max(residuals.values()),
         0.0,
         1e-11,
-        _ROUNDING,
+        ROUNDING,
         lambda axes: draw_bars(axes, list(shown), list(shown.values()), "residual", 1e-11),
     )
 

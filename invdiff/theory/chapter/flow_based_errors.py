@@ -24,14 +24,14 @@ from invdiff.interpolants import (
 from invdiff.rng import derive_generator
 from invdiff.theory.chapter.drawing import COLORS, draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.flow_based_gaussian import shifted_gaussian
+from invdiff.theory.chapter.flow_based_example import shifted_gaussian
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["FACTS"]
 
-_DELTA, _EPSILONS = 0.3, (0.1, 0.5, 2.0)
+_DELTA = 0.3
 # strength of the oscillating velocity
 _STRENGTH = 3.0
 

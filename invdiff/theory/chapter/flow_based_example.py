@@ -12,39 +12,26 @@ import torch
 from torch import Tensor
 
 from invdiff.interpolants import Field, MixtureProcess, TwoSided, integrate_ode, time_grid
-from invdiff.priors import GaussianMixturePrior, GaussianPrior
+from invdiff.theory.chapter.drawing import COLORS
+from invdiff.theory.chapter.laws import MEANS, VARIANCES, WEIGHTS, gaussian, two_modes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = [
-    "MEANS",
-    "START_MEAN",
-    "START_VARIANCE",
-    "VARIANCES",
-    "WEIGHTS",
-    "draw_flow",
-    "line_grid",
-    "log_density",
-    "to_two_modes",
-    "two_modes",
-]
+__all__ = ["START_MEAN", "START_VARIANCE", "draw_flow", "line_grid", "log_density",
+           "shifted_gaussian", "to_two_modes"]  # fmt: skip
 
 START_MEAN, START_VARIANCE = -0.3, 0.8
-WEIGHTS = torch.tensor([0.6, 0.4], dtype=torch.float64)
-MEANS = torch.tensor([-1.5, 1.0], dtype=torch.float64)
-VARIANCES = torch.tensor([0.16, 0.36], dtype=torch.float64)
 
 
-def two_modes() -> GaussianMixturePrior:
-    """Return the law of x1, on images of one number."""
-    return GaussianMixturePrior(WEIGHTS, MEANS[:, None], VARIANCES[:, None, None])
+def shifted_gaussian() -> MixtureProcess:
+    """Return the process from N(0, 1) to N(1, 1/2) on the line, with a Brownian bridge."""
+    return MixtureProcess(TwoSided(), gaussian(1.0, 0.5), gaussian(0.0, 1.0))
 
 
 def to_two_modes() -> MixtureProcess:
     """Return the process of the package between both laws."""
-    start = torch.tensor([START_MEAN], dtype=torch.float64)
-    return MixtureProcess(TwoSided(), two_modes(), GaussianPrior(start, START_VARIANCE))
+    return MixtureProcess(TwoSided(), two_modes(), gaussian(START_MEAN, START_VARIANCE))
 
 
 def log_density(x: Tensor, t: Tensor) -> Tensor:
@@ -80,6 +67,6 @@ def draw_flow(axes: Axes, velocity: Field) -> None:
     start = torch.linspace(-2.2, 1.6, 11, dtype=torch.float64)[:, None]
     paths = [start]
     integrate_ode(velocity, start, times, callback=lambda i, end, x: paths.append(x))
-    axes.plot(times.numpy(), torch.cat(paths, 1).mT.numpy(), color="#b5482a", linewidth=0.9)
+    axes.plot(times.numpy(), torch.cat(paths, 1).mT.numpy(), color=COLORS[0], linewidth=0.9)
     axes.set(xlabel="t", ylabel="x", title="density, and paths of dx/dt = b(x, t)")
     axes.title.set_fontsize(8)

@@ -8,25 +8,18 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from invdiff.interpolants import (
-    ConstantEpsilon,
-    integrate_dopri5,
-    integrate_sde,
-    time_grid,
-)
+from invdiff.interpolants import ConstantEpsilon, integrate_sde, time_grid
 from invdiff.rng import derive_generator
-from invdiff.theory.chapter.drawing import COLORS, GREY, draw_curves, draw_diagonal
+from invdiff.theory.chapter.affine import affine_law
+from invdiff.theory.chapter.drawing import COLORS, GREY, draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
 from invdiff.theory.chapter.flow_based_example import (
-    MEANS,
     START_MEAN,
     START_VARIANCE,
-    VARIANCES,
-    WEIGHTS,
     log_density,
+    shifted_gaussian,
     to_two_modes,
 )
-from invdiff.theory.chapter.flow_based_gaussian import affine_law, shifted_gaussian
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,27 +93,6 @@ def _z_score(
     return float((found.mean() - exact) / (found.std() / len(found) ** 0.5))
 
 
-def _quantiles() -> Reading:
-    process = to_two_modes()
-    x0 = torch.linspace(-2.5, 2.0, 40, dtype=torch.float64)
-    x1 = integrate_dopri5(process.velocity, x0[:, None], 0.0, 1.0, rtol=1e-9, atol=1e-9).x[:, 0]
-    exact = _normal_cdf((x0 - START_MEAN) / START_VARIANCE**0.5)
-    measured = (WEIGHTS * _normal_cdf((x1[:, None] - MEANS) / VARIANCES.sqrt())).sum(1)
-    return Reading(
-        float((measured - exact).abs().max()),
-        0.0,
-        1e-7,
-        "tolerance 1e-9 of the adaptive solver",
-        lambda axes: draw_diagonal(
-            axes, exact, measured, "rank of x0 in its law", "rank of x1 in its law"
-        ),
-    )
-
-
-def _normal_cdf(x: Tensor) -> Tensor:
-    return torch.special.ndtr(x)
-
-
 def _draw_histograms(
     axes: Axes, samples: dict[str, Tensor], points: Tensor, density: Tensor
 ) -> None:
@@ -157,13 +129,5 @@ FACTS = (
         r"X_1^{\epsilon} \sim \rho_1 \text{ for all } \epsilon \ge 0",
         ("albergo2023",),
         _mixture,
-    ),
-    Fact(
-        "ode-keeps-ranks-on-the-line",
-        "Paths of the ODE don't cross. On the line every point so keeps its rank, and the flow of "
-        "any process between two laws is the optimal transport.",
-        r"F_1(X_1) = F_0(X_0)",
-        ("albergo2023", "liu2023flow"),
-        _quantiles,
     ),
 )

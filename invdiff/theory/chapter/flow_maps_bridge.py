@@ -11,7 +11,7 @@ from invdiff.interpolants.schroedinger_gaussian import GaussianSchroedingerBridg
 from invdiff.theory.chapter.drawing import COLORS, GREY, draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
 from invdiff.theory.chapter.flow_maps_laws import MEAN, NARROW, SPREAD, START, bridge
-from invdiff.theory.chapter.score_based_laws import ROUNDING, points, tensor
+from invdiff.theory.chapter.laws import ROUNDING, points, tensor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

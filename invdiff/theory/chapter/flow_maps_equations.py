@@ -10,10 +10,11 @@ from torch import Tensor
 
 from invdiff.samplers.base import karras_sigmas
 from invdiff.samplers.heun import heun_step
-from invdiff.theory.chapter.drawing import COLORS, draw_diagonal
+from invdiff.theory.chapter.drawing import COLORS
 from invdiff.theory.chapter.fact import Fact, Reading
 from invdiff.theory.chapter.flow_maps_laws import flow_map, from_noise, power
-from invdiff.theory.chapter.score_based_laws import ROUNDING, correlated, normals, points, tensor
+from invdiff.theory.chapter.identity import identity_reading
+from invdiff.theory.chapter.laws import correlated, normals, points, tensor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,12 +28,9 @@ def _lagrangian() -> Reading:
     ends = flow_map(x, s, t)
     slope = torch.stack(_gradients(ends, t), -1)
     measured = from_noise().velocity(ends.detach(), t.detach())
-    return Reading(
-        float((measured - slope).abs().max()), 0.0, 1e-10, ROUNDING,
-        lambda axes: draw_diagonal(
-            axes, slope, measured, "d/dt of the map", "velocity where it arrives"
-        ),
-    )  # fmt: skip
+    return identity_reading(
+        slope, measured, 1e-10, ("d/dt of the map", "velocity where it arrives")
+    )
 
 
 def _eulerian() -> Reading:
@@ -43,12 +41,9 @@ def _eulerian() -> Reading:
     ends = flow_map(x, s, tensor(1.0))
     exact = -torch.stack(_gradients(ends, s), -1)
     measured = (torch.stack(_gradients(ends, x), -2) @ velocity.unsqueeze(-1)).squeeze(-1)
-    return Reading(
-        float((measured - exact).abs().max()), 0.0, 1e-10, ROUNDING,
-        lambda axes: draw_diagonal(
-            axes, exact, measured, "- d/ds of the map", "its Jacobian times velocity"
-        ),
-    )  # fmt: skip
+    return identity_reading(
+        exact, measured, 1e-10, ("- d/ds of the map", "its Jacobian times velocity")
+    )
 
 
 def _gradients(ends: Tensor, of: Tensor) -> list[Tensor]:

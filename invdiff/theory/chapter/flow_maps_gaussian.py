@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,13 +13,8 @@ from invdiff.interpolants.mixture import MixtureProcess
 from invdiff.theory.chapter.drawing import COLORS, GREY, draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
 from invdiff.theory.chapter.flow_maps_laws import flow_map, from_noise
-from invdiff.theory.chapter.score_based_laws import (
-    normals,
-    points,
-    tensor,
-    three_modes,
-    two_bumps,
-)
+from invdiff.theory.chapter.laws import normals, points, tensor, three_modes, two_modes
+from invdiff.theory.chapter.quadrature import share_below
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,22 +46,16 @@ def _closed_form() -> Reading:
 
 def _quantiles() -> Reading:
     """Go from 0 to 0.4 and on to 1, which is one map on the line: equal shares below."""
-    process, x = MixtureProcess(OneSided(), two_bumps()), points(-2.5, 2.5, 41)
+    process, x = MixtureProcess(OneSided(), two_modes()), points(-2.5, 2.5, 41)
     middle = _solved(process, x.unsqueeze(1), 0.0, 0.4)
     measured = _solved(process, middle, 0.4, 1.0)[:, 0]
-    off = measured.unsqueeze(1) - tensor([-1.5, 1.0])
-    below = (tensor([0.3, 0.7]) * _share(off / tensor([0.2, 0.5]))).sum(1)
-    exact = _share(x)
+    below, exact = share_below(two_modes(), measured), torch.special.ndtr(x)
     curves = {"at 0.4": middle[:, 0], "at 1": measured}
 
     return Reading(
         float((below - exact).abs().max()), 0.0, 1e-7, _SOLVED,
         lambda axes: draw_curves(axes, x, None, curves, "noise", "where it is"),
     )  # fmt: skip
-
-
-def _share(z: Tensor) -> Tensor:
-    return (1 + (z / math.sqrt(2)).erf()) / 2
 
 
 def _round_trip() -> Reading:

@@ -9,10 +9,9 @@ from invdiff.interpolants.interpolant import OneSided
 from invdiff.interpolants.mixture import MixtureProcess
 from invdiff.interpolants.schroedinger_gaussian import GaussianSchroedingerBridge
 from invdiff.priors import GaussianPrior
-from invdiff.theory.chapter.score_based_laws import tensor
+from invdiff.theory.chapter.laws import tensor
 
-__all__ = ["MEAN", "NARROW", "SPREAD", "START", "bridge", "flow_map", "from_noise", "power",
-           "sigma_points"]  # fmt: skip
+__all__ = ["MEAN", "NARROW", "SPREAD", "START", "bridge", "flow_map", "from_noise", "power"]
 
 MEAN = tensor([1.0, -0.5])
 SPREAD = tensor([[1.8, 0.7], [0.7, 0.5]])
@@ -42,9 +41,3 @@ def power(matrix: Tensor, exponent: float) -> Tensor:
     """Return a power of a symmetric positive matrix, ``(*batch, n, n)``."""
     values, vectors = torch.linalg.eigh(matrix)
     return (vectors * values.unsqueeze(-2) ** exponent) @ vectors.mT
-
-
-def sigma_points(count: int) -> Tensor:
-    """Return ``2 count`` points of mean 0 and covariance 1: exact means of squares."""
-    eye = count**0.5 * torch.eye(count, dtype=torch.float64)
-    return torch.cat([eye, -eye])

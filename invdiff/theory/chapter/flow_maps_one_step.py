@@ -13,10 +13,11 @@ from invdiff.interpolants.gaussian_coupling import JointGaussianProcess
 from invdiff.interpolants.integrators import integrate_ode, time_grid
 from invdiff.interpolants.one_step import OneStepLoss, OneStepPrior
 from invdiff.interpolants.rectified_flow import ReflowedGaussian, rectified, straightness
+from invdiff.theory.chapter.affine import sigma_points
 from invdiff.theory.chapter.drawing import COLORS, GREY, draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.flow_maps_laws import MEAN, SPREAD, from_noise, power, sigma_points
-from invdiff.theory.chapter.score_based_laws import ROUNDING, normals, points, tensor
+from invdiff.theory.chapter.flow_maps_laws import MEAN, SPREAD, from_noise, power
+from invdiff.theory.chapter.laws import ROUNDING, normals, points, tensor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from invdiff.theory.chapter import (
-    graph_facts_orbits,
-    graph_facts_scores,
-    graph_facts_symmetry,
-    graph_facts_system,
+    graphs_orbits,
+    graphs_scores,
+    graphs_symmetry,
+    graphs_system,
 )
 from invdiff.theory.chapter.fact import Section
 
@@ -18,9 +18,9 @@ SECTION = Section(
     "Node features and pairs of nodes diffuse side by side, each guided by a score that sees both; "
     "nothing depends on how the nodes are numbered.",
     (
-        *graph_facts_scores.FACTS,
-        *graph_facts_system.FACTS,
-        *graph_facts_symmetry.FACTS,
-        *graph_facts_orbits.FACTS,
+        *graphs_scores.FACTS,
+        *graphs_system.FACTS,
+        *graphs_symmetry.FACTS,
+        *graphs_orbits.FACTS,
     ),
 )

@@ -15,14 +15,18 @@ from invdiff.superres import GuidedDenoiser, SuperResolutionOde, select_by_consi
 from invdiff.superres.guided import Guiding
 from invdiff.theory.chapter.drawing import draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.solvers_orders import two_modes
+from invdiff.theory.chapter.laws import (
+    MEANS,
+    ROUNDING,
+    VARIANCES,
+    WEIGHTS,
+    likelihood_of,
+    tensor,
+    two_modes,
+)
 from operators import GaussianNoise, Matrix
 
 __all__ = ["FACTS"]
-
-
-def _f64(*values: float) -> Tensor:
-    return torch.tensor(values, dtype=torch.float64)
 
 
 def _tilt() -> Reading:
@@ -42,19 +46,13 @@ def _tilt() -> Reading:
 
 def _rewarded(strength: float) -> Tensor:
     """Return the mean of x given a datum that is far away and weak: its log is linear in x."""
-    likelihood = Likelihood(
-        Matrix(_f64(1.0).unsqueeze(0)), GaussianNoise(1e3), _f64(strength * 1e6)
-    )
+    likelihood = likelihood_of([[1.0]], [strength * 1e6], 1e3)
     return two_modes().posterior(likelihood).mean()
 
 
 def _exact_reward(strength: float) -> float:
     """Return the mean of p(x) exp(strength x), each mode of which is shifted and weighted."""
-    weights, means, variances = (
-        np.asarray([0.4, 0.6]),
-        np.asarray([-1, 0.8]),
-        np.asarray([0.04, 0.09]),
-    )
+    weights, means, variances = (part.numpy() for part in (WEIGHTS, MEANS, VARIANCES))
     logs = np.log(weights) + strength * means + strength**2 * variances / 2
     shares = np.exp(logs - logs.max())
     return float((shares * (means + strength * variances)).sum() / shares.sum())
@@ -73,7 +71,7 @@ def _off_support() -> Reading:
         float(np.max(errors)),
         0.0,
         1e-9,
-        "rounding in double precision",
+        ROUNDING,
         lambda axes: draw_curves(
             axes, angles, exact, curves, "angle of the reward to the data", "share off the support"
         ),
@@ -85,12 +83,12 @@ _METHODS: tuple[Guiding, ...] = ("proximal", "moment_matching")
 
 def _share_off(angle: float, method: Guiding) -> float:
     """Return how much of the pull of a reward leaves the line on which all data lie."""
-    latent = GaussianPrior(_f64(0.0), 0.5)
-    prior = SubspacePrior(_f64(0.0, 0.0), _f64(1.0, 0.0).unsqueeze(-1), latent)
-    reward = Matrix(_f64(math.cos(angle), math.sin(angle)).unsqueeze(0))
+    latent = GaussianPrior(tensor([0.0]), 0.5)
+    prior = SubspacePrior(tensor([0.0, 0.0]), tensor([1.0, 0.0]).unsqueeze(-1), latent)
+    reward = Matrix(tensor([math.cos(angle), math.sin(angle)]).unsqueeze(0))
     guided = GuidedDenoiser(prior, reward, GaussianNoise(0.5), method, num_cg=1)
-    x, sigma = _f64(0.3, 0.2), _f64(0.6).squeeze()
-    pull = guided(x, sigma, _f64(2.0)) - prior(x, sigma)
+    x, sigma = tensor([0.3, 0.2]), tensor(0.6)
+    pull = guided(x, sigma, tensor([2.0])) - prior(x, sigma)
     return float(pull[1] / pull.norm())
 
 
@@ -127,7 +125,7 @@ def _winning_ranks(count: int, runs: int) -> Tensor:
     """Return the quantile of the image of highest reward x among so many, for each run."""
     # the nearest to a datum far on the right is the one furthest right
     y = torch.full((runs, 1), 100.0, dtype=torch.float64)
-    likelihood = Likelihood(Matrix(_f64(1.0).unsqueeze(0)), GaussianNoise(1.0), y)
+    likelihood = Likelihood(Matrix(tensor([[1.0]])), GaussianNoise(1.0), y)
     ode = SuperResolutionOde(_Prior(), num_calls=20, sigma_max=20.0)
     chosen = select_by_consistency(
         ode, likelihood, num_candidates=count, generator=derive_generator(0, "best-of-n")

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from invdiff.interpolants import RolloverBudget
-from invdiff.likelihood import Likelihood
 from invdiff.priors import GaussianMixturePrior
 from invdiff.rng import derive_generator
 from invdiff.theory.chapter.drawing import COLORS, GREY
 from invdiff.theory.chapter.fact import Fact, Reading
+from invdiff.theory.chapter.laws import likelihood_of
 from invdiff.theory.spacings import spacing_divergence
-from operators import GaussianNoise, Matrix
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +24,7 @@ _BUDGETS = (60, 120, 240, 480)
 
 
 def _over_concentrates() -> Reading:
-    prior, likelihood = _three_modes(), _likelihood()
+    prior, likelihood = _three_modes(), likelihood_of([[1.0]], [_MEASUREMENT], 1.0)
     exact = prior.posterior(likelihood)
     divergences = []
     for budget in _BUDGETS:
@@ -58,11 +57,6 @@ def _divergence(p: GaussianMixturePrior, q: GaussianMixturePrior) -> float:
     x = torch.linspace(-10, 10, 20_001, dtype=torch.float64).unsqueeze(1)
     log_p = p.log_prob(x)
     return float(torch.trapezoid(log_p.exp() * (log_p - q.log_prob(x)), x.squeeze(1)))
-
-
-def _likelihood() -> Likelihood:
-    y = torch.tensor([_MEASUREMENT], dtype=torch.float64)
-    return Likelihood(Matrix(torch.eye(1, dtype=torch.float64)), GaussianNoise(1.0), y)
 
 
 def _three_modes() -> GaussianMixturePrior:

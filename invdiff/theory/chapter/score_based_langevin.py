@@ -9,8 +9,7 @@ from invdiff.likelihood import Likelihood
 from invdiff.samplers.particle_data import DataTerm, GeneralData, LinearData
 from invdiff.theory.chapter.drawing import draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.score_based_laws import ROUNDING, normals, points, tensor
-from operators import GaussianNoise, Matrix
+from invdiff.theory.chapter.laws import ROUNDING, likelihood_of, points, tensor
 
 __all__ = ["FACTS"]
 
@@ -20,7 +19,7 @@ _PRECISION = 4.0
 
 def _target() -> Likelihood:
     """Return the Gaussian of variance 1 / 4 about 0, as the likelihood of a number."""
-    return Likelihood(Matrix(tensor([[1.0]])), GaussianNoise(_PRECISION**-0.5), tensor([0.0]))
+    return likelihood_of([[1.0]], [0.0], _PRECISION**-0.5)
 
 
 def _step(data: DataTerm, x: Tensor, h: Tensor, noise: Tensor) -> Tensor:
@@ -40,40 +39,23 @@ def _stationary(data: DataTerm, h: Tensor) -> Tensor:
 def _unadjusted() -> Reading:
     steps = points(0.05, 0.45, 17)
     exact = 1 / (_PRECISION * (1 - steps * _PRECISION / 2))
-    measured = torch.stack([_stationary(GeneralData(_target()), h) for h in steps])
-    worst = int((measured - exact).abs().argmax())
-    curves = {"recursion": measured, "wanted": torch.full_like(steps, 1 / _PRECISION)}
+    found = torch.stack([_stationary(GeneralData(_target()), h) for h in steps])
+    worst = int((found - exact).abs().argmax())
+    curves = {"recursion": found, "wanted": torch.full_like(steps, 1 / _PRECISION)}
     return Reading(
-        float(measured[worst]), float(exact[worst]), 1e-12, ROUNDING,
+        float(found[worst]), float(exact[worst]), 1e-12, ROUNDING,
         lambda axes: draw_curves(axes, steps, exact, curves, "step h", "stationary variance"),
-    )  # fmt: skip
-
-
-def _sampled() -> Reading:
-    h, chains = tensor(0.45), 20000
-    exact = float(1 / (_PRECISION * (1 - h * _PRECISION / 2)))
-    noise, data = normals("langevin-samples", 40, chains, 1), GeneralData(_target())
-    x, variances = torch.zeros(chains, 1, dtype=torch.float64), []
-    for n in noise:
-        x = _step(data, x, h, n)
-        variances.append((x**2).mean())
-    times, limit = points(1, 40, 40), torch.full((40,), exact)
-    curves = {"chains": torch.stack(variances), "wanted": torch.full((40,), 1 / _PRECISION)}
-    return Reading(
-        float(variances[-1]), exact, 4.5 * exact * (2 / chains) ** 0.5,
-        "4.5 standard errors of a variance, exact (2 / n)^(1/2)",
-        lambda axes: draw_curves(axes, times, limit, curves, "step", "variance over chains"),
     )  # fmt: skip
 
 
 def _exponential() -> Reading:
     steps = points(0.05, 2.0, 27)
-    measured = torch.stack([_stationary(LinearData(_target(), 1), h) for h in steps])
+    found = torch.stack([_stationary(LinearData(_target(), 1), h) for h in steps])
     exact = torch.full_like(steps, 1 / _PRECISION)
     stable = torch.where(steps < 0.45, 1 / (_PRECISION * (1 - steps * _PRECISION / 2)), torch.nan)
-    curves = {"exact drift": measured, "Euler": stable}
+    curves = {"exact drift": found, "Euler": stable}
     return Reading(
-        float((measured - exact).abs().max()), 0.0, 1e-12, ROUNDING,
+        float((found - exact).abs().max()), 0.0, 1e-12, ROUNDING,
         lambda axes: draw_curves(axes, steps, exact, curves, "step h", "stationary variance"),
     )  # fmt: skip
 
@@ -87,13 +69,6 @@ FACTS = (
         r"\mathrm{Var} = \frac{1}{\lambda (1 - h \lambda / 2)}",
         ("roberts1996",),
         _unadjusted,
-    ),
-    Fact(
-        "langevin-samples",
-        "Many chains show the same: the variance approaches its biased limit within a few steps.",
-        r"\frac1n \sum_i x_i^2 \to \frac{1}{\lambda (1 - h \lambda / 2)}",
-        ("roberts1996",),
-        _sampled,
     ),
     Fact(
         "langevin-exact-drift",

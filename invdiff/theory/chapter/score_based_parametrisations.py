@@ -22,7 +22,7 @@ from invdiff.priors import (
 from invdiff.priors.preconditioning import Network, Preconditioning
 from invdiff.theory.chapter.drawing import draw_bars
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.score_based_laws import ROUNDING, normals, points
+from invdiff.theory.chapter.laws import ROUNDING, normals, points
 
 __all__ = ["FACTS"]
 

@@ -8,20 +8,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from invdiff.likelihood import Likelihood
 from invdiff.priors import GaussianMixturePrior, GaussianPrior
 from invdiff.theory.chapter.drawing import COLORS, GREY, draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.score_based_laws import (
-    ROUNDING,
-    correlated,
-    points,
-    quadrature,
-    tensor,
-    two_bumps,
-)
-from invdiff.theory.diffused import diffused_posterior, log_evidence
-from operators import GaussianNoise, Matrix
+from invdiff.theory.chapter.laws import ROUNDING, correlated, likelihood_of, points, tensor
+from invdiff.theory.chapter.quadrature import SMOOTH, log_normal, quadrature
+from invdiff.theory.diffused import log_evidence
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +24,8 @@ _NOISE = 0.4
 
 
 def _gaussian_posterior() -> Reading:
-    prior, likelihood, a = correlated(), _measured([[1.0, 2.0]], [1.2]), tensor([[1.0, 2.0]])
+    prior, a = correlated(), tensor([[1.0, 2.0]])
+    likelihood = likelihood_of([[1.0, 2.0]], [1.2], _NOISE)
     posterior = prior.posterior(likelihood)
     precision = torch.linalg.inv(prior.covariances[0])
     covariance = torch.linalg.inv(precision + a.T @ a / _NOISE**2)
@@ -59,23 +52,24 @@ def _draw_ellipses(axes: Axes, prior: GaussianPrior, posterior: GaussianPrior) -
 
 
 def _mixture_weights() -> Reading:
-    prior, likelihood, a = _unequal_modes(), _measured([[1.0, 0.5]], [0.4]), tensor([[1.0, 0.5]])
-    measured = prior.posterior(likelihood).weights
-    std = ((a @ prior.covariances @ a.T)[:, 0, 0] + _NOISE**2).sqrt()
-    joint = prior.weights * _bell(likelihood.y - prior.means @ a[0], std)
+    prior, a = _unequal_modes(), tensor([[1.0, 0.5]])
+    likelihood = likelihood_of([[1.0, 0.5]], [0.4], _NOISE)
+    found = prior.posterior(likelihood).weights
+    spread = (a @ prior.covariances @ a.T)[:, 0, 0] + _NOISE**2
+    joint = prior.weights * log_normal(likelihood.y, prior.means @ a[0], spread).exp()
     exact = joint / joint.sum()
     top = int(exact.argmax())
     return Reading(
-        float(measured[top]), float(exact[top]), 1e-12, ROUNDING,
-        lambda axes: _draw_weights(axes, prior.weights, exact, measured),
+        float(found[top]), float(exact[top]), 1e-12, ROUNDING,
+        lambda axes: _draw_weights(axes, prior.weights, exact, found),
     )  # fmt: skip
 
 
-def _draw_weights(axes: Axes, prior: Tensor, exact: Tensor, measured: Tensor) -> None:
+def _draw_weights(axes: Axes, prior: Tensor, exact: Tensor, found: Tensor) -> None:
     place = points(0, len(prior) - 1, len(prior)).numpy()
     axes.bar(place - 0.2, prior.numpy(), 0.35, color=GREY, alpha=0.5, label="prior")
     axes.bar(place + 0.2, exact.numpy(), 0.35, color=COLORS[1], label="evidence rule")
-    axes.plot(place + 0.2, measured, "o", color=COLORS[0], label="package")
+    axes.plot(place + 0.2, found, "o", color=COLORS[0], label="package")
     axes.set(xlabel="mode", ylabel="weight", xticks=range(len(prior)), ylim=(0, 0.75))
     axes.legend(frameon=False, fontsize=7)
 
@@ -86,35 +80,18 @@ def _evidence() -> Reading:
     density, clean = prior.log_prob(grid).exp(), (grid @ matrix.T)[..., 0]
     ys = points(-4, 4, 33)
     exact = torch.stack(
-        [quadrature(quadrature(density * _bell(y - clean, _NOISE), x), x) for y in ys]
+        [quadrature(quadrature(density * log_normal(clean, y, _NOISE**2).exp(), x), x) for y in ys]
     ).log()
-    measured = tensor([log_evidence(prior, _measured([[1.0, 0.5]], [float(y)])) for y in ys])
-    worst = int((measured - exact).abs().argmax())
+    found = tensor(
+        [log_evidence(prior, likelihood_of([[1.0, 0.5]], [float(y)], _NOISE)) for y in ys]
+    )
+    worst = int((found - exact).abs().argmax())
     return Reading(
-        float(measured[worst]), float(exact[worst]), 1e-9,
-        "a trapezoidal rule that converges faster than any power of its step",
+        float(found[worst]), float(exact[worst]), 1e-9,
+        SMOOTH,
         lambda axes: draw_curves(
-            axes, ys, exact.exp(), {"closed form": measured.exp()}, "measurement y", "p(y)"
+            axes, ys, exact.exp(), {"closed form": found.exp()}, "measurement y", "p(y)"
         ),
-    )  # fmt: skip
-
-
-def _diffused_score() -> Reading:
-    prior, likelihood, sigma = two_bumps(), _measured([[1.0]], [0.2]), tensor(0.8)
-    x, x0 = points(-3, 3, 121), points(-6, 6, 2401)
-    joint = prior.log_prob(x0.unsqueeze(-1)).exp() * _bell(x.unsqueeze(-1) - x0, 0.8)
-    pull = (x0 - x.unsqueeze(-1)) / 0.8**2
-    data = _bell(0.2 - x0, _NOISE)
-    given = quadrature(joint * data * pull, x0) / quadrature(joint * data, x0)
-    exact = given - quadrature(joint * pull, x0) / quadrature(joint, x0)
-    measured = diffused_posterior(prior, likelihood).guidance_score(x.unsqueeze(-1), sigma)[:, 0]
-    naive = (0.2 - x) / _NOISE**2
-    naive = torch.where(naive.abs() < 4, naive, torch.nan)
-    curves = {"package": measured, "data term at x_t itself": naive}
-    return Reading(
-        float((measured - exact).abs().max()), 0.0, 1e-9,
-        "a trapezoidal rule that converges faster than any power of its step",
-        lambda axes: draw_curves(axes, x, exact, curves, "noisy x_t", "score of p(y | x_t)"),
     )  # fmt: skip
 
 
@@ -125,14 +102,6 @@ def _unequal_modes() -> GaussianMixturePrior:
         tensor([[-1.5, 0.0], [1.0, 1.0], [0.5, -2.0]]),
         tensor([[[0.3, 0.0], [0.0, 0.3]], [[0.8, 0.3], [0.3, 0.4]], [[0.1, 0.0], [0.0, 0.1]]]),
     )
-
-
-def _measured(matrix: list[list[float]], y: list[float]) -> Likelihood:
-    return Likelihood(Matrix(tensor(matrix)), GaussianNoise(_NOISE), tensor(y))
-
-
-def _bell(x: Tensor, std: Tensor | float) -> Tensor:
-    return (-(x**2) / (2 * std**2)).exp() / (math.sqrt(2 * math.pi) * std)
 
 
 FACTS = (
@@ -159,14 +128,5 @@ FACTS = (
         r"p(y) = \int p(x)\, N(y; A x, s^2)\, dx = \sum_k w_k\, N(y;\, A m_k,\, A C_k A^T + s^2)",
         ("cardoso2024",),
         _evidence,
-    ),
-    Fact(
-        "diffused-posterior-score",
-        "Guidance must add the score of p(y | x_t), which averages the likelihood over all clean "
-        "images that x_t may be; it is the difference of two denoisers, one told y. The likelihood "
-        "of the noisy image itself pulls far too hard.",
-        r"\nabla \log p_t(y \mid x_t) = \frac{E[x_0 \mid x_t, y] - E[x_0 \mid x_t]}{\sigma^2}",
-        ("song2021", "boys2024"),
-        _diffused_score,
     ),
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -17,12 +16,9 @@ from invdiff.interpolants.paths import TrigonometricPath
 from invdiff.interpolants.process import Process
 from invdiff.interpolants.sde import integrate_sde
 from invdiff.priors import GaussianPrior
-from invdiff.theory.chapter.drawing import COLORS, GREY, draw_order
+from invdiff.theory.chapter.drawing import draw_order
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.score_based_laws import normals, points, tensor, two_bumps
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from invdiff.theory.chapter.laws import tensor
 
 __all__ = ["FACTS"]
 
@@ -62,35 +58,6 @@ def _marginal(t: Tensor) -> float:
     return math.cos(angle) ** 2 + math.sin(angle) ** 2 * _VARIANCE
 
 
-def _mixture() -> Reading:
-    count = 5000
-    law, process = two_bumps(), MixtureProcess(OneSided(TrigonometricPath()), two_bumps())
-    noise = iter(normals("reverse-of-a-mixture", 61, count, 1))
-    x = integrate_sde(
-        process, next(noise), time_grid(60, 0.0, 0.999), epsilon=ConstantEpsilon(_EPSILON),
-        noise=lambda: next(noise), method="heun",
-    )  # fmt: skip
-    # between the modes, 4 and 3.4 standard deviations from them
-    share = float((x < -0.7).double().mean())
-    exact = 0.3 * _below(4.0) + 0.7 * _below(-3.4)
-    grid = points(-3, 3, 400)
-
-    def draw(axes: Axes) -> None:
-        axes.hist(x[:, 0], bins=80, density=True, color=COLORS[1], alpha=0.5, label="reverse SDE")
-        axes.plot(grid, law.log_prob(grid.unsqueeze(-1)).exp(), color=GREY, label="exact")
-        axes.set(xlabel="x", ylabel="density")
-        axes.legend(frameon=False, fontsize=7)
-
-    return Reading(
-        share, exact, 4.5 * math.sqrt(exact * (1 - exact) / count),
-        "4.5 standard errors of a share of independent draws", draw,
-    )  # fmt: skip
-
-
-def _below(z: float) -> float:
-    return (1 + math.erf(z / math.sqrt(2))) / 2
-
-
 FACTS = (
     Fact(
         "reverse-sde-of-a-gaussian",
@@ -99,12 +66,5 @@ FACTS = (
         r"dx = (b + \epsilon \nabla \log p_t)\, dt + \sqrt{2 \epsilon}\, dW: \quad x_t \sim p_t",
         ("anderson1982", "song2021"),
         _gaussian,
-    ),
-    Fact(
-        "reverse-sde-of-a-mixture",
-        "From pure noise it also finds modes of different weight, each with its share.",
-        r"P(x_1 < -0.7) = 0.3\, \Phi(4) + 0.7\, \Phi(-3.4)",
-        ("anderson1982", "song2021"),
-        _mixture,
     ),
 )

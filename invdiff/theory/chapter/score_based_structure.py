@@ -1,27 +1,14 @@
-"""Denoisers of laws with structure: on a subspace, in parts, along a chain of slices."""
+"""Denoisers of laws with structure: on a subspace, along a chain of slices."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from invdiff.priors import AR1VolumePrior, RoutedPrior, SubspacePrior
-from invdiff.priors.routing import MixtureRouter, mixture_components
+from invdiff.priors import AR1VolumePrior, SubspacePrior
 from invdiff.theory.chapter.drawing import draw_curves, draw_order
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.score_based_laws import (
-    ROUNDING,
-    normals,
-    points,
-    tensor,
-    three_modes,
-    two_bumps,
-)
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from invdiff.theory.chapter.laws import ROUNDING, normals, tensor, three_modes
 
 __all__ = ["FACTS"]
 
@@ -40,11 +27,10 @@ def _subspace() -> Reading:
         along.append(float(within.norm(dim=1).mean()))
     lines = {"across": (sizes, -2.0), "along": (along, 0.0)}
 
-    def draw(axes: Axes) -> None:
-        draw_order(axes, levels, lines, "sigma")
-        axes.set(ylabel="mean size of the score")
-
-    return Reading(max(errors), 0.0, 1e-11, ROUNDING, draw)
+    return Reading(
+        max(errors), 0.0, 1e-11, ROUNDING,
+        lambda axes: draw_order(axes, levels, lines, "sigma", "mean size of the score"),
+    )  # fmt: skip
 
 
 def _score_of_modes(z: Tensor, sigma: float) -> Tensor:
@@ -53,24 +39,6 @@ def _score_of_modes(z: Tensor, sigma: float) -> Tensor:
     pull, variance = means - z.unsqueeze(-2), 0.3 + sigma**2
     share = (tensor([0.5, 0.3, 0.2]).log() - pull.square().sum(-1) / (2 * variance)).softmax(-1)
     return (share.unsqueeze(-1) * pull).sum(-2) / variance
-
-
-def _experts() -> Reading:
-    law, sigma, x = two_bumps(), tensor(0.6), points(-4, 4, 161)
-    experts = mixture_components(law)
-    routed = RoutedPrior(experts, MixtureRouter(law.weights, experts))
-    measured = routed(x.unsqueeze(-1), sigma)[:, 0]
-    y = x.clone().requires_grad_()
-    variance, off = tensor([0.04, 0.25]) + sigma**2, y.unsqueeze(-1) - tensor([-1.5, 1.0])
-    density = (tensor([0.3, 0.7]) / variance.sqrt() * (-(off**2) / (2 * variance)).exp()).sum(-1)
-    (score,) = torch.autograd.grad(density.log().sum(), y)
-    exact = x + sigma**2 * score
-    curves = {f"expert {k}": e(x.unsqueeze(-1), sigma)[:, 0] for k, e in enumerate(experts)}
-    curves["routed"] = measured
-    return Reading(
-        float((measured - exact).abs().max()), 0.0, 1e-12, ROUNDING,
-        lambda axes: draw_curves(axes, x, exact, curves, "noisy x", "E[x0 | x]"),
-    )  # fmt: skip
 
 
 def _slices() -> Reading:
@@ -99,14 +67,6 @@ FACTS = (
         r"\nabla \log p_\sigma(x) = B\, s_z(B^T (x - m)) - (I - B B^T) (x - m) / \sigma^2",
         ("chen2023subspace",),
         _subspace,
-    ),
-    Fact(
-        "mixture-of-experts",
-        "Denoisers of the parts of a data set make that of the whole, weighted by the probability "
-        "of each part given the noisy image: experts may be trained apart.",
-        r"E[x_0 | x] = \sum_k p(k | x)\, E[x_0 | x, k]",
-        ("mcallister2025",),
-        _experts,
     ),
     Fact(
         "noise-of-its-own-for-each-slice",

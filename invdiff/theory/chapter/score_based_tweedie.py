@@ -10,14 +10,9 @@ from torch import Tensor
 from invdiff.priors import GaussianMixturePrior
 from invdiff.theory.chapter.drawing import draw_curves, draw_diagonal
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.score_based_laws import (
-    ROUNDING,
-    normals,
-    points,
-    tensor,
-    three_modes,
-    two_bumps,
-)
+from invdiff.theory.chapter.identity import identity_reading
+from invdiff.theory.chapter.laws import ROUNDING, normals, points, tensor, three_modes, two_modes
+from invdiff.theory.chapter.quadrature import SMOOTH
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,14 +26,11 @@ def _tweedie() -> Reading:
     (score,) = torch.autograd.grad(prior.log_prob(x, sigma).sum(), x)
     exact = (x + sigma**2 * score).detach()
     measured = prior(x.detach(), sigma)
-    return Reading(
-        float((measured - exact).abs().max()), 0.0, 1e-12, ROUNDING,
-        lambda axes: draw_diagonal(axes, exact, measured, "x + sigma^2 score", "denoiser"),
-    )  # fmt: skip
+    return identity_reading(exact, measured, 1e-12, ("x + sigma^2 score", "denoiser"))
 
 
 def _second_order() -> Reading:
-    prior, sigma, x, x0 = two_bumps(), tensor(0.7), points(-3, 3, 121), points(-6, 6, 2401)
+    prior, sigma, x, x0 = two_modes(), tensor(0.7), points(-3, 3, 121), points(-6, 6, 2401)
     weight = prior.log_prob(x0.unsqueeze(-1)) - (x.unsqueeze(-1) - x0) ** 2 / (2 * sigma**2)
     weight = weight.softmax(-1)
     mean = (weight * x0).sum(-1)
@@ -47,7 +39,7 @@ def _second_order() -> Reading:
     worst = int((measured - exact).abs().argmax())
     return Reading(
         float(measured[worst]), float(exact[worst]), 1e-9,
-        "a sum over a fine grid, which converges faster than any power of its step",
+        SMOOTH,
         lambda axes: draw_curves(
             axes, x, exact, {"sigma^2 D'(x)": measured}, "noisy x", "variance of x0 given x"
         ),

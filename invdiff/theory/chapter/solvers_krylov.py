@@ -12,9 +12,9 @@ from torch import Tensor
 
 from invdiff.likelihood import Likelihood
 from invdiff.linalg import cg_iterates, operator_norm
-from invdiff.rng import derive_generator
 from invdiff.theory.chapter.drawing import COLORS, GREY, draw_diagonal
 from invdiff.theory.chapter.fact import Fact, Reading
+from invdiff.theory.chapter.laws import ROUNDING, normals
 from operators import Composition, GaussianNoise, Mask, Matrix
 
 if TYPE_CHECKING:
@@ -22,15 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FACTS"]
 
-_ROUNDING = "rounding in double precision"
-
-
-def _random(key: str, *shape: int) -> Tensor:
-    return torch.randn(shape, generator=derive_generator(0, key), dtype=torch.float64)
-
 
 def _with_eigenvalues(values: Tensor, key: str) -> Tensor:
-    basis, _ = torch.linalg.qr(_random(key, len(values), len(values)))
+    basis, _ = torch.linalg.qr(normals(key, len(values), len(values)))
     return (basis * values) @ basis.mT
 
 
@@ -46,7 +40,7 @@ def _energy_errors(matrix: Tensor, b: Tensor, count: int) -> NDArray[np.float64]
 def _distinct() -> Reading:
     values = torch.tensor([1.0, 3.0, 10.0, 40.0], dtype=torch.float64).repeat_interleave(10)
     key = "conjugate-gradients-distinct-eigenvalues"
-    errors = _energy_errors(_with_eigenvalues(values, key), _random(key + "-b", 40), 7)
+    errors = _energy_errors(_with_eigenvalues(values, key), normals(key + "-b", 40), 7)
     # the error of a solve in double precision, with a margin
     solved = int(np.argmax(errors < 1e-10))
     return Reading(
@@ -60,14 +54,14 @@ def _distinct() -> Reading:
 
 def _condition_bound() -> Reading:
     values, key = torch.logspace(0, 2, 60, dtype=torch.float64), "conjugate-gradients-bound"
-    errors = _energy_errors(_with_eigenvalues(values, key), _random(key + "-b", 60), 40)
+    errors = _energy_errors(_with_eigenvalues(values, key), normals(key + "-b", 60), 40)
     rate = (100**0.5 - 1) / (100**0.5 + 1)
     bound = 2 * rate ** np.arange(41)
     return Reading(
         float((errors / bound)[1:].max()),
         1.0,
         1e-12,
-        _ROUNDING,
+        ROUNDING,
         lambda axes: _draw_steps(axes, {"conjugate gradients": errors, "bound": bound}, None),
         "<=",
     )
@@ -90,7 +84,7 @@ def _draw_steps(
 def _power_iteration() -> Reading:
     values = torch.tensor([4.0, 2.56, 1.2, 0.4], dtype=torch.float64)
     matrix = _with_eigenvalues(values, "power-iteration")
-    start, counts = _random("power-iteration-start", 4), range(4, 19)
+    start, counts = normals("power-iteration-start", 4), range(4, 19)
     norms = [
         operator_norm(lambda v: v @ matrix, start, num_dims=1, num_steps=n).item() for n in counts
     ]
@@ -106,7 +100,7 @@ def _power_iteration() -> Reading:
 
 def _proximal() -> Reading:
     key, tau, sigma = "proximal-step", 0.7, 0.3
-    a, x, y = _random(key, 4, 6), _random(key + "-x", 6), _random(key + "-y", 4)
+    a, x, y = normals(key, 4, 6), normals(key + "-x", 6), normals(key + "-y", 4)
     # a composition hides the decomposition, so that conjugate gradients are run
     hidden = Composition(Matrix(a), Mask(torch.ones(6, dtype=torch.bool)))
     precision = a.mT @ a / sigma**2 + torch.eye(6, dtype=torch.float64) / tau

@@ -5,16 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from invdiff.graphs.exponential import Exponential
-from invdiff.graphs.gaussian_graphs import GaussianGraphs
-from invdiff.graphs.integrator import GraphIntegrator
-from invdiff.graphs.reverse_sde import EulerMaruyama
-from invdiff.graphs.schedules import VP
-from invdiff.graphs.splitting import Splitting
-from invdiff.graphs.state import GraphState
-from invdiff.graphs.system import GraphSystem
 from invdiff.interpolants.diffusion import ConstantEpsilon
 from invdiff.interpolants.gammas import NoGamma
 from invdiff.interpolants.integrators import time_grid
@@ -23,17 +14,13 @@ from invdiff.interpolants.mixture import MixtureProcess
 from invdiff.interpolants.paths import LinearPath
 from invdiff.interpolants.sde import SdeMethod, integrate_sde
 from invdiff.priors import GaussianPrior
-from invdiff.theory.chapter.drawing import draw_order
+from invdiff.theory.chapter.affine import UnitDraws
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.solvers_affine import UnitDraws, law_after
-from invdiff.theory.chapter.solvers_orders import fitted_order
+from invdiff.theory.chapter.orders import order_reading
 
 __all__ = ["FACTS"]
 
-_COUNTS, _FEW = (20, 40, 80, 160), (12, 20, 32, 48)
-_EPSILON = 0.5
-_END = 0.01
-_NEXT = "the next order of the error at these steps"
+_COUNTS, _EPSILON = (20, 40, 80, 160), 0.5
 
 
 def _process() -> MixtureProcess:
@@ -83,60 +70,16 @@ def _propagator(s: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _weak() -> Reading:
-    return _fitted({"variance": ([_weak_error(n, "euler") for n in _COUNTS], 1.0)})
+    return order_reading({"variance": ([_weak_error(n, "euler") for n in _COUNTS], 1.0)}, _COUNTS)
 
 
 def _weak_heun() -> Reading:
     euler, heun = ([_weak_error(n, method) for n in _COUNTS] for method in ("euler", "heun"))
-    return _fitted({"Heun": (heun, 2.0), "Euler-Maruyama": (euler, 1.0)})
+    return order_reading({"Heun": (heun, 2.0), "Euler-Maruyama": (euler, 1.0)}, _COUNTS)
 
 
 def _strong() -> Reading:
-    return _fitted({"one path": ([_strong_error(n) for n in _COUNTS], 1.0)})
-
-
-def _fitted(
-    lines: dict[str, tuple[list[float], float]], counts: tuple[int, ...] = _COUNTS
-) -> Reading:
-    """Compare the order of the first line with the one it should have."""
-    steps = 1 / np.asarray(counts)
-    errors, order = next(iter(lines.values()))
-    return Reading(
-        fitted_order(steps, errors),
-        order,
-        0.15,
-        _NEXT,
-        lambda axes: draw_order(axes, steps, lines, "step"),
-    )
-
-
-def _graph_error(integrator: GraphIntegrator) -> float:
-    """Return the error of the variance of a graph of one node and one feature, N(0.7, 0.25)."""
-    clean = torch.tensor([0.7], dtype=torch.float64), torch.full((1, 1), 0.25).double()
-    graphs = GaussianGraphs(*clean, 1, 1, GraphSystem(VP(), VP()))
-
-    def run(x: Tensor, draws: UnitDraws) -> Tensor:
-        mask = torch.ones(len(x), 1, dtype=torch.bool)
-        start = GraphState(x.unsqueeze(-1), torch.zeros_like(x).unsqueeze(-1), mask)
-        return integrator.run(graphs, start, draws).nodes.squeeze(-1)  # type: ignore[arg-type]
-
-    _, variance = law_after(run, *graphs.marginal(torch.ones((), dtype=torch.float64)))
-    kept = torch.exp(-VP().integral(torch.tensor(_END, dtype=torch.float64)))
-    return abs(float(variance) - float(0.25 * kept + 1 - kept))
-
-
-def _splitting() -> Reading:
-    split = [_graph_error(Splitting(n, _END, False, corrector=None)) for n in _FEW]
-    euler = [_graph_error(EulerMaruyama(n, _END, False)) for n in _FEW]
-    return _fitted({"S4 splitting": (split, 1.0), "Euler-Maruyama": (euler, 1.0)}, _FEW)
-
-
-def _exponential() -> Reading:
-    lines = {
-        name: [_graph_error(Exponential(n, _END, noise, denoise=False)) for n in _FEW]
-        for name, noise in (("reverse SDE", 1.0), ("half of the noise", 0.5))
-    }
-    return _fitted({name: (errors, 2.0) for name, errors in lines.items()}, _FEW)
+    return order_reading({"one path": ([_strong_error(n) for n in _COUNTS], 1.0)}, _COUNTS)
 
 
 FACTS = (
@@ -163,22 +106,5 @@ FACTS = (
         r"|\mathrm{Var}(x_N) - \mathrm{Var}(x_{t=1})| = O(h^2)",
         ("kloeden1992",),
         _weak_heun,
-    ),
-    Fact(
-        "splitting-order",
-        "The symmetric splitting of the reverse SDE holds the score over a step: first order "
-        "like Euler-Maruyama, and not always with the smaller constant.",
-        r"x' = e^{F/2} e^{S} e^{F/2} x, \qquad |\mathrm{Var}(x_N) - \mathrm{Var}(x_0)| = O(h)",
-        ("jo2022",),
-        _splitting,
-    ),
-    Fact(
-        "exponential-sde-order",
-        "An exponential integrator that continues the denoised image over the step has weak "
-        "order two for one call a step, with any amount of noise.",
-        r"x' = \tfrac{s'}{s} e^{-\eta^2 h} x + a' (1 - e^{-(1 + \eta^2) h}) \bar D "
-        r"+ s' \sqrt{1 - e^{-2 \eta^2 h}}\, z",
-        ("lu2022plusplus",),
-        _exponential,
     ),
 )

@@ -1,12 +1,15 @@
-"""Statistical rates of the chapter."""
+"""Statistical rates: what samples, particles and dimensions do to errors."""
 
 from __future__ import annotations
 
 from invdiff.theory.chapter import (
-    statistical_rates_calibration,
+    statistical_rates_conformal,
+    statistical_rates_coverage,
     statistical_rates_distances,
     statistical_rates_ensemble,
+    statistical_rates_evidence,
     statistical_rates_memory,
+    statistical_rates_ranks,
     statistical_rates_resampling,
     statistical_rates_scores,
     statistical_rates_support,
@@ -25,8 +28,11 @@ SECTION = Section(
         *statistical_rates_memory.FACTS,
         *statistical_rates_resampling.FACTS,
         *statistical_rates_ensemble.FACTS,
+        *statistical_rates_evidence.FACTS,
         *statistical_rates_distances.FACTS,
-        *statistical_rates_calibration.FACTS,
+        *statistical_rates_ranks.FACTS,
+        *statistical_rates_coverage.FACTS,
+        *statistical_rates_conformal.FACTS,
         *statistical_rates_scores.FACTS,
     ),
 )

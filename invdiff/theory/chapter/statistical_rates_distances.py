@@ -10,8 +10,8 @@ from torch import Tensor
 
 from invdiff.rng import derive_generator
 from invdiff.theory import c2st, mmd2, wasserstein_1d
+from invdiff.theory.chapter.drawing import draw_estimates, draw_law
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.statistical_rates_drawing import draw_estimates, draw_law
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

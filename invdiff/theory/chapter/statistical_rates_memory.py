@@ -11,9 +11,8 @@ from invdiff.priors import GaussianMixturePrior
 from invdiff.rng import derive_generator
 from invdiff.samplers import HeunSampler
 from invdiff.theory import wasserstein_1d
-from invdiff.theory.chapter.drawing import COLORS, GREY
+from invdiff.theory.chapter.drawing import COLORS, GREY, draw_estimates
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.statistical_rates_drawing import draw_estimates
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,9 +10,8 @@ from torch import Tensor
 
 from invdiff.rng import Population, derive_generator
 from invdiff.samplers.resampling import Scheme, ancestors, effective_sample_size
-from invdiff.theory.chapter.drawing import draw_curves
+from invdiff.theory.chapter.drawing import draw_curves, draw_estimates, draw_pairs
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.statistical_rates_drawing import draw_estimates, draw_pairs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +33,7 @@ def _unbiased() -> Reading:
     places = torch.arange(len(_WEIGHTS))
 
     def draw(axes: Axes) -> None:
-        labels = ("particle", "mean copies - N w, standard errors")
+        labels = ("particle", "(mean copies - N w) / error")
         draw_curves(axes, places, torch.zeros(len(_WEIGHTS)), deviations, *labels)
         axes.set_ylim(-5, 7)
 

@@ -8,47 +8,17 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from invdiff.priors import GaussianMixturePrior, GaussianPrior, SubspacePrior
+from invdiff.priors import GaussianPrior
 from invdiff.rng import derive_generator
-from invdiff.theory.chapter.drawing import COLORS, draw_diagonal
+from invdiff.theory.chapter.drawing import COLORS, draw_estimates, draw_order
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.statistical_rates_drawing import draw_estimates, draw_rate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["FACTS"]
 
-_ROUNDING = "rounding in double precision"
 _RANK, _SIGMA = 3, 0.5
-
-
-def _subspace_score() -> Reading:
-    generator = derive_generator(0, "subspace-score")
-    basis = _basis(7, 2, generator)
-    means = torch.tensor([[-1.5, 0.0], [1.0, 1.0]], dtype=torch.float64)
-    covariances = torch.tensor([[[0.5, 0.2], [0.2, 0.3]], [[0.2, 0.0], [0.0, 0.6]]]).double()
-    weights = torch.tensor([0.7, 0.3], dtype=torch.float64)
-    latent = GaussianMixturePrior(weights, means, covariances)
-    prior = SubspacePrior(torch.zeros(7, dtype=torch.float64), basis, latent)
-    x, variance = torch.randn(40, 7, generator=generator, dtype=torch.float64), _SIGMA**2
-    measured = (prior(x, torch.tensor(_SIGMA)) - x) / variance
-    z = (x @ basis).requires_grad_()
-    precision = torch.linalg.inv(covariances + variance * torch.eye(2))
-    offset = z.unsqueeze(-2) - means
-    squares = torch.einsum("ski,kij,skj->sk", offset, precision, offset)
-    density = ((weights * precision.det().sqrt()).log() - squares / 2).logsumexp(-1)
-    (low,) = torch.autograd.grad(density.sum(), z)
-    exact = low @ basis.mT - (x - x @ basis @ basis.mT) / variance
-    return Reading(
-        float((measured - exact).abs().max()),
-        0.0,
-        1e-10,
-        _ROUNDING,
-        lambda axes: draw_diagonal(
-            axes, exact, measured, "A s_low(A'x) - (1 - AA')x / h", "score of the prior"
-        ),
-    )
 
 
 def _intrinsic_dimension() -> Reading:
@@ -83,7 +53,7 @@ def _parametric_rate() -> Reading:
         -1.0,
         4.5 * float((weights * error / mean).norm()) + _RANK / counts[0],
         "4.5 standard errors, and the next order d/n",
-        lambda axes: draw_rate(
+        lambda axes: draw_order(
             axes, counts, {"squared error of the score": (mean, -1)}, "samples n"
         ),
     )
@@ -164,14 +134,6 @@ def _basis(dim: int, rank: int, generator: torch.Generator) -> Tensor:
 
 
 FACTS = (
-    Fact(
-        "subspace-score",
-        "For data in a subspace the score is that of the few coordinates, and a pull onto the "
-        "subspace that grows without limit as the noise vanishes.",
-        r"s(x, t) = A\, s_{low}(A^T x, t) - \frac{1}{h(t)} (1 - A A^T) x, \qquad x_0 = A z",
-        ("chen2023subspace",),
-        _subspace_score,
-    ),
     Fact(
         "intrinsic-dimension",
         "A Gaussian fitted to n samples that lie in d0 of D dimensions has a score whose error "

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from invdiff.theory.chapter import (
     variational_bounds,
+    variational_end,
     variational_information,
     variational_kernels,
-    variational_losses,
     variational_objectives,
     variational_pfgm,
     variational_posteriors,
+    variational_shifted,
     variational_variance,
 )
 from invdiff.theory.chapter.fact import Section
@@ -24,12 +25,13 @@ SECTION = Section(
     "is a mean: that of the clean image. Bound, losses and kernels have closed forms.",
     (
         *variational_bounds.FACTS,
+        *variational_end.FACTS,
         *variational_variance.FACTS,
-        *variational_losses.FACTS,
         *variational_objectives.FACTS,
         *variational_information.FACTS,
         *variational_posteriors.FACTS,
         *variational_kernels.FACTS,
+        *variational_shifted.FACTS,
         *variational_pfgm.FACTS,
     ),
 )

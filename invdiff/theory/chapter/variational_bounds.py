@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from invdiff.interpolants import bridge_kernel, kl_on_grid
+from invdiff.interpolants import bridge_kernel
 from invdiff.rng import derive_generator
 from invdiff.theory.chapter.drawing import draw_curves, draw_order
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.variational_examples import (
-    DIFFUSION,
-    ROUNDING,
-    chain_times,
-    gaussian,
-    line,
-    log_normal,
-    number,
-)
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from invdiff.theory.chapter.laws import gaussian, tensor
+from invdiff.theory.chapter.quadrature import log_normal
+from invdiff.theory.chapter.variational_diffusion import DIFFUSION, chain_times
 
 __all__ = ["FACTS"]
 
@@ -81,7 +72,7 @@ def _sampled_gaps(times: Tensor, count: int = 20000) -> Tensor:
         mean = kernel.mean(noisier, x, prior(noisier / signal[k], noise[k] / signal[k]))
         gap -= log_normal(x, mean, kernel.std**2)
         x = noisier
-    return (gap - log_normal(x, number(0.0), number(1.0))).squeeze(1)
+    return (gap - log_normal(x, tensor(0.0), tensor(1.0))).squeeze(1)
 
 
 def _normal(count: int, generator: torch.Generator) -> Tensor:
@@ -118,7 +109,7 @@ def _kernel_gap(times: Tensor) -> float:
     share = signal[:-1] / signal[1:]
     true = variance[1:] * (1 - share**2) / variance[:-1]
     kernel = bridge_kernel(DIFFUSION, times[:-1], times[1:])
-    gap = number(0.0)
+    gap = tensor(0.0)
     # both means are linear: their square error at one standard deviation, on either side
     for sign in (-1, 1):
         x = (signal * _MEAN + sign * variance.sqrt())[:-1, None]
@@ -128,30 +119,6 @@ def _kernel_gap(times: Tensor) -> float:
         ratio = true / kernel.std**2
         gap = gap + ((ratio - 1 - ratio.log() + error / kernel.std**2) / 4).sum()
     return float(gap)
-
-
-def _end_of_the_prior() -> Reading:
-    levels = torch.logspace(0, 2, 9, dtype=torch.float64)
-    means = {"mean 1": 1.0, "mean 0": 0.0}
-    measured = {
-        name: [_end_divergence(mean, sigma) for sigma in levels] for name, mean in means.items()
-    }
-    ratio = _VARIANCE / levels[4] ** 2
-    exact = (ratio + 1 / levels[4] ** 2 - ratio.log1p()) / 2
-    slopes = {"mean 1": -2, "mean 0": -4}
-    lines = {name: (values, slopes[name]) for name, values in measured.items()}
-
-    def draw(axes: Axes) -> None:
-        draw_order(axes, levels, lines, "sigma at the start")
-        axes.set(ylabel="divergence in nats")
-
-    return Reading(measured["mean 1"][4], float(exact), 1e-9, ROUNDING, draw)
-
-
-def _end_divergence(mean: float, sigma: Tensor) -> float:
-    prior, points = gaussian(mean, _VARIANCE), line(-12, 12, 4001) * (1 + sigma)
-    start = log_normal(points, number(0.0), sigma**2).squeeze(1)
-    return kl_on_grid(prior.log_prob(points, sigma), start, points.squeeze(1))
 
 
 FACTS = (
@@ -171,14 +138,5 @@ FACTS = (
         r"\sum_t KL_t = O(1 / T)",
         ("ho2020", "sohldickstein2015"),
         _gap_falls_with_steps,
-    ),
-    Fact(
-        "end-of-the-prior",
-        "Starting from pure noise forgets the data's mean and spread. For data of a mean m the "
-        "error falls with the square of the noise level, for centred data with its fourth power.",
-        r"KL\bigl(p_\sigma \| N(0, \sigma^2)\bigr) = \tfrac12 \Bigl(\frac{m^2 + s^2}{\sigma^2} - "
-        r"\ln\Bigl(1 + \frac{s^2}{\sigma^2}\Bigr)\Bigr)",
-        ("song2021likelihood",),
-        _end_of_the_prior,
     ),
 )

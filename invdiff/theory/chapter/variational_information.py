@@ -1,4 +1,4 @@
-"""Divergence, information and evidence, as integrals of what a denoiser knows."""
+"""Divergence and information, as integrals of what a denoiser knows."""
 
 from __future__ import annotations
 
@@ -11,20 +11,9 @@ import torch
 from torch import Tensor
 
 from invdiff.interpolants import kl_on_grid
-from invdiff.likelihood import Likelihood
-from invdiff.priors import GaussianMixturePrior
-from invdiff.theory import log_evidence
 from invdiff.theory.chapter.drawing import GREY, draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.variational_examples import (
-    gaussian,
-    line,
-    number,
-    signs,
-    three_modes,
-    two_modes,
-)
-from operators import GaussianNoise, Matrix
+from invdiff.theory.chapter.laws import gaussian, line, signs, tensor, two_modes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +25,7 @@ def _divergence_in_time() -> Reading:
     edges = torch.logspace(math.log10(0.1), 1, 13, dtype=torch.float64)
     divergences = torch.stack([_divergence(sigma) for sigma in edges])
     parts = [_fisher_integral(*ends) for ends in itertools.pairwise(edges)]
-    lost = torch.stack([number(0.0), *parts]).cumsum(0)
+    lost = torch.stack([tensor(0.0), *parts]).cumsum(0)
     return Reading(
         float(lost[-1]), float(divergences[0] - divergences[-1]), 1e-7, "quadrature on a grid",
         lambda axes: _draw_divergence(axes, edges, divergences, divergences[0] - lost),
@@ -53,7 +42,7 @@ def _draw_divergence(axes: Axes, sigma: Tensor, exact: Tensor, measured: Tensor)
 def _divergence(sigma: Tensor) -> Tensor:
     x = line(-9, 9, 6001) * (1 + sigma)
     p, q = two_modes().log_prob(x, sigma), gaussian(0.3, 1.0).log_prob(x, sigma)
-    return number(kl_on_grid(p, q, x.squeeze(1)))
+    return tensor(kl_on_grid(p, q, x.squeeze(1)))
 
 
 def _fisher_integral(low: Tensor, high: Tensor) -> Tensor:
@@ -101,37 +90,6 @@ def _mean_square_error(ratio: Tensor) -> Tensor:
     return torch.trapezoid(((1 - denoised) ** 2 * density).squeeze(1), z.squeeze(1))
 
 
-def _evidence_of_a_mixture() -> Reading:
-    prior, measurements = three_modes(), torch.linspace(-4, 3, 57, dtype=torch.float64)
-    exact = _integrated_evidence(measurements)
-    measured = torch.stack([_evidence(prior, y) for y in measurements])
-    return Reading(
-        float((measured / exact - 1).abs().max()), 0.0, 1e-9, "rounding, the exact one on a grid",
-        lambda axes: draw_curves(axes, measurements, exact, {"closed form": measured}, "y", "p(y)"),
-    )  # fmt: skip
-
-
-def _evidence(prior: GaussianMixturePrior, y: Tensor) -> Tensor:
-    operator = Matrix(torch.tensor([[1.0, 0.5]], dtype=torch.float64))
-    return number(log_evidence(prior, Likelihood(operator, GaussianNoise(0.4), y[None]))).exp()
-
-
-def _integrated_evidence(measurements: Tensor) -> Tensor:
-    """Integrate the prior times the likelihood over a grid of images."""
-    x = torch.linspace(-4.5, 4, 341, dtype=torch.float64)
-    points = torch.cartesian_prod(x, x)
-    modes = ((0.5, -1.5, 0.0), (0.3, 1.0, 1.0), (0.2, 0.5, -2.0))
-    density = sum(
-        (w * (-((points - points.new_tensor(mean)) ** 2).sum(1) / (2 * 0.1)).exp() / (0.2 * math.pi)
-         for w, *mean in modes), torch.zeros(len(points), dtype=torch.float64),
-    )  # fmt: skip
-    # the measurement sees one number of an image: its law first
-    seen = points @ points.new_tensor([1.0, 0.5])
-    kept = density > 1e-18
-    chance = (-((measurements[:, None] - seen[kept]) ** 2) / (2 * 0.16)).exp()
-    return chance @ density[kept] * float(x[1] - x[0]) ** 2 / math.sqrt(2 * math.pi * 0.16)
-
-
 FACTS = (
     Fact(
         "divergence-in-time",
@@ -149,13 +107,5 @@ FACTS = (
         r"I(x_0; x_\sigma) = \tfrac12 \int_0^{1 / \sigma^2} E |x_0 - D(x, r^{-1/2})|^2\, dr",
         ("guo2005",),
         _information_from_errors,
-    ),
-    Fact(
-        "evidence-of-a-mixture",
-        "The evidence of a measurement under a mixture is a mixture in the data, whose closed form "
-        "is the integral of prior times likelihood.",
-        r"p(y) = \int p(x)\, p(y \mid x)\, dx = \sum_k w_k N(y; A m_k, A C_k A^T + \sigma_y^2)",
-        ("cardoso2024",),
-        _evidence_of_a_mixture,
     ),
 )

@@ -12,7 +12,7 @@ from torch import Tensor
 from invdiff.interpolants import Interpolant, SymmetricBetas, bbdm, bridge_kernel
 from invdiff.theory.chapter.drawing import GREY, draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.variational_examples import DIFFUSION, ROUNDING, chain_times, number
+from invdiff.theory.chapter.laws import ROUNDING, tensor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +46,7 @@ def _bbdm_composes() -> Reading:
     laws = _composed(bbdm(scale), times)
     start = times[0]
     exact = [
-        _Law(number(0.0), (t - start) / (1 - start), (1 - t) / (1 - start),
+        _Law(tensor(0.0), (t - start) / (1 - start), (1 - t) / (1 - start),
              2 * scale * (t - start) * (1 - t) / (1 - start))
         for t in times
     ]  # fmt: skip
@@ -72,7 +72,7 @@ def _draw_laws(axes: Axes, times: Tensor, exact: list[_Law], laws: list[_Law], x
 
 
 def _column(laws: list[_Law], name: str) -> Tensor:
-    return torch.stack([*(getattr(law, name) for law in laws), number(math.nan)])
+    return torch.stack([*(getattr(law, name) for law in laws), tensor(math.nan)])
 
 
 def _i2sb_composes() -> Reading:
@@ -91,7 +91,7 @@ def _i2sb_posterior(betas: SymmetricBetas, start: int, end: int) -> _Law:
     variances = betas.betas().flip(0)
     between, beyond = variances[start:end].sum(), variances[end:].sum()
     total = between + beyond
-    return _Law(number(0.0), between / total, beyond / total, between * beyond / total)
+    return _Law(tensor(0.0), between / total, beyond / total, between * beyond / total)
 
 
 def _bbdm_without_noise() -> Reading:
@@ -117,36 +117,6 @@ def _published_variances(times: Tensor) -> Tensor:
         removed = 2 * (times[k + 1] - times[k]) * (1 - times[k + 1]) / (1 - times[k])
         variances.append((v[k + 1] - removed) / v[k] * variances[-1])
     return torch.stack(variances)
-
-
-def _shifted_diffusion() -> Reading:
-    times = chain_times(40)
-    signal, kernel = DIFFUSION.at(times).beta, bridge_kernel(DIFFUSION, times[:-1], times[1:])
-    exact = _shifted_posterior(signal[:-1], signal[1:])
-    measured = torch.stack([kernel.target, kernel.current, 1 - kernel.current, kernel.std**2])
-    names = ("image", "latent", "reconstruction", "variance")
-
-    def draw(axes: Axes) -> None:
-        lines = dict(zip(names, measured, strict=True))
-        draw_curves(axes, signal[1:], None, lines, "share of signal", "weight or variance")
-        # below, the chain's steps are of another kind
-        axes.set(xlim=(0.1, 1))
-
-    return Reading(float((measured - exact).abs().max()), 0.0, 1e-12, ROUNDING, draw)
-
-
-def _shifted_posterior(now: Tensor, earlier: Tensor) -> Tensor:
-    """Condition the joint Gaussian of both shifted latents on the noisier one.
-
-    Returns the weights of the image, of the latent and of the shift, and the variance.
-    """
-    share = now / earlier
-    covariance = share * (1 - earlier**2)
-    variance = share**2 * (1 - earlier**2) + 1 - share**2
-    gain = covariance / variance
-    # means of the two: signal times the image, plus the whole reconstruction
-    image, shift = earlier - gain * now, 1 - gain
-    return torch.stack([image, gain, shift, 1 - earlier**2 - gain * covariance])
 
 
 FACTS = (
@@ -175,13 +145,5 @@ FACTS = (
         r"\mathrm{Var}(x_t \mid x_0, x_1) = 2 s\, t (1 - t) \quad (\eta = 0)",
         ("li2023",),
         _bbdm_without_noise,
-    ),
-    Fact(
-        "shifted-diffusion",
-        "The diffusion of DiffuseVAE, moved by a first reconstruction, is plain DDPM of the "
-        "latents less that reconstruction: its posterior has the same two weights.",
-        r"E[x_{t-1} \mid x_t, x_0] = c_1 x_0 + c_2 x_t + (1 - c_2) \hat x",
-        ("pandey2022", "ho2020"),
-        _shifted_diffusion,
     ),
 )

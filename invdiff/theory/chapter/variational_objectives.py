@@ -10,7 +10,7 @@ from torch import Tensor
 
 from invdiff.theory.chapter.drawing import COLORS, GREY
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.variational_examples import ROUNDING, number
+from invdiff.theory.chapter.laws import ROUNDING, tensor
 from invdiff.training import objective_named
 from invdiff.training.objective import Noisy
 
@@ -25,14 +25,14 @@ _OBJECTIVES = ("ddpm", "edm", "flow", "sample", "v")
 
 def _one_minimum() -> Reading:
     parabolas = {name: _parabola(name) for name in _OBJECTIVES}
-    exact = float((number(_X) / _SIGMA**2).tanh())
+    exact = float((tensor(_X) / _SIGMA**2).tanh())
     worst = max(max(abs(p.lowest - exact), p.error) for p in parabolas.values())
     return Reading(worst, 0.0, 1e-9, ROUNDING, lambda axes: _draw_parabolas(axes, parabolas, exact))
 
 
 def _draw_parabolas(axes: Axes, parabolas: dict[str, _Parabola], exact: float) -> None:
-    styles, colors = ("-", "--", ":", "-", "--"), (*COLORS, "#333333")
-    for (name, p), style, color in zip(parabolas.items(), styles, colors, strict=True):
+    styles = ("-", "--", ":", "-", "--")
+    for (name, p), style, color in zip(parabolas.items(), styles, COLORS, strict=True):
         excess = p.losses - p.losses.min()
         axes.plot(p.denoised, excess, style, color=color, label=name, linewidth=1.5)
     axes.axvline(exact, color=GREY, linewidth=1, label="posterior mean")
@@ -50,7 +50,7 @@ class _Parabola(NamedTuple):
 
 
 def _parabola(name: str) -> _Parabola:
-    objective, sigma = objective_named(name), number(_SIGMA).expand(2, 1, 1, 1)
+    objective, sigma = objective_named(name), tensor(_SIGMA).expand(2, 1, 1, 1)
     clean = torch.tensor([-1.0, 1.0], dtype=torch.float64).reshape(2, 1, 1, 1)
     noisy = Noisy(torch.full_like(clean, _X), sigma)
     posterior = (-((noisy.x - clean) ** 2) / (2 * sigma**2)).flatten().softmax(0)

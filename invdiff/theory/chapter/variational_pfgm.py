@@ -13,9 +13,10 @@ from torch import Tensor
 from invdiff.priors import StudentAtoms
 from invdiff.priors.pfgm import student_divergence
 from invdiff.rng import derive_generator
-from invdiff.theory.chapter.drawing import draw_curves, draw_diagonal
+from invdiff.theory.chapter.drawing import draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.variational_examples import ROUNDING, line, number
+from invdiff.theory.chapter.identity import identity_reading
+from invdiff.theory.chapter.laws import line, tensor
 from invdiff.training import StudentPerturbation
 
 if TYPE_CHECKING:
@@ -104,14 +105,15 @@ def _posterior_of_atoms() -> Reading:
     generator = derive_generator(0, "posterior-of-atoms")
     atoms = torch.randn(6, 3, generator=generator, dtype=torch.float64)
     x = 2 * torch.randn(40, 3, generator=generator, dtype=torch.float64)
-    measured = StudentAtoms(atoms, 5.0)(x, number(0.7))
+    measured = StudentAtoms(atoms, 5.0)(x, tensor(0.7))
     exact = _mixed_posterior(atoms, x, 5.0, 0.7)
-    return Reading(
-        float((measured - exact).abs().max()), 0.0, 1e-9, "rounding, the exact one by quadrature",
-        lambda axes: draw_diagonal(
-            axes, exact, measured, "mean over Gaussian noises", "softmax of Student t"
-        ),
-    )  # fmt: skip
+    return identity_reading(
+        exact,
+        measured,
+        1e-09,
+        ("mean over Gaussian noises", "softmax of Student t"),
+        "rounding, the exact one by quadrature",
+    )
 
 
 def _mixed_posterior(atoms: Tensor, x: Tensor, dof: float, sigma: float) -> Tensor:
@@ -122,24 +124,6 @@ def _mixed_posterior(atoms: Tensor, x: Tensor, dof: float, sigma: float) -> Tens
     log_joint = -log_tau * (dof + 3) / 2 - dof / 2 * (-log_tau).exp()
     weights = (log_joint[:, None] - square / 2 * precision[:, None]).exp().sum(0)
     return weights / weights.sum(1, keepdim=True) @ atoms
-
-
-def _no_tweedie() -> Reading:
-    dof, sigma = 8.0, number(1.0)
-    atom = torch.zeros(1, 4, dtype=torch.float64)
-    distances = torch.linspace(0.05, 8, 60, dtype=torch.float64)
-    x = distances[:, None] * torch.tensor([0.5, 0.5, 0.5, 0.5], dtype=torch.float64)
-    prior = StudentAtoms(atom, dof)
-    measured = (x + sigma**2 * prior.score(x, sigma) - prior(x, sigma)).norm(dim=1)
-    exact = distances * (distances**2 - 4).abs() / (dof + distances**2)
-    worst = int(exact.argmax())
-    return Reading(
-        float(measured[worst]), float(exact[worst]), 1e-9, ROUNDING,
-        lambda axes: draw_curves(
-            axes, distances, exact, {"x + sigma^2 score": measured},
-            "distance of x from the only image", "distance of the guess",
-        ),
-    )  # fmt: skip
 
 
 FACTS = (
@@ -175,14 +159,5 @@ FACTS = (
         r"E[y \mid x] = \sum_i r_i y_i, \quad r_i \propto (\sigma^2 D + |x - y_i|^2)^{-(N + D)/2}",
         ("xu2023",),
         _posterior_of_atoms,
-    ),
-    Fact(
-        "no-tweedie-for-student-noise",
-        "Under Student t noise the score doesn't give the denoiser by Tweedie's formula: even with "
-        "a single image the guess is off, by a distance in closed form.",
-        r"|x + \sigma^2 s - y| = |x - y|\, \frac{\bigl||x - y|^2 - N \sigma^2\bigr|}"
-        r"{D \sigma^2 + |x - y|^2}",
-        ("xu2023", "efron2011"),
-        _no_tweedie,
     ),
 )

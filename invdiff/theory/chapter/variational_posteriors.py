@@ -18,7 +18,8 @@ from invdiff.samplers.red_diff import RedDiffState
 from invdiff.superres import ExactConditional, Pairs, fit_analytic_start
 from invdiff.theory.chapter.drawing import COLORS, GREY, draw_diagonal
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.variational_examples import line, log_normal, number, two_modes
+from invdiff.theory.chapter.laws import line, tensor, two_modes
+from invdiff.theory.chapter.quadrature import log_normal
 from operators import GaussianNoise, Matrix
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _LEVEL, _NOISE_STD = 0.1, 1.2
 
 
 def _gradient_of_red_diff() -> Reading:
-    means, y = line(-2.0, 2.0, 9), number(0.5).expand(9, 1)
+    means, y = line(-2.0, 2.0, 9), tensor(0.5).expand(9, 1)
     draws = _drawn_gradients(means, Likelihood(_identity(1), GaussianNoise(_NOISE_STD), y))
     exact, measured = _gradient_of_the_bound(means, y), draws.mean(0)
     errors = draws.std(0) / len(draws) ** 0.5
@@ -55,7 +56,7 @@ def _drawn_gradients(means: Tensor, likelihood: Likelihood, count: int = 400) ->
     scaled = (mu / half).clone().requires_grad_()
     streams = problem_streams(derive_generator(0, "gradient-of-red-diff"), count, (len(means),))
     state = RedDiffState(mu, streams, torch.optim.SGD([scaled], lr=1.0))
-    state, _ = sampler.step(state, number(_LEVEL), likelihood, prior)
+    state, _ = sampler.step(state, tensor(_LEVEL), likelihood, prior)
     return (mu - state.mu) / half
 
 
@@ -64,8 +65,8 @@ def _gradient_of_the_bound(means: Tensor, y: Tensor) -> Tensor:
     prior, settings = two_modes(), RedDiff()
     half, n = half_range(prior), line(-9, 9, 2001)
     mu = means.clone().requires_grad_()
-    log_p = prior.log_prob((mu + half * _LEVEL * n.T).unsqueeze(-1), number(half * _LEVEL))
-    density = log_normal(n.squeeze(1), number(0.0), number(1.0)).exp()
+    log_p = prior.log_prob((mu + half * _LEVEL * n.T).unsqueeze(-1), tensor(half * _LEVEL))
+    density = log_normal(n.squeeze(1), tensor(0.0), tensor(1.0)).exp()
     entropy = -torch.trapezoid(density * log_p, n.squeeze(1))
     weight = settings.regularization * _LEVEL**-1
     bound = ((y - mu) ** 2 / (2 * _NOISE_STD**2)).sum() + weight * entropy.sum()
@@ -79,7 +80,7 @@ def _optimum_of_analytic_start() -> Reading:
     # images whose mean and covariance given y are exactly those of the posterior
     truths = denoiser.posterior_mean(y) + torch.cat([root.T, -root.T])
     start = fit_analytic_start(denoiser, Pairs(y, truths), family="scalar")
-    middle = denoiser(denoiser.center(y), number(2 * half_range(denoiser)), y)[0]
+    middle = denoiser(denoiser.center(y), tensor(2 * half_range(denoiser)), y)[0]
     offset = denoiser.posterior_mean(y)[0] - middle
     exact = brentq(lambda v: _slope(v, offset, covariance), 0.05, 20.0, xtol=1e-13)
     return Reading(
@@ -108,7 +109,7 @@ def _start_divergence(
 
 
 def _slope(variance: float, offset: Tensor, covariance: Tensor) -> float:
-    v = number(variance).requires_grad_()
+    v = tensor(variance).requires_grad_()
     (slope,) = torch.autograd.grad(_start_divergence(v, offset, covariance), v)
     return float(slope)
 

@@ -11,12 +11,9 @@ from torch import Tensor
 from invdiff.interpolants import bridge_kernel
 from invdiff.theory.chapter.drawing import draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.variational_examples import (
-    DIFFUSION,
-    line,
-    log_normal,
-    two_modes,
-)
+from invdiff.theory.chapter.laws import MEANS, VARIANCES, WEIGHTS, line, two_modes
+from invdiff.theory.chapter.quadrature import log_normal
+from invdiff.theory.chapter.variational_diffusion import DIFFUSION
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,10 +59,10 @@ def _mean_reverse_variance(t: Tensor, end: Tensor) -> float:
     signal, noise = (math.pi / 2 * end).sin(), (math.pi / 2 * end).cos()
     share = (math.pi / 2 * t).sin() / signal
     u, x = line(-8, 8, 1601), line(-8, 8, 401)
-    law = zip((0.7, 0.3), (-1.0, 1.2), (0.09, 0.25), strict=True)
+    law = zip(WEIGHTS, MEANS, VARIANCES, strict=True)
     density = sum(
         w * log_normal(u, signal * m, signal**2 * v + noise**2).exp() for w, m, v in law
-    ).squeeze(1)  # type: ignore[union-attr]
+    ).squeeze(1)
     joint = density * log_normal(x, share * u.T, 1 - share**2).exp()
     u = u.squeeze(1)
     mass, first = torch.trapezoid(joint, u), torch.trapezoid(joint * u, u)

@@ -5,18 +5,27 @@ from __future__ import annotations
 import pytest
 import torch
 
+from invdiff.interpolants import (
+    ConstantEpsilon,
+    MixtureProcess,
+    TwoSided,
+    integrate_sde,
+    time_grid,
+)
 from invdiff.likelihood import Likelihood
 from invdiff.priors import GaussianPrior
 from invdiff.rng import derive_generator
 from invdiff.samplers import DDNM, PiGDM
 from invdiff.samplers.base import start_image
-from invdiff.theory.chapter.solvers_affine import (
+from invdiff.theory.chapter.affine import (
     UnitDraws,
+    affine_law,
     count_draws,
     law_after,
     law_of_sampler,
+    sigma_points,
 )
-from invdiff.theory.chapter.solvers_orders import exact_flow, fitted_order, two_modes
+from invdiff.theory.chapter.laws import gaussian
 from operators import GaussianNoise, Matrix
 
 MATRIX = torch.tensor([[0.5, -0.2], [0.1, 0.9]], dtype=torch.float64)
@@ -59,15 +68,23 @@ def test_law_of_a_sampler_is_that_of_its_samples(sampler):
     assert ((x.std(0) / std - 1).abs() < 4.5 / (2 * count) ** 0.5).all()
 
 
-def test_flow_keeps_the_order_and_is_linear_for_equal_modes():
-    one = torch.ones(1, dtype=torch.float64)
-    prior = GaussianPrior(0.3 * one, 0.25)
-    x = torch.linspace(-3, 3, 7, dtype=torch.float64).unsqueeze(1)
-    ratio = ((0.25 + 0.5**2) / (0.25 + 2.0**2)) ** 0.5
-    torch.testing.assert_close(exact_flow(prior, x, 2.0, 0.5), 0.3 + ratio * (x - 0.3))
-    assert (exact_flow(two_modes(), x, 2.0, 0.5).diff(dim=0) > 0).all()
+def test_sigma_points_have_mean_0_and_covariance_1():
+    x = sigma_points(3)
+    torch.testing.assert_close(x.mean(0), torch.zeros(3, dtype=torch.float64))
+    torch.testing.assert_close(x.mT @ x / len(x), torch.eye(3, dtype=torch.float64))
 
 
-def test_fitted_order_is_the_power():
-    steps = [0.1, 0.2, 0.4]
-    assert fitted_order(steps, [7 * h**3 for h in steps]) == pytest.approx(3)
+def test_affine_law_is_that_of_many_chains():
+    process = MixtureProcess(TwoSided(), gaussian(1.0, 0.5), gaussian(0.0, 1.0))
+    times, generator = time_grid(5, 0.0, 1.0), derive_generator(0, "chains")
+    mean, variance = affine_law(process, 0.8, times)
+    assert mean.shape == variance.shape == times.shape
+    noise = torch.randn(6, 4000, 1, generator=generator, dtype=torch.float64)
+    draws = iter(noise[1:])
+    x = integrate_sde(
+        process, noise[0], times, epsilon=ConstantEpsilon(0.8), noise=lambda: next(draws),
+        method="heun",
+    )  # fmt: skip
+    std = float(variance[-1]) ** 0.5
+    assert float(x.mean()) == pytest.approx(float(mean[-1]), abs=4.5 * std / 4000**0.5)
+    assert float(x.std()) == pytest.approx(std, rel=4.5 / 8000**0.5)

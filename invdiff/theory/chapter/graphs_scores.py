@@ -8,17 +8,11 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from invdiff.graphs import (
-    VE,
-    VP,
-    GraphSystem,
-    Schedule,
-    SubVP,
-)
+from invdiff.graphs import VE, VP, GraphSystem, Schedule, SubVP
 from invdiff.rng import derive_generator
-from invdiff.theory.chapter.drawing import COLORS, draw_diagonal
+from invdiff.theory.chapter.drawing import COLORS
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.graph_facts_example import (
+from invdiff.theory.chapter.graphs_example import (
     coordinates,
     covariance,
     gaussian_graphs,
@@ -26,14 +20,13 @@ from invdiff.theory.chapter.graph_facts_example import (
     noisy_law,
     state,
 )
+from invdiff.theory.chapter.identity import identity_reading
+from invdiff.theory.chapter.laws import ROUNDING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["FACTS"]
-
-_STEPS = (50, 100, 200)
-_END = 1e-3
 
 
 def _schedules() -> Reading:
@@ -53,7 +46,7 @@ def _schedules() -> Reading:
         float(torch.cat(left).detach().abs().max()),
         0.0,
         1e-12,
-        "rounding in double precision",
+        ROUNDING,
         lambda axes: _draw_schedules(axes, kinds, t.detach()),
     )
 
@@ -73,15 +66,7 @@ def _partial_scores() -> Reading:
     x = torch.randn(20, len(mean()), generator=generator, dtype=torch.float64).requires_grad_()
     (exact,) = torch.autograd.grad(law.log_prob(x).sum(), x)
     measured = coordinates(graphs(state(x.detach()), torch.tensor(time, dtype=torch.float64)))
-    return Reading(
-        float((measured - exact).abs().max()),
-        0.0,
-        1e-10,
-        "rounding in double precision",
-        lambda axes: draw_diagonal(
-            axes, exact.numpy(), measured.numpy(), "gradient of log p(X, A)", "partial scores"
-        ),
-    )
+    return identity_reading(exact, measured, 1e-10, ("gradient of log p(X, A)", "partial scores"))
 
 
 FACTS = (

@@ -7,13 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from invdiff.graphs import (
-    AdjacencyNetwork,
-    GraphState,
-    NodeNetwork,
-    from_pairs,
-    normal_noise,
-)
+from invdiff.graphs import AdjacencyNetwork, GraphState, NodeNetwork, from_pairs, normal_noise
 from invdiff.rng import derive_generator, problem_streams
 from invdiff.theory.chapter.drawing import COLORS, draw_diagonal
 from invdiff.theory.chapter.fact import Fact, Reading
@@ -25,18 +19,6 @@ __all__ = ["FACTS"]
 
 _NUM_NODES, _NUM_GRAPHS = 6, 2000
 _NUM_PAIRS = _NUM_NODES * (_NUM_NODES - 1) // 2
-# place of a node by its degree, for the degrees that a connected subgraph may have
-_PLACES = {
-    (1, 1): {1: 0},
-    (1, 1, 2): {1: 1, 2: 2},
-    (2, 2, 2): {2: 3},
-    (1, 1, 2, 2): {1: 4, 2: 5},
-    (1, 1, 1, 3): {1: 6, 3: 7},
-    (2, 2, 2, 2): {2: 8},
-    (1, 2, 2, 3): {1: 9, 2: 10, 3: 11},
-    (2, 2, 3, 3): {2: 12, 3: 13},
-    (3, 3, 3, 3): {3: 14},
-}
 
 
 def _equivariance() -> Reading:

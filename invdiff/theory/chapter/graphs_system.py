@@ -9,16 +9,10 @@ import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
-from invdiff.graphs import (
-    VE,
-    VP,
-    EulerMaruyama,
-    GraphHeun,
-    GraphSystem,
-)
+from invdiff.graphs import VE, VP, EulerMaruyama, GraphHeun, GraphSystem
 from invdiff.theory.chapter.drawing import draw_order
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.graph_facts_example import (
+from invdiff.theory.chapter.graphs_example import (
     SIDE,
     covariance,
     gaussian_graphs,

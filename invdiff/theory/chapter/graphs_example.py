@@ -18,6 +18,7 @@ from invdiff.graphs import (
     to_pairs,
 )
 from invdiff.rng import Streams, derive_generator
+from invdiff.theory.chapter.affine import UnitDraws
 
 __all__ = [
     "SIDE",
@@ -95,22 +96,7 @@ def law_of(
     root = torch.linalg.cholesky(start_covariance)
     rest = torch.zeros(draws_per_step * num_steps, _SIZE, dtype=torch.float64)
     start = start_mean + torch.cat([torch.zeros_like(root[:1]), root.T, rest])
-    noise = cast("Streams", _UnitNoise(len(start)))
+    noise = cast("Streams", UnitDraws(len(start), 1 + _SIZE))
     ends = coordinates(integrator.run(scores, state(start), noise))
     moved = ends[1:] - ends[0]
     return ends[0], moved.T @ moved
-
-
-class _UnitNoise:
-    """Streams whose draws are 0 but for a single 1 in one row, which moves on from draw to draw."""
-
-    def __init__(self, num_graphs: int) -> None:
-        self.batch_shape, self._row = (num_graphs,), 1 + _SIZE
-
-    def normal(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
-        size = torch.Size(shape).numel()
-        draws = torch.zeros(*self.batch_shape, size, dtype=like.dtype)
-        rows = torch.arange(self._row, self._row + size)
-        draws[rows, torch.arange(size)] = 1
-        self._row += size
-        return draws.reshape(*self.batch_shape, *shape)

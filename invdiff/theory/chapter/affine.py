@@ -8,12 +8,14 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from invdiff.interpolants import ConstantEpsilon, Process, integrate_sde
 from invdiff.likelihood import Likelihood
 from invdiff.priors import Denoiser, half_range
 from invdiff.rng import derive_generator
 from invdiff.samplers.descent import Descent
 
-__all__ = ["UnitDraws", "count_draws", "law_after", "law_of_sampler"]
+__all__ = ["UnitDraws", "affine_law", "count_draws", "law_after", "law_of_sampler",
+           "sigma_points"]  # fmt: skip
 
 # x (rows, *shape) and the streams of its rows -> x after a step
 Step = Callable[[Tensor, "UnitDraws"], Tensor]
@@ -100,3 +102,28 @@ def law_of_sampler(
             num_draws = count_draws(step, mean)
         mean, covariance = law_after(step, mean, covariance, num_draws)
     return mean, covariance
+
+
+def affine_law(process: Process, epsilon: float, times: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and variance along the times of an SDE that is affine.
+
+    Args:
+        process: On the line; the start is standard normal.
+        epsilon: Amount of noise.
+        times: ``(steps + 1,)``.
+    """
+    rows = len(times) + 1
+    draws, path = UnitDraws(rows, 2), [torch.zeros(rows, 1, dtype=torch.float64)]
+    path[0][1] = 1
+    integrate_sde(
+        process, path[0], times, epsilon=ConstantEpsilon(epsilon), method="heun",
+        noise=lambda: draws.normal((1,), path[0]), callback=lambda i, end, x: path.append(x),
+    )  # fmt: skip
+    states = torch.stack(path)[:, :, 0]
+    return states[:, 0], ((states[:, 1:] - states[:, :1]) ** 2).sum(1)
+
+
+def sigma_points(count: int) -> Tensor:
+    """Return ``2 count`` points of mean 0 and covariance 1: exact means of squares."""
+    eye = count**0.5 * torch.eye(count, dtype=torch.float64)
+    return torch.cat([eye, -eye])

@@ -9,9 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from invdiff.graphs import (
-    orbit_counts,
-)
+from invdiff.graphs import orbit_counts
 from invdiff.rng import derive_generator
 from invdiff.theory.chapter.drawing import COLORS, GREY
 from invdiff.theory.chapter.fact import Fact, Reading
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FACTS"]
 
-_NUM_NODES, _NUM_GRAPHS = 6, 2000
-_NUM_PAIRS = _NUM_NODES * (_NUM_NODES - 1) // 2
 # place of a node by its degree, for the degrees that a connected subgraph may have
 _PLACES = {
     (1, 1): {1: 0},
