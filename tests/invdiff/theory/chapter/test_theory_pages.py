@@ -8,7 +8,7 @@ from pathlib import Path
 from invdiff.theory.chapter import SECTIONS
 
 FOLDER = Path(__file__).parents[4] / "docs" / "theory"
-LISTED = re.compile(r"((?:`[a-z0-9-]+`,?\s*)+)in \{doc\}`/chapter/([a-z-]+)`")
+LISTED = re.compile(r"((?:`[a-z0-9-]+`,?\s*)+)in\s+\{doc\}`/chapter/([a-z-]+)`")
 
 
 def test_pages_name_every_fact_in_its_section() -> None:
