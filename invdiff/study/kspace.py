@@ -73,9 +73,10 @@ def kspace_problem(experiment: Experiment, kspace: KSpace, shape: tuple[int, int
         raise ValueError(f"operator.kind: the input is k-space, got {choices.kind}")
     kspace = resized_field(without_oversampling(kspace), shape)
     scan, is_complex = _scan(experiment, kspace, choices), choices.image == "complex"
-    field = scan.split.training.shape
+    training = scan.split.training
+    field = training.shape
     identity = Identity(field, complex_valued=True) if is_complex else RealToComplex(field)
-    coarse = coarse_image(scan.likelihood(scan.split.training, identity, 1.0))
+    coarse = coarse_image(scan.likelihood(training, identity, 1.0))
     units = relative_units(coarse.abs().numpy(), experiment.input.describe())
     std: Tensor | None = None
     if is_complex:
@@ -85,13 +86,10 @@ def kspace_problem(experiment: Experiment, kspace: KSpace, shape: tuple[int, int
     centre = Centre(shape, tuple(field), complex_valued=is_complex)
     image_map = identity @ centre
     padded = Centre(shape, tuple(field)).adjoint
-    training = scan.split.training
     return Problem(
         scan.likelihood(training, image_map, units.scale),
         units,
-        kspace_picture(
-            CartesianMRI(scan.split.training, scan.maps), scan.data[:, scan.split.training]
-        ),
+        kspace_picture(CartesianMRI(training, scan.maps), scan.data[:, training]),
         None if kspace.spacing is None else kspace.spacing[1:],
         truth=_reference(kspace, units.solver, shape, centre.frame),
         frame=centre.frame,
@@ -145,11 +143,10 @@ def _held_out(scan: _Scan, image_map: LinearOperator, scale: float) -> HeldOut |
     _, validation, test = scan.split
     if not test.any():
         return None
-    rows, columns = (torch.arange(n).sub(n // 2).div(n / 2) for n in test.shape)
     return HeldOut(
         scan.likelihood(test, image_map, scale),
         scan.likelihood(validation, image_map, scale) if validation.any() else None,
-        torch.hypot(rows[:, None], columns[None])[test],
+        _radius(test),
     )
 
 
@@ -163,10 +160,15 @@ def estimate_sigma(y: Tensor, mask: Tensor) -> float:
         y: Samples (coils, m) in the order of the mask.
         mask: Boolean (height, width), centred.
     """
-    rows, columns = (torch.arange(n).sub(n // 2).div(n / 2) for n in mask.shape)
-    radius = torch.hypot(rows[:, None], columns[None])[mask]
+    radius = _radius(mask)
     outer = y[:, radius >= radius.quantile(1 - _OUTER)]
     return float(torch.view_as_real(outer).abs().median()) / _MAD
+
+
+def _radius(mask: Tensor) -> Tensor:
+    """Return the distances from the centre in half the height and width, ``(m,)``."""
+    rows, columns = (torch.arange(n).sub(n // 2).div(n / 2) for n in mask.shape)
+    return torch.hypot(rows[:, None], columns[None])[mask]
 
 
 def _description(scan: _Scan, kspace: KSpace, is_complex: bool) -> str:
