@@ -73,7 +73,7 @@ def kspace_problem(experiment: Experiment, kspace: KSpace, shape: tuple[int, int
         raise ValueError(f"operator.kind: the input is k-space, got {choices.kind}")
     kspace = resized_field(without_oversampling(kspace), shape)
     acquired, is_complex = _acquired(experiment, kspace, choices), choices.image == "complex"
-    training = acquired.split.training
+    training, place = acquired.split.training, _place(kspace)
     field = training.shape
     identity = Identity(field, complex_valued=True) if is_complex else RealToComplex(field)
     coarse = coarse_image(acquired.likelihood(training, identity, 1.0))
@@ -93,8 +93,8 @@ def kspace_problem(experiment: Experiment, kspace: KSpace, shape: tuple[int, int
         None if kspace.spacing is None else kspace.spacing[1:],
         truth=_reference(kspace, units.solver, shape, centre.frame),
         frame=centre.frame,
-        placed=_place(kspace),
-        original=_place(kspace),
+        placed=place,
+        original=place,
         description=_description(acquired, kspace, is_complex),
         notes=_notes(acquired),
         imaginary_std=None if std is None else padded(std),
