@@ -149,7 +149,7 @@ class Likelihood:
         if self.spectral_operator is not None:
             return self._spectral_proximal(self.spectral_operator, x, tau)
         num_dims = len(self.image_shape)
-        tau = expand_right(tau, num_dims) if tau.ndim else tau
+        tau = expand_right(tau, num_dims)
         # (1 + tau A^H W A) z = x + tau A^H W t, solved for the change z - x
         change = conjugate_gradient(
             lambda z: z + tau * self.weighted_normal(z),
@@ -162,7 +162,7 @@ class Likelihood:
 
     def _spectral_proximal(self, operator: SVDOperator, x: Tensor, tau: Tensor) -> Tensor:
         s = operator.singular_values.to(x.dtype.to_real())
-        tau = expand_right(tau, s.ndim) if tau.ndim else tau
+        tau = expand_right(tau, s.ndim)
         # not V^H of the score: its rounding, where s is nearly 0, would grow by tau W s_max
         residual = operator.Uh(self.target) - s * operator.Vh(x)
         weight = tau * self.precision * s

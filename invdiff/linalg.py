@@ -30,7 +30,12 @@ def inner(u: Tensor, v: Tensor, num_dims: int) -> Tensor:
 
 
 def expand_right(v: Tensor, num_dims: int) -> Tensor:
-    """Append ``num_dims`` axes of length 1, so that a batch of scalars scales a batch of images."""
+    """Append ``num_dims`` axes of length 1, so that a batch of scalars scales a batch of images.
+
+    A 0-dimensional v, one scalar for all, stays as it is: in float64 it leaves float32 images so.
+    """
+    if v.ndim == 0:
+        return v
     return v.reshape(*v.shape, *(1,) * num_dims)
 
 

@@ -134,14 +134,14 @@ class Population:
         draws = streams.normal((num_particles, *shape), like)
         return draws.movedim(len(self.problem_shape), 0)
 
-    def uniform(self, num: int, device: torch.device | str) -> Tensor:
-        """Draw uniforms on [0, 1), shape ``(num, *problems)``, float64."""
+    def uniform(self, num_particles: int, device: torch.device | str) -> Tensor:
+        """Draw uniforms on [0, 1), shape ``(num_particles, *problems)``, float64."""
         draws = [
-            torch.rand(num, generator=g, device=g.device, dtype=torch.float64)
+            torch.rand(num_particles, generator=g, device=g.device, dtype=torch.float64)
             for g in self.generators
         ]
         stacked = torch.stack(draws, dim=1).to(device)
-        return stacked.reshape(num, *self.problem_shape)
+        return stacked.reshape(num_particles, *self.problem_shape)
 
 
 def population(

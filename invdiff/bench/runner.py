@@ -9,7 +9,7 @@ from statistics import median
 import torch
 from torch.utils.benchmark import Timer
 
-from invdiff.bench.case import Case
+from invdiff.bench.case import Case, chosen_names
 from invdiff.bench.cases import CASES
 from invdiff.bench.contender import Contender, Unavailable, dot_error
 from invdiff.bench.machine import Machine
@@ -61,14 +61,9 @@ def bench_operators(
         ValueError: An unknown case, or no rounds.
     """
     known = CASES[machine.device]
-    unknown = sorted(set(names) - set(known))
-    if unknown or rounds < 1:
-        raise ValueError(
-            f"bench: expected cases out of {', '.join(known)} and rounds >= 1, "
-            f"got {', '.join(unknown) or rounds}"
-        )
+    chosen = chosen_names(known, names, rounds)
     torch.set_num_threads(machine.threads)
-    for name in names or known:
+    for name in chosen:
         progress(name)
         yield from _rows(name, known[name](machine), machine, rounds)
 

@@ -41,13 +41,15 @@ _NEED_SVD = (DDRM, DDNM, FPS, MCGDiff)
 SetUp = Callable[[SamplerCase, Denoiser, int], Run]
 
 
-def ours(make: Callable[..., Sampler], case: SamplerCase, denoiser: Denoiser, steps: int) -> Run:
+def ours(
+    make: Callable[..., Sampler], case: SamplerCase, denoiser: Denoiser, num_steps: int
+) -> Run:
     """Return a whole run of one of this project's samplers, one sample a problem.
 
     Raises:
         Unavailable: It lacks the operator.
     """
-    sampler = make(num_steps=steps)
+    sampler = make(num_steps=num_steps)
     if isinstance(sampler, _NEED_SVD) and not isinstance(case.likelihood.operator, SVDOperator):
         raise Unavailable("needs a singular value decomposition")
     device = case.likelihood.y.device
@@ -59,7 +61,7 @@ def ours(make: Callable[..., Sampler], case: SamplerCase, denoiser: Denoiser, st
     return run
 
 
-def deepinv(name: str, case: SamplerCase, denoiser: Denoiser, steps: int) -> Run:
+def deepinv(name: str, case: SamplerCase, denoiser: Denoiser, num_steps: int) -> Run:
     """Return a whole run of one of deepinv's samplers, state in its own precision.
 
     Raises:
@@ -70,15 +72,15 @@ def deepinv(name: str, case: SamplerCase, denoiser: Denoiser, steps: int) -> Run
     x = torch.zeros(case.batch, 1, case.size, case.size, device=case.likelihood.y.device)
     y, sampling = physics(x), package.sampling
     if name == "DPS":
-        sampler = sampling.DPS(model, num_steps=steps, device=x.device, dtype=torch.float32)
+        sampler = sampling.DPS(model, num_steps=num_steps, device=x.device, dtype=torch.float32)
         return lambda: sampler(y, physics, x_init=tuple(x.shape), seed=1)
     if name == "DiffPIR":
         fidelity = package.optim.data_fidelity.L2()
-        sampler = sampling.DiffPIR(model, fidelity, sigma=0.05, max_iter=steps, device=x.device)
+        sampler = sampling.DiffPIR(model, fidelity, sigma=0.05, max_iter=num_steps, device=x.device)
         return lambda: sampler(y, physics, seed=1)
     if case.mask is None:
         raise Unavailable("needs a singular value decomposition")
-    levels = torch.linspace(1, 0, steps).numpy()
+    levels = torch.linspace(1, 0, num_steps).numpy()
     return lambda: sampling.DDRM(model, sigmas=levels)(y, physics, seed=1)
 
 

@@ -11,6 +11,7 @@ from statistics import median
 import torch
 from torch import Tensor
 
+from invdiff.bench.case import chosen_names
 from invdiff.bench.contender import Unavailable
 from invdiff.bench.machine import Machine
 from invdiff.bench.sampler_cases import SAMPLER_CASES, SamplerCase
@@ -63,43 +64,38 @@ def bench_samplers(
     names: Sequence[str] = (),
     *,
     rounds: int = 5,
-    steps: int = 10,
+    num_steps: int = 10,
     progress: Callable[[str], None] = lambda name: None,
 ) -> Iterator[SamplerRow]:
-    """Yield the rows of the cases, ours first; every sampler makes whole runs of ``steps`` steps.
+    """Yield the rows of the cases, ours first; every sampler makes whole runs.
 
     Args:
         machine: As measured on the device to be used.
         names: Of the cases, all if empty.
         rounds: Turns, at least one; the median over them is given.
-        steps: Steps of a run.
+        num_steps: Steps of a run.
         progress: Called with each case's name before it is timed.
 
     Raises:
         ValueError: An unknown case, or no rounds.
     """
     known = SAMPLER_CASES[machine.device]
-    unknown = sorted(set(names) - set(known))
-    if unknown or rounds < 1:
-        raise ValueError(
-            f"bench: expected cases out of {', '.join(known)} and rounds >= 1, "
-            f"got {', '.join(unknown) or rounds}"
-        )
+    chosen = chosen_names(known, names, rounds)
     torch.set_num_threads(machine.threads)
-    for name in names or known:
+    for name in chosen:
         progress(name)
-        yield from _rows(name, known[name](machine.device), machine.device, rounds, steps)
+        yield from _rows(name, known[name](machine.device), machine.device, rounds, num_steps)
 
 
 def _rows(
-    name: str, case: SamplerCase, device: str, rounds: int, steps: int
+    name: str, case: SamplerCase, device: str, rounds: int, num_steps: int
 ) -> Iterator[SamplerRow]:
     denoiser = TimedDenoiser(load_prior(_PRIOR, device=device, size=(case.size, case.size)))
     present: dict[str, tuple[Run, Run]] = {}
     absent: list[SamplerRow] = []
     for contender, set_up in CONTENDERS.items():
         try:
-            present[contender] = _both(set_up, case, denoiser, steps)
+            present[contender] = _both(set_up, case, denoiser, num_steps)
         except Unavailable as reason:
             absent.append(SamplerRow(name, case.title, contender, remark=str(reason)))
     totals: dict[str, list[tuple[float, float, float]]] = {c: [] for c in present}
@@ -110,14 +106,16 @@ def _rows(
             if turn > 0:  # the first turn warms up
                 totals[contender].append(times)
     for contender, found in totals.items():
-        step, network, nothing = (1e3 * median(t) / steps for t in zip(*found, strict=True))
+        step, network, nothing = (1e3 * median(t) / num_steps for t in zip(*found, strict=True))
         ratio = median(total / inside for total, inside, _ in found)
         yield SamplerRow(name, case.title, contender, step, network, ratio, nothing)
     yield from absent
 
 
-def _both(set_up: SetUp, case: SamplerCase, denoiser: TimedDenoiser, steps: int) -> tuple[Run, Run]:
-    return set_up(case, denoiser, steps), set_up(case, _Nothing(), steps)
+def _both(
+    set_up: SetUp, case: SamplerCase, denoiser: TimedDenoiser, num_steps: int
+) -> tuple[Run, Run]:
+    return set_up(case, denoiser, num_steps), set_up(case, _Nothing(), num_steps)
 
 
 def _seconds(run: Run, device: str) -> float:

@@ -67,7 +67,7 @@ class EdgeMixture:
         # a float would lose digits in the default dtype
         dtype, device = self.weights.dtype, self.weights.device
         sigma = torch.as_tensor(sigma, dtype=dtype, device=device)
-        deviation = expand_right(sigma, 1) if sigma.ndim else sigma
+        deviation = expand_right(sigma, 1)
         # of a graph without edges; the evidence tells what each edge changes
         empty = (x.to(self.weights) / deviation) ** 2 + math.log(2 * math.pi) + 2 * deviation.log()
         return self._log_kinds(self._evidence(x, sigma)).logsumexp(-1) - empty.sum(-1) / 2
@@ -122,7 +122,7 @@ class EdgeMixture:
     def _evidence(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Return log N(x; 1, sigma^2) - log N(x; 0, sigma^2), shape ``(*batch, 1, pairs)``."""
         sigma = sigma.to(self.weights)
-        variance = (expand_right(sigma, 2) if sigma.ndim else sigma) ** 2
+        variance = expand_right(sigma, 2) ** 2
         return (x.unsqueeze(-2).to(self.weights) - 0.5) / variance
 
     def _log_kinds(self, evidence: Tensor) -> Tensor:

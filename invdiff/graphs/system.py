@@ -49,5 +49,5 @@ class GraphSystem:
 def scaled_by(state: GraphState, nodes: Tensor, adjacency: Tensor) -> GraphState:
     """Return the state with each side times a number, 0-dimensional or one for each graph."""
     dtype = state.nodes.dtype
-    a, b = (expand_right(v.to(dtype), 2) if v.ndim else v.to(dtype) for v in (nodes, adjacency))
+    a, b = (expand_right(v.to(dtype), 2) for v in (nodes, adjacency))
     return GraphState(a * state.nodes, b * state.adjacency, state.mask)

@@ -53,7 +53,7 @@ def beside(c: Tensor, x: Tensor) -> Tensor:
             f"{tuple(c.shape)} for x {tuple(x.shape)}"
         )
     c = c.to(x.dtype.to_real()).to(x.device)
-    return expand_right(c, x.ndim - c.ndim) if c.ndim else c
+    return expand_right(c, x.ndim - c.ndim)
 
 
 class Interpolant(abc.ABC):

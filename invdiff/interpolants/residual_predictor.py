@@ -21,7 +21,7 @@ from invdiff.interpolants.couplings import Coupling, Draw
 from invdiff.interpolants.fit import train_on_pairs
 from invdiff.interpolants.interpolant import Interpolant
 from invdiff.interpolants.losses import uniform_times
-from invdiff.linalg import ratio
+from invdiff.linalg import expand_right, ratio
 from invdiff.training import Training, TrainingStep
 
 __all__ = ["ResidualPredictor", "prediction_loss", "train_predictor"]
@@ -70,7 +70,7 @@ class ResidualPredictor(nn.Module):
                   (x0 - self.center) / self.scale]  # fmt: skip
         shape = (-1, 1, *x.shape[-2:])
         answer = self.network(inside[0].reshape(shape), t, inside[1].reshape(shape))
-        remainder = remainder.reshape(*remainder.shape, *(1,) * (x.ndim - remainder.ndim))
+        remainder = expand_right(remainder, x.ndim - remainder.ndim)
         return x0 + gain * offset + remainder * answer.to(x.dtype).reshape(x.shape)
 
     def remainder(self, t: Tensor) -> Tensor:

@@ -8,6 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from invdiff.likelihood import Likelihood
+from invdiff.priors.gaussian import GaussianMixturePrior, GaussianPrior
+
 __all__ = ["AR1VolumePrior", "ConditionalSlices"]
 
 # the data range reaches this many standard deviations beyond the mean
@@ -147,6 +150,24 @@ class AR1VolumePrior:
         covariance[known], covariance[:, known] = 0.0, 0.0
         mean[..., known, :, :] = values.to(s)[..., known, :, :]
         return ConditionalSlices(mean.to(values.dtype), (covariance + covariance.mT) / 2)
+
+    def posterior(self, likelihood: Likelihood) -> GaussianMixturePrior:
+        """Return p(x | y) for one problem with Gaussian noise: a Gaussian of small volumes, dense.
+
+        Raises:
+            ValueError: Other noise, several problems, or an operator on other volumes.
+        """
+        return self.dense().posterior(likelihood)
+
+    def dense(self) -> GaussianPrior:
+        """Return the same prior with the covariance of all voxels, for small volumes."""
+        if self._vectors is None:
+            plane = torch.eye(math.prod(self.image_shape[1:])).to(self._values)
+        else:
+            plane = self._vectors * self._values @ self._vectors.mT
+        mean = self._along_z.new_full(self.image_shape, self.mean)
+        covariance = torch.kron(self._along_z, plane)
+        return GaussianPrior(mean, covariance, data_range=self.data_range)
 
     def _largest_variance(self) -> Tensor:
         if self._vectors is None:

@@ -56,7 +56,7 @@ class ComplexPrior:
         if not x.is_complex():
             raise ValueError(f"ComplexPrior: expected complex images, got {x.dtype}")
         mean = self.real(x.real.contiguous(), sigma)
-        level = expand_right(sigma, x.ndim - sigma.ndim) if sigma.ndim else sigma
+        level = expand_right(sigma, x.ndim - sigma.ndim)
         added, own = level.to(mean) ** 2, self._variance.to(mean)
         # where both are 0 the imaginary part is known to be 0
         share = torch.where(own > 0, own / (own + added), 0.0)

@@ -91,7 +91,7 @@ class StudentDenoiser:
             \Bigm| x\Bigr]
         """
         if math.isinf(self.dof):
-            square = expand_right(sigma, len(self.image_shape)) ** 2 if sigma.ndim else sigma**2
+            square = expand_right(sigma, len(self.image_shape)) ** 2
             return (self.prior(x, sigma) - x) / square.to(x)
         levels, log_mass = self._nodes(x, sigma)
         means = self.prior(x.expand(len(levels), *x.shape), levels)

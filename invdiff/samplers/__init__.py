@@ -7,6 +7,7 @@ from invdiff.samplers.ddrm import DDRM
 from invdiff.samplers.dps import DPS
 from invdiff.samplers.ensemble import Ensemble
 from invdiff.samplers.fps import FPS
+from invdiff.samplers.guided import problem_scale
 from invdiff.samplers.heun import HeunSampler, heun_step
 from invdiff.samplers.mcg_diff import MCGDiff
 from invdiff.samplers.moment_matching import MomentMatching
@@ -44,5 +45,6 @@ __all__ = [
     "heun_step",
     "karras_sigmas",
     "linear_beta_sigmas",
+    "problem_scale",
     "snr_weight",
 ]

@@ -80,7 +80,7 @@ class DAPS(Descent):
         num_langevin: Langevin steps at each level.
         step_size: c, the step over that at which the fastest direction is reached at once; below 2.
         num_cg: Conjugate gradient steps of the exact sample where no SVD is known.
-        tau: Standard deviation in the units of y to assume in place of the noise's own, a
+        assumed_sigma: Standard deviation in the units of y to assume in place of the noise's own, a
             temperature; None for the true one. As published 0.01 where the noise is 0.05.
         clip: Whether D is clamped to the data range.
 
@@ -99,7 +99,7 @@ class DAPS(Descent):
     num_langevin: int = 100
     step_size: float = 0.1
     num_cg: int = 30
-    tau: float | None = None
+    assumed_sigma: float | None = None
     clip: bool = True
 
     def __post_init__(self) -> None:
@@ -116,8 +116,8 @@ class DAPS(Descent):
                 "DAPS: num_ode_steps, num_langevin and num_cg must be positive, got "
                 f"{self.num_ode_steps}, {self.num_langevin}, {self.num_cg}"
             )
-        if self.tau is not None and not self.tau > 0:
-            raise ValueError(f"DAPS: tau must be positive, got {self.tau}")
+        if self.assumed_sigma is not None and not self.assumed_sigma > 0:
+            raise ValueError(f"DAPS: assumed_sigma must be positive, got {self.assumed_sigma}")
 
     def init(
         self,
@@ -172,13 +172,14 @@ class DAPS(Descent):
 
     def _power(self, likelihood: Likelihood) -> Tensor:
         """Return the exponent of the likelihood, 1 for the true noise."""
-        if self.tau is None:
+        if self.assumed_sigma is None:
             return likelihood.precision.new_ones(())
         if likelihood.precision.ndim:
             raise ValueError(
-                f"DAPS: tau replaces noise of one level, got {type(likelihood.noise).__name__}"
+                "DAPS: assumed_sigma replaces noise of one level, got "
+                f"{type(likelihood.noise).__name__}"
             )
-        return 1 / (self.tau**2 * likelihood.precision)
+        return 1 / (self.assumed_sigma**2 * likelihood.precision)
 
     def _langevin(
         self,

@@ -10,15 +10,13 @@ from torch import Tensor
 
 from invdiff.likelihood import Likelihood
 from invdiff.priors.denoiser import Denoiser, half_range
-from invdiff.rng import Streams, problem_streams
+from invdiff.rng import Streams
 from invdiff.samplers.base import (
     Callback,
     Generators,
     Samples,
-    check_problem,
     denoised,
     equal_log_weights,
-    start_image,
 )
 from invdiff.samplers.descent import Descent
 from invdiff.samplers.spectral import SpectralData, spectral_data
@@ -144,12 +142,8 @@ class DDNM(Descent):
         generator: Generators,
     ) -> DDNMState:
         """Return a coarse image under noise of the highest level."""
-        half = check_problem(likelihood, denoiser)
         data = spectral_data(likelihood, "DDNM")
-        streams = problem_streams(generator, num_samples, likelihood.batch_shape)
-        x = start_image(likelihood, denoiser, num_samples)
-        noise = streams.normal(likelihood.image_shape, x)
-        return DDNMState(x + half * self.sigma_max * noise, streams, data)
+        return DDNMState(*self._start(likelihood, denoiser, num_samples, generator), data)
 
     def step(
         self,

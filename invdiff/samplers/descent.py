@@ -11,16 +11,19 @@ from torch import Tensor
 
 from invdiff.likelihood import Likelihood
 from invdiff.priors.denoiser import Denoiser, half_range
+from invdiff.rng import Streams, problem_streams
 from invdiff.samplers.base import (
     Callback,
     Generators,
     Progress,
     Samples,
+    check_problem,
     equal_log_weights,
     karras_sigmas,
+    start_image,
 )
 
-__all__ = ["Descent"]
+__all__ = ["Descent", "kept_noise"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,16 @@ class Descent(abc.ABC):
             self._report(i, sigmas[i], info, likelihood, callback)
         return Samples(state.x, equal_log_weights(state.x, state.streams))
 
+    def _start(
+        self, likelihood: Likelihood, denoiser: Denoiser, num_samples: int, generator: Generators
+    ) -> tuple[Tensor, Streams]:
+        """Return a coarse image under noise of the highest level, and one stream for each."""
+        half = check_problem(likelihood, denoiser)
+        streams = problem_streams(generator, num_samples, likelihood.batch_shape)
+        x = start_image(likelihood, denoiser, num_samples)
+        noise = streams.normal(likelihood.image_shape, x)
+        return x + half * self.sigma_max * noise, streams
+
     @abc.abstractmethod
     def init(
         self, likelihood: Likelihood, denoiser: Denoiser, num_samples: int, *, generator: Generators
@@ -105,3 +118,9 @@ class Descent(abc.ABC):
             image = self._estimate(info)
             misfit = likelihood.residual_over_noise(image)
             callback(Progress(i, self.num_steps, sigma, misfit, image))
+
+
+def kept_noise(sigma: Tensor, sigma_next: Tensor, eta: float) -> tuple[Tensor, Tensor]:
+    """Return the share of x - x0 that a step keeps, and the deviation of the noise it adds."""
+    fresh = eta * sigma_next * (1 - (sigma_next / sigma) ** 2).sqrt()
+    return (sigma_next**2 - fresh**2).sqrt() / sigma, fresh

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from invdiff.likelihood import Likelihood
 from invdiff.linalg import expand_right, inner, ratio
-from invdiff.samplers.guided import Guidance, GuidedSampler, Pull, Scale, Vjp, kept_noise
+from invdiff.samplers.descent import kept_noise
+from invdiff.samplers.guided import Guidance, GuidedSampler, Pull, Scale, Vjp
 
 __all__ = ["DPS"]
 

@@ -13,14 +13,10 @@ from torch import Tensor
 from invdiff.likelihood import Likelihood
 from invdiff.linalg import inner
 from invdiff.priors.denoiser import Denoiser
-from invdiff.rng import Streams, problem_streams
-from invdiff.samplers.base import (
-    Generators,
-    check_problem,
-    denoised,
-    start_image,
-)
+from invdiff.rng import Streams
+from invdiff.samplers.base import Generators, check_problem, denoised
 from invdiff.samplers.descent import Descent
+from invdiff.samplers.descent import kept_noise as kept_noise
 
 __all__ = [
     "Guidance",
@@ -30,7 +26,7 @@ __all__ = [
     "Pull",
     "Scale",
     "Vjp",
-    "kept_noise",
+    "problem_scale",
 ]
 
 # J^T u for u in the shape of the image
@@ -120,12 +116,8 @@ class GuidedSampler(Descent):
         self, likelihood: Likelihood, denoiser: Denoiser, num_samples: int, *, generator: Generators
     ) -> GuidedState:
         """Return a coarse image under noise of the highest level."""
-        half = check_problem(likelihood, denoiser)
-        streams = problem_streams(generator, num_samples, likelihood.batch_shape)
-        x = start_image(likelihood, denoiser, num_samples)
-        noise = streams.normal(likelihood.image_shape, x)
-        scale = Scale(half, likelihood.norm() ** 2)
-        return GuidedState(x + half * self.sigma_max * noise, streams, scale)
+        x, streams = self._start(likelihood, denoiser, num_samples, generator)
+        return GuidedState(x, streams, problem_scale(likelihood, denoiser))
 
     def step(
         self,
@@ -162,7 +154,7 @@ class GuidedSampler(Descent):
             sigma: Noise level in units of the image.
             likelihood: The problems.
             denoiser: The prior.
-            scale: The units of the problem.
+            scale: The units of the problem, see ``problem_scale``.
             probe: Signs in the shape of x, if the gain is wanted.
 
         Raises:
@@ -223,10 +215,13 @@ class GuidedSampler(Descent):
         return mean + ratio.to(mean) * (mean - state.last_mean)
 
 
-def kept_noise(sigma: Tensor, sigma_next: Tensor, eta: float) -> tuple[Tensor, Tensor]:
-    """Return the share of x - x0 that a step keeps, and the deviation of the noise it adds."""
-    fresh = eta * sigma_next * (1 - (sigma_next / sigma) ** 2).sqrt()
-    return (sigma_next**2 - fresh**2).sqrt() / sigma, fresh
+def problem_scale(likelihood: Likelihood, denoiser: Denoiser) -> Scale:
+    """Return the units of a problem, which ``GuidedSampler.guidance`` asks for.
+
+    Raises:
+        ValueError: The prior doesn't fit the operator.
+    """
+    return Scale(check_problem(likelihood, denoiser), likelihood.norm() ** 2)
 
 
 def _gain(like: Tensor, probe: Tensor | None, vjp: Vjp) -> Tensor:

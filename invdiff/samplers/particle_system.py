@@ -39,7 +39,7 @@ from invdiff.samplers.particle_moves import (
 )
 from invdiff.samplers.resampling import Scheme, ancestors, effective_sample_size, take
 
-__all__ = ["ParticleInfo", "ParticleState", "ParticleSystem"]
+__all__ = ["ParticleSystem", "ParticleSystemInfo", "ParticleSystemState"]
 
 AnyLikelihood = Likelihood | GeneralLikelihood
 
@@ -47,7 +47,7 @@ AnyLikelihood = Likelihood | GeneralLikelihood
 _JUDGED = 10
 
 
-class ParticleState(NamedTuple):
+class ParticleSystemState(NamedTuple):
     """Particles of a noise level with their weights.
 
     Args:
@@ -65,7 +65,7 @@ class ParticleState(NamedTuple):
     source: Population
 
 
-class ParticleInfo(NamedTuple):
+class ParticleSystemInfo(NamedTuple):
     """What a step did, each of shape ``problems``.
 
     Args:
@@ -223,7 +223,7 @@ class ParticleSystem:
         num_samples: int,
         *,
         generator: Generators,
-    ) -> ParticleState:
+    ) -> ParticleSystemState:
         """Return particles of the highest noise level, all of weight 1."""
         half = check_problem(likelihood, denoiser)  # type: ignore[arg-type]
         if num_samples < 1:
@@ -248,18 +248,18 @@ class ParticleSystem:
         probes = None
         if self._needs_probes(data):
             probes = draw_probes(data, likelihood.batch_shape, self.num_probes, source)
-        return ParticleState(self._kept(x), weights, log_mass, probes, source)
+        return ParticleSystemState(self._kept(x), weights, log_mass, probes, source)
 
     def step(
         self,
-        state: ParticleState,
+        state: ParticleSystemState,
         sigma: Tensor,
         sigma_next: Tensor,
         likelihood: AnyLikelihood,
         denoiser: Denoiser,
         *,
         resample: bool = True,
-    ) -> tuple[ParticleState, ParticleInfo]:
+    ) -> tuple[ParticleSystemState, ParticleSystemInfo]:
         """Go from one noise level to the next, in units of the image; 0 ends without noise."""
         data = data_term(likelihood, self.num_cg)
         noise = state.source.normal(len(state.x), data.image_shape, state.x)
@@ -298,8 +298,8 @@ class ParticleSystem:
         return corrected(x, noise, levels, data, denoiser, self.diffusion, exact=exact), change
 
     def _resampled(
-        self, state: ParticleState, resample: bool
-    ) -> tuple[ParticleState, ParticleInfo]:
+        self, state: ParticleSystemState, resample: bool
+    ) -> tuple[ParticleSystemState, ParticleSystemInfo]:
         ess = effective_sample_size(state.log_weights)
         wanted = (ess < self.resample_below) & resample
         chosen = ancestors(state.log_weights, state.source, self.resampling)
@@ -312,10 +312,10 @@ class ParticleSystem:
             log_weights=torch.where(wanted, 0.0, state.log_weights),
             log_evidence=state.log_evidence + torch.where(wanted, log_mean, 0.0),
         )
-        return state, ParticleInfo(ess, wanted)
+        return state, ParticleSystemInfo(ess, wanted)
 
     def _finished(
-        self, state: ParticleState, infos: list[ParticleInfo], likelihood: AnyLikelihood
+        self, state: ParticleSystemState, infos: list[ParticleSystemInfo], likelihood: AnyLikelihood
     ) -> Samples:
         data, device = data_term(likelihood, self.num_cg), state.log_weights.device
         pieces = torch.split(state.x, self.chunk_size or len(state.x))
@@ -390,7 +390,7 @@ class ParticleSystem:
         return x.cpu() if self.chunk_size else x
 
 
-def _misfit(likelihood: AnyLikelihood, state: ParticleState) -> Tensor:
+def _misfit(likelihood: AnyLikelihood, state: ParticleSystemState) -> Tensor:
     if not isinstance(likelihood, Likelihood):
         return torch.full_like(state.log_weights, float("nan"))
     return likelihood.residual_over_noise(state.x.to(state.log_weights.device))

@@ -10,14 +10,9 @@ from torch import Tensor
 
 from invdiff.likelihood import Likelihood
 from invdiff.priors.denoiser import Denoiser
-from invdiff.rng import Streams, problem_streams
-from invdiff.samplers.base import (
-    Generators,
-    check_problem,
-    denoised,
-    start_image,
-)
-from invdiff.samplers.descent import Descent
+from invdiff.rng import Streams
+from invdiff.samplers.base import Generators, denoised
+from invdiff.samplers.descent import Descent, kept_noise
 
 __all__ = ["DDS", "DiffPIR", "DiffusionInfo", "DiffusionState", "ddim_noise", "renewed"]
 
@@ -72,11 +67,8 @@ class _ProximalDiffusion(Descent):
         generator: Generators,
     ) -> DiffusionState:
         """Return a coarse image under noise of the highest level."""
-        half = check_problem(likelihood, denoiser)
-        streams = problem_streams(generator, num_samples, likelihood.batch_shape)
-        x = start_image(likelihood, denoiser, num_samples)
-        noise = streams.normal(likelihood.image_shape, x)
-        return DiffusionState(x + half * self.sigma_max * noise, streams, likelihood.norm() ** 2)
+        x, streams = self._start(likelihood, denoiser, num_samples, generator)
+        return DiffusionState(x, streams, likelihood.norm() ** 2)
 
     def step(
         self,
@@ -227,6 +219,5 @@ def ddim_noise(
         sigma_next: The next one, lower.
         eta: Share of fresh noise, from 0 (deterministic) to 1.
     """
-    added = eta * sigma_next * (1 - (sigma_next / sigma) ** 2).sqrt()
-    kept = (sigma_next**2 - added**2).sqrt()
-    return kept * removed / sigma + added * fresh
+    kept, added = kept_noise(sigma, sigma_next, eta)
+    return kept * removed + added * fresh

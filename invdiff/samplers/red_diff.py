@@ -209,7 +209,7 @@ class RedDiff:
         """Move mu once at a noise level in half data ranges, 0-dimensional or per sample."""
         half, mu = half_range(denoiser), state.mu
         sigma = half * level
-        spread = expand_right(sigma, mu.ndim - sigma.ndim) if sigma.ndim else sigma
+        spread = expand_right(sigma, mu.ndim - sigma.ndim)
         drawn = mu
         if self.dispersion:
             drawn = mu + half * self.dispersion * state.streams.normal(likelihood.image_shape, mu)
@@ -245,7 +245,7 @@ def _gradient_step(
     half: float,
 ) -> Tensor:
     (scaled,) = optimizer.param_groups[0]["params"]
-    weight = expand_right(weight, mu.ndim - weight.ndim) if weight.ndim else weight
+    weight = expand_right(weight, mu.ndim - weight.ndim)
     prior = weight.to(mu.dtype.to_real()) * (mu - mean) / half
     scaled.grad = prior - half * likelihood.quadratic_score(mu)
     optimizer.step()

@@ -120,7 +120,7 @@ def real_multiplicity(operator: SVDOperator) -> int:
 
 def _per_image(value: Tensor | float, like: Tensor, num_dims: int) -> Tensor:
     value = torch.as_tensor(value, dtype=like.dtype.to_real(), device=like.device)
-    return expand_right(value, num_dims) if value.ndim else value
+    return expand_right(value, num_dims)
 
 
 def _like_coordinates(value: Tensor, num_dims: int, num_coordinates: int) -> Tensor:

@@ -16,11 +16,11 @@ from invdiff.samplers.base import (
     Generators,
     Progress,
     Samples,
-    check_problem,
     start_image,
 )
+from invdiff.samplers.descent import kept_noise
 from invdiff.samplers.dps import DPS
-from invdiff.samplers.guided import Guidance, GuidedSampler, Scale, kept_noise
+from invdiff.samplers.guided import Guidance, GuidedSampler, Scale, problem_scale
 from invdiff.samplers.resampling import Scheme, ancestors, effective_sample_size, take
 
 __all__ = ["Twisted", "TwistedInfo", "TwistedState"]
@@ -148,7 +148,7 @@ class Twisted:
         """
         if num_samples < 1:
             raise ValueError(f"num_samples: expected at least 1, got {num_samples}")
-        scale = Scale(check_problem(likelihood, denoiser), likelihood.norm() ** 2)
+        scale = problem_scale(likelihood, denoiser)
         source = population(generator, likelihood.batch_shape)
         centre = start_image(likelihood, denoiser, num_samples)
         shape, num_dims = likelihood.image_shape, len(likelihood.image_shape)

@@ -46,7 +46,7 @@ _OUTER = 0.1
 _MAD = 0.6745
 
 
-class _Scan(NamedTuple):
+class _Acquired(NamedTuple):
     """Samples of all coils, which of them are used for what, and maps; in the file's units."""
 
     data: Tensor
@@ -72,38 +72,36 @@ def kspace_problem(experiment: Experiment, kspace: KSpace, shape: tuple[int, int
     if not isinstance(choices, MRIConfig):
         raise ValueError(f"operator.kind: the input is k-space, got {choices.kind}")
     kspace = resized_field(without_oversampling(kspace), shape)
-    scan, is_complex = _scan(experiment, kspace, choices), choices.image == "complex"
-    field = scan.split.training.shape
+    acquired, is_complex = _acquired(experiment, kspace, choices), choices.image == "complex"
+    training, place = acquired.split.training, _place(kspace)
+    field = training.shape
     identity = Identity(field, complex_valued=True) if is_complex else RealToComplex(field)
-    coarse = coarse_image(scan.likelihood(scan.split.training, identity, 1.0))
+    coarse = coarse_image(acquired.likelihood(training, identity, 1.0))
     units = relative_units(coarse.abs().numpy(), experiment.input.describe())
     std: Tensor | None = None
     if is_complex:
         phase = smooth_phase(coarse)
-        scan = scan._replace(maps=scan.maps * phase)
+        acquired = acquired._replace(maps=acquired.maps * phase)
         std = imaginary_std(coarse * phase.conj() / units.scale)
     centre = Centre(shape, tuple(field), complex_valued=is_complex)
     image_map = identity @ centre
     padded = Centre(shape, tuple(field)).adjoint
-    training = scan.split.training
     return Problem(
-        scan.likelihood(training, image_map, units.scale),
+        acquired.likelihood(training, image_map, units.scale),
         units,
-        kspace_picture(
-            CartesianMRI(scan.split.training, scan.maps), scan.data[:, scan.split.training]
-        ),
+        kspace_picture(CartesianMRI(training, acquired.maps), acquired.data[:, training]),
         None if kspace.spacing is None else kspace.spacing[1:],
         truth=_reference(kspace, units.solver, shape, centre.frame),
         frame=centre.frame,
-        placed=_place(kspace),
-        original=_place(kspace),
-        description=_description(scan, kspace, is_complex),
-        notes=_notes(scan),
+        placed=place,
+        original=place,
+        description=_description(acquired, kspace, is_complex),
+        notes=_notes(acquired),
         imaginary_std=None if std is None else padded(std),
-        support=padded((scan.maps != 0).any(0).float()) > 0,
-        body=padded(scan.body.float()) > 0,
-        coils=CoilData(scan.data / units.scale, training, scan.maps),
-        held_out=_held_out(scan, image_map, units.scale),
+        support=padded((acquired.maps != 0).any(0).float()) > 0,
+        body=padded(acquired.body.float()) > 0,
+        coils=CoilData(acquired.data / units.scale, training, acquired.maps),
+        held_out=_held_out(acquired, image_map, units.scale),
     )
 
 
@@ -124,7 +122,7 @@ def coarse_image(likelihood: Likelihood) -> Tensor:
     return image
 
 
-def _scan(experiment: Experiment, kspace: KSpace, choices: MRIConfig) -> _Scan:
+def _acquired(experiment: Experiment, kspace: KSpace, choices: MRIConfig) -> _Acquired:
     data, mask = torch.from_numpy(kspace.data[0]), torch.from_numpy(kspace.mask)
     region, holdout = calibration_region(mask), experiment.input.holdout
     nothing = torch.zeros_like(mask)
@@ -138,18 +136,17 @@ def _scan(experiment: Experiment, kspace: KSpace, choices: MRIConfig) -> _Scan:
     espirit = choices.maps == "espirit"
     maps = espirit_maps(used, region).maps if espirit else estimate_maps(used, region)
     magnitude = torch.linalg.vector_norm(low_resolution(used, region), dim=0)
-    return _Scan(data, split, maps, sigma, body_region(magnitude))
+    return _Acquired(data, split, maps, sigma, body_region(magnitude))
 
 
-def _held_out(scan: _Scan, image_map: LinearOperator, scale: float) -> HeldOut | None:
-    _, validation, test = scan.split
+def _held_out(acquired: _Acquired, image_map: LinearOperator, scale: float) -> HeldOut | None:
+    _, validation, test = acquired.split
     if not test.any():
         return None
-    rows, columns = (torch.arange(n).sub(n // 2).div(n / 2) for n in test.shape)
     return HeldOut(
-        scan.likelihood(test, image_map, scale),
-        scan.likelihood(validation, image_map, scale) if validation.any() else None,
-        torch.hypot(rows[:, None], columns[None])[test],
+        acquired.likelihood(test, image_map, scale),
+        acquired.likelihood(validation, image_map, scale) if validation.any() else None,
+        _radius(test),
     )
 
 
@@ -163,19 +160,24 @@ def estimate_sigma(y: Tensor, mask: Tensor) -> float:
         y: Samples (coils, m) in the order of the mask.
         mask: Boolean (height, width), centred.
     """
-    rows, columns = (torch.arange(n).sub(n // 2).div(n / 2) for n in mask.shape)
-    radius = torch.hypot(rows[:, None], columns[None])[mask]
+    radius = _radius(mask)
     outer = y[:, radius >= radius.quantile(1 - _OUTER)]
     return float(torch.view_as_real(outer).abs().median()) / _MAD
 
 
-def _description(scan: _Scan, kspace: KSpace, is_complex: bool) -> str:
+def _radius(mask: Tensor) -> Tensor:
+    """Return the distances from the centre in half the height and width, ``(m,)``."""
+    rows, columns = (torch.arange(n).sub(n // 2).div(n / 2) for n in mask.shape)
+    return torch.hypot(rows[:, None], columns[None])[mask]
+
+
+def _description(acquired: _Acquired, kspace: KSpace, is_complex: bool) -> str:
     words = (
         f"Measured k-space of {kspace.num_coils} coils, {kspace.mask.mean():.1%} of it sampled, "
-        f"Gaussian noise of standard deviation {scan.sigma:.3g}"
+        f"Gaussian noise of standard deviation {acquired.sigma:.3g}"
     )
-    if scan.split.test.any():
-        num_test, num_validation = (int(scan.split[i].sum()) for i in (2, 1))
+    if acquired.split.test.any():
+        num_test, num_validation = (int(acquired.split[i].sum()) for i in (2, 1))
         words += (
             f"; of {int(kspace.mask.sum())} locations {num_test} are held out as a test and "
             f"{num_validation} to choose weights by, none of them in the calibration block"
@@ -183,11 +185,9 @@ def _description(scan: _Scan, kspace: KSpace, is_complex: bool) -> str:
     return words + ("; complex image" if is_complex else "")
 
 
-def _notes(scan: _Scan) -> dict[str, Any]:
-    counts = {
-        f"num_{name}": int(mask.sum()) for name, mask in zip(Split._fields, scan.split, strict=True)
-    }
-    return {"noise_sigma": scan.sigma, "kspace_locations": counts}
+def _notes(acquired: _Acquired) -> dict[str, Any]:
+    counts = {f"num_{name}": int(mask.sum()) for name, mask in acquired.split._asdict().items()}
+    return {"noise_sigma": acquired.sigma, "kspace_locations": counts}
 
 
 def _kspace_sigma(experiment: Experiment, y: Tensor, mask: Tensor) -> float:

@@ -14,7 +14,7 @@ from invdiff.study.config import Experiment
 from invdiff.study.noise import GaussianConfig
 from invdiff.study.problem import Problem
 from invdiff.study.units import ct_units
-from operators import GaussianNoise, ImageGrid, TransmissionNoise
+from operators import GaussianNoise, ImageGrid, NoiseModel, TransmissionNoise
 
 __all__ = ["sinogram_problem"]
 
@@ -41,7 +41,7 @@ def sinogram_problem(
         raise ValueError("noise: the noise of measured data must be stated")
     y = torch.from_numpy(np.asarray(values))
     if noise.kind == "transmission":
-        model: Any = TransmissionNoise(noise.photons)
+        model: NoiseModel = TransmissionNoise(noise.photons)
     elif noise.kind == "gaussian":
         model = GaussianNoise(_stated_sigma(noise, float(y.max())))
     else:

@@ -1,26 +1,23 @@
-"""From an experiment to what is to be solved, with everything that can be wrong found out."""
+"""What is to be solved: a measurement, what its images mean, and what the result is put into."""
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from invdiff.data import Array, Image, KSpace, read_scan, sample_path
+from invdiff.data import Image
 from invdiff.likelihood import Likelihood
 from invdiff.priors import ComplexPrior, Denoiser, SupportedPrior, rescale
 from invdiff.priors.channel_prior import ChannelPrior
-from invdiff.study.config import Experiment
-from invdiff.study.forward import MRIConfig
 from invdiff.study.holdout import HeldOut, on_device
 from invdiff.study.units import Units
 
-__all__ = ["CoilData", "Problem", "build_problem", "chosen_slice"]
+__all__ = ["CoilData", "Problem"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,81 +95,11 @@ class Problem:
 
     def values(self, x: Tensor) -> NDArray[np.float32]:
         """Return the values of a solver image within the field of view, magnitudes if complex."""
-        x = x.abs() if x.is_complex() else x
-        return self.units.values(x if self.frame is None else x[(..., *self.frame)])
+        return self.units.values(self._seen(x.abs() if x.is_complex() else x))
 
+    def deviations(self, std: Tensor) -> NDArray[np.float32]:
+        """Return standard deviations in the unit of the values, within the field of view."""
+        return (self._seen(std) * self.units.scale).float().cpu().numpy()
 
-def build_problem(experiment: Experiment, image_shape: tuple[int, ...] | None) -> Problem:
-    """Read the input, and simulate its scan if it is an image.
-
-    Args:
-        experiment: All choices.
-        image_shape: Of the prior; two channels are complex images.
-
-    Raises:
-        ValueError: One line: what cannot be read, measured or reconstructed.
-    """
-    from invdiff.study.kspace import kspace_problem
-    from invdiff.study.measured import sinogram_problem
-    from invdiff.study.simulated import simulated_problem
-
-    shape = _checked_shape(experiment, image_shape)
-    scan = _read(experiment)
-    if experiment.input.holdout is not None and not isinstance(scan, KSpace):
-        raise ValueError("input.holdout: is for measured k-space")
-    if isinstance(scan, KSpace):
-        return kspace_problem(experiment, chosen_slice(scan, experiment), shape)
-    if isinstance(scan, Image):
-        return simulated_problem(experiment, chosen_slice(scan, experiment), shape)
-    if experiment.operator.kind.startswith("ct-"):
-        return sinogram_problem(experiment, scan.values, shape)
-    return simulated_problem(experiment, _image_of(scan), shape)
-
-
-def chosen_slice(scan: Any, experiment: Experiment) -> Any:
-    """Return one slice of an image or of k-space."""
-    index = experiment.input.slice
-    if index == "middle":
-        return scan.middle()
-    if index >= scan.num_slices:
-        raise ValueError(f"input.slice: expected 0 to {scan.num_slices - 1}, got {index}")
-    return scan.slice(index)
-
-
-def _checked_shape(experiment: Experiment, image_shape: tuple[int, ...] | None) -> tuple[int, int]:
-    if image_shape is not None and len(image_shape) == 3 and image_shape[0] == 2:
-        operator = experiment.operator
-        if not isinstance(operator, MRIConfig) or operator.image != "complex":
-            raise ValueError(
-                "prior.name: a prior of complex images (two channels) is for mri-cartesian with "
-                "operator.image: complex"
-            )
-        image_shape = image_shape[1:]
-    if image_shape is None or len(image_shape) != 2 or image_shape[0] != image_shape[1]:
-        raise ValueError(
-            f"prior.name: expected a prior of square grey images, got shape {image_shape}"
-        )
-    grid = experiment.input.grid
-    if grid is not None and grid.size not in (None, image_shape[0]):
-        raise ValueError(
-            f"input.grid.size: got {grid.size}, the prior {Path(experiment.prior.name).name} "
-            f"has images of {image_shape[0]} x {image_shape[1]}"
-        )
-    return image_shape[0], image_shape[1]
-
-
-def _read(experiment: Experiment) -> Image | KSpace | Array:
-    source = experiment.input
-    path = sample_path(source.sample) if source.sample is not None else Path(str(source.path))
-    return read_scan(path, modality=source.modality, key=source.key)
-
-
-def _image_of(array: Array) -> Image:
-    values = array.values
-    if values.ndim == 2 and values.dtype == np.float32:
-        # no geometry: the affine only has to be one
-        return Image(values=values[None], affine=np.eye(4), source=array.source)
-    raise ValueError(
-        f"{array.source}: expected a real image (rows, columns), got {values.dtype} of shape "
-        f"{values.shape}"
-    )
+    def _seen(self, x: Tensor) -> Tensor:
+        return x if self.frame is None else x[(..., *self.frame)]

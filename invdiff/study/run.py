@@ -15,15 +15,16 @@ from numpy.typing import NDArray
 from invdiff.priors import RoutedPrior
 from invdiff.rng import derive_generator
 from invdiff.study.baselines import TITLES, check_baselines, reconstruct_classically
+from invdiff.study.build import build_problem
 from invdiff.study.config import Experiment
 from invdiff.study.device import require_device
 from invdiff.study.folder import finish, is_finished, prepare
 from invdiff.study.prior import LoadedPrior
-from invdiff.study.problem import Problem, build_problem
+from invdiff.study.problem import Problem
 from invdiff.study.progress import Trace
 from invdiff.study.provenance import provenance
 from invdiff.study.report import write_report
-from invdiff.study.results import write_results
+from invdiff.study.result import write_result
 from invdiff.study.scores import score
 from invdiff.study.stages import Stages
 
@@ -73,25 +74,24 @@ def _compute(
     experiment: Experiment, problem: Problem, prior: LoadedPrior, folder: Path
 ) -> dict[str, Any]:
     started, stages = datetime.now(UTC), Stages(folder / "stages")
-    images: dict[str, torch.Tensor] = {}
-    seconds: dict[str, float] = {}
-    chosen: dict[str, float] = {}
-    for name in experiment.baselines:
-        stage = stages.run(f"baseline-{name}", partial(_baseline, name, problem))
-        images[name], seconds[name] = torch.from_numpy(stage["image"]), float(stage["seconds"])
-        chosen |= {f"{k}_{name}": float(stage[k]) for k in stage.keys() - {"image", "seconds"}}
-        _log.info("%s: %.1f s", TITLES[name], seconds[name])
-    main = stages.run("reconstruction", lambda: _sample(experiment, problem, prior))
-    device = experiment.device
-    tensors = {name: image.to(device) for name, image in images.items()}
-    tensors = {"": torch.from_numpy(main["mean"]).to(device), **tensors}
-    metrics: dict[str, Any] = score(problem, tensors) | chosen
-    metrics["seconds"] = float(main["seconds"])
-    metrics |= {f"seconds_{name}": s for name, s in seconds.items()}
+    names: tuple[str, ...] = experiment.baselines
+    finished: dict[str, dict[str, NDArray[Any]]] = {}
+    for name in names:
+        finished[name] = stages.run(f"baseline-{name}", partial(_baseline, name, problem))
+        _log.info("%s: %.1f s", TITLES[name], finished[name]["seconds"])
+    main = stages.run("reconstruction", partial(_sample, experiment, problem, prior))
+    finished = {"": main, **finished}
+    images = {n: torch.from_numpy(s["image"]).to(experiment.device) for n, s in finished.items()}
+    metrics: dict[str, Any] = score(problem, images)
+    for name, stage in finished.items():
+        chosen = stage.keys() - {"image", "seconds"} if name else set()
+        metrics |= {f"{key}_{name}": float(stage[key]) for key in chosen}
+    for name, stage in finished.items():
+        metrics[f"seconds_{name}" if name else "seconds"] = float(stage["seconds"])
     metrics["network_calls"] = int(main["network_calls"])
     about = provenance(experiment, problem, _described(experiment, prior))
     about |= {"started": started.isoformat(), "finished": _now()}
-    write_results(folder, experiment, problem, tensors, main, metrics, about)
+    write_result(folder, experiment, problem, images, main, metrics, about)
     write_report(folder)
     return metrics
 
@@ -115,7 +115,7 @@ def _sample(
     )
     trace.close()
     return {
-        "mean": samples.mean().cpu().numpy(),
+        "image": samples.mean().cpu().numpy(),
         "std": samples.std().cpu().numpy(),
         "misfit": np.asarray(trace.misfits),
         "network_calls": np.asarray(prior.num_calls - calls),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -13,8 +13,6 @@ from invdiff.study.problem import Problem
 from operators import GaussianNoise
 
 __all__ = ["score"]
-
-Metric = Callable[..., Tensor]
 
 
 def score(problem: Problem, images: Mapping[str, Tensor]) -> dict[str, float]:
@@ -33,8 +31,7 @@ def score(problem: Problem, images: Mapping[str, Tensor]) -> dict[str, float]:
     for name, image in images.items():
         suffix = f"_{name}" if name else ""
         if problem.truth is not None:
-            for metric in (psnr, ssim):
-                numbers[f"{metric.__name__}{suffix}"] = _against_truth(problem, image, metric)
+            numbers |= _against_truth(problem, image, suffix)
         misfit = problem.likelihood.residual_over_noise(image)
         numbers[f"residual_over_noise{suffix}"] = float(misfit)
         if problem.held_out is not None:
@@ -60,9 +57,14 @@ def _outside(image: Tensor, body: Tensor) -> float:
     return float(energy[~body.to(energy.device)].sum() / energy.sum())
 
 
-def _against_truth(problem: Problem, image: Tensor, metric: Metric) -> float:
+def _against_truth(problem: Problem, image: Tensor, suffix: str) -> dict[str, float]:
     # values from 0 up: the SSIM compares means, to which an offset such as that of HU adds weight
-    offset = problem.units.offset
-    values = torch.from_numpy(problem.values(image) - offset)
-    truth = torch.from_numpy(problem.values(torch.as_tensor(problem.truth)) - offset)
-    return float(metric(values, truth, data_range=problem.units.data_range))
+    offset, width = problem.units.offset, problem.units.data_range
+    values, truth = (
+        torch.from_numpy(problem.values(x) - offset)
+        for x in (image, torch.as_tensor(problem.truth))
+    )
+    return {
+        f"{metric.__name__}{suffix}": float(metric(values, truth, data_range=width))
+        for metric in (psnr, ssim)
+    }

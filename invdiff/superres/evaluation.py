@@ -74,7 +74,7 @@ def compare_boundaries(
                 metric=metric,
                 reference=_set_score(seen[m], randoms[0][m]),
                 held_out=_set_score(unseen[m], randoms[1][m]),
-                calls_per_image=ode.network_calls + cost.per_image,
+                calls_per_image=ode.calls_per_image + cost.per_image,
                 calls_spent=cost.once,
                 residual=None if operator is None else _root_mean(unseen[-1]),
             )

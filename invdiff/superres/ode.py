@@ -99,7 +99,7 @@ class SuperResolutionOde:
         self.sigmas = half_range(denoiser) * torch.cat([levels, levels.new_zeros(1)])
 
     @property
-    def network_calls(self) -> int:
+    def calls_per_image(self) -> int:
         """Network calls for each image, of which an evaluation of D may take several."""
         return self.num_calls * calls_of(self.denoiser)
 

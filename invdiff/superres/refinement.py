@@ -98,7 +98,7 @@ def refine_boundary(
         validation_loss=best.loss,
         step=best.step,
         minibatch_losses=losses,
-        num_calls=refinement.calls(len(references.truths), ode.network_calls),
+        num_calls=refinement.calls(len(references.truths), ode.calls_per_image),
     )
 
 

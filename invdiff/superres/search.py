@@ -113,7 +113,7 @@ def search_boundary(
     # drawn once more: the candidates are never all in memory
     best = draw(slice(index, index + 1), slice(None))[0, 0]
     return BoundarySearch(
-        x_T=best, index=index, losses=done, num_calls=done.numel() * ode.network_calls
+        x_T=best, index=index, losses=done, num_calls=done.numel() * ode.calls_per_image
     )
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from invdiff.likelihood import Likelihood
+from invdiff.linalg import expand_right
 from invdiff.rng import problem_streams
 from invdiff.superres.ode import SuperResolutionOde
 
@@ -75,10 +76,10 @@ def select_by_consistency(
     boundaries = streams.normal(likelihood.image_shape, like=likelihood.y.real)
     num_calls = 0
     for screen in screens:
-        num_calls += len(boundaries) * screen.network_calls
+        num_calls += len(boundaries) * screen.calls_per_image
         _, misfits = _judged(screen, boundaries, likelihood)
         boundaries = _best(boundaries, misfits, (len(boundaries) + 1) // 2)
-    num_calls += len(boundaries) * ode.network_calls
+    num_calls += len(boundaries) * ode.calls_per_image
     images, misfits = _judged(ode, boundaries, likelihood)
     chosen = _best(images, misfits, num_averaged).mean(0)
     return Selection(chosen, _best(boundaries, misfits, 1)[0], misfits.sort(0).values, num_calls)
@@ -95,5 +96,5 @@ def _judged(
 def _best(candidates: Tensor, misfits: Tensor, count: int) -> Tensor:
     """Return the candidates of lowest misfit for each image, best first."""
     order = misfits.argsort(dim=0, stable=True)[:count]
-    order = order.reshape(*order.shape, *(1,) * (candidates.ndim - misfits.ndim))
+    order = expand_right(order, candidates.ndim - misfits.ndim)
     return candidates.take_along_dim(order, 0)

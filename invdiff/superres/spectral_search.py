@@ -100,7 +100,7 @@ def search_spectral(
     point, loss = min(trials, key=lambda trial: trial[1])
     parameters = torch.from_numpy(point)
     history = torch.tensor([loss for _, loss in trials], dtype=torch.float64)
-    num_calls = num_trials * len(references.truths) * ode.network_calls
+    num_calls = num_trials * len(references.truths) * ode.calls_per_image
     return SpectralSearch(
         x_T=basis(parameters),
         parameters=parameters,

@@ -74,7 +74,7 @@ class DiffusedPosterior:
         return x + sigma * noise
 
     def _squared(self, sigma: Tensor) -> Tensor:
-        return expand_right(sigma, len(self.posterior.image_shape)) ** 2 if sigma.ndim else sigma**2
+        return expand_right(sigma, len(self.posterior.image_shape)) ** 2
 
 
 def diffused_posterior(prior: ExactPrior, likelihood: Likelihood) -> DiffusedPosterior:

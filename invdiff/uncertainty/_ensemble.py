@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from invdiff.linalg import expand_right
 from invdiff.samplers.base import Samples
 
 __all__ = ["Ensemble", "magnitude", "moments", "sorted_ensemble", "values_and_weights"]
@@ -52,7 +53,7 @@ def sorted_ensemble(samples: Ensemble) -> tuple[Tensor, Tensor]:
     """
     values, weights = values_and_weights(samples)
     ordered, order = values.sort(0)
-    weights = weights.reshape(*weights.shape, *(1,) * (values.ndim - weights.ndim))
+    weights = expand_right(weights, values.ndim - weights.ndim)
     if bool((weights == weights[:1]).all()):
         return ordered, weights
     return ordered, weights.expand(values.shape).gather(0, order)

@@ -19,7 +19,7 @@ _OVERSAMPLING, _WIDTH = 2, 4
 
 
 def density_compensation(
-    trajectory: Tensor, image_shape: Sequence[int], *, num_iterations: int = 30
+    trajectory: Tensor, image_shape: Sequence[int], *, num_steps: int = 30
 ) -> Tensor:
     r"""Find weights that make the density of any trajectory uniform :cite:p:`pipe1999`.
 
@@ -32,7 +32,7 @@ def density_compensation(
     Args:
         trajectory: Real (..., ndim) in cycles per pixel; see :class:`operators.mri.nufft.NUFFT`.
         image_shape: Pixels along each axis of the field of view.
-        num_iterations: At least 1.
+        num_steps: At least 1.
 
     Returns:
         Positive w (m), in the precision and on the device of the trajectory; multiply y by it.
@@ -42,15 +42,15 @@ def density_compensation(
     """
     name = "density_compensation"
     points = checked_trajectory(name, trajectory, image_shape)
-    if num_iterations < 1:
-        raise ValueError(f"{name}: expected at least one iteration, got {num_iterations}")
+    if num_steps < 1:
+        raise ValueError(f"{name}: expected at least one iteration, got {num_steps}")
     kernels = [AxisKernel(n, fast_even_size(_OVERSAMPLING * n), _WIDTH) for n in image_shape]
     origin = torch.zeros((), dtype=torch.float64)
     integral = math.prod(kernel.transform(origin).item() for kernel in kernels)
     matrix = interpolation_matrix(points.double(), kernels, centred=False) / integral
     transpose = matrix.T.tocsr()
     weights = torch.ones(len(points), dtype=torch.float64).numpy()
-    for _ in range(num_iterations):
+    for _ in range(num_steps):
         weights = weights / (matrix @ (transpose @ weights))
     cells = math.prod(kernel.grid_size for kernel in kernels)
     return torch.from_numpy(weights * (math.prod(image_shape) / cells)).to(points)

@@ -17,7 +17,7 @@ def sigpy_espirit_maps(
     threshold: float = 0.02,
     crop: float = 0.95,
     phase: MapPhase = "object",
-    num_iterations: int = 100,
+    num_steps: int = 100,
 ) -> EspiritMaps:
     """Estimate coil maps by ``sigpy.mri.app.EspiritCalib``, one slice after the other.
 
@@ -32,7 +32,7 @@ def sigpy_espirit_maps(
         threshold: Smallest singular value taken as signal, relative to the largest.
         crop: Eigenvalue up to which the maps are set to 0.
         phase: As for :func:`~operators.mri.espirit.espirit_maps`.
-        num_iterations: Iterations of the power method for the largest eigenvalue.
+        num_steps: Iterations of the power method for the largest eigenvalue.
 
     Raises:
         ValueError: As :func:`~operators.mri.espirit.espirit_maps`.
@@ -53,7 +53,7 @@ def sigpy_espirit_maps(
             thresh=threshold,
             kernel_width=kernel_size,
             crop=crop,
-            max_iter=num_iterations,
+            max_iter=num_steps,
             output_eigenvalue=True,
             show_pbar=False,
         ).run()

@@ -129,6 +129,6 @@ def test_the_ramp_is_for_diameters_alone(trajectory, message):
 
 def test_bad_input_of_the_iteration_is_refused():
     with pytest.raises(ValueError, match="at least one iteration, got 0"):
-        density_compensation(RADIAL, (SIZE, SIZE), num_iterations=0)
+        density_compensation(RADIAL, (SIZE, SIZE), num_steps=0)
     with pytest.raises(ValueError, match="cycles per pixel"):
         density_compensation(RADIAL * SIZE, (SIZE, SIZE))

@@ -146,7 +146,7 @@ def test_agrees_with_sigpy(dtype, generator):
     # sigpy reads a square
     square = slice(24 - 10, 24 + 10), slice(22 - 10, 22 + 10)
     ours = espirit_maps(kspace, square)
-    theirs = sigpy_espirit_maps(kspace, square, num_iterations=300)
+    theirs = sigpy_espirit_maps(kspace, square, num_steps=300)
     assert ours.maps.dtype == theirs.maps.dtype == dtype
     # the power method is slow where the two largest eigenvalues are close
     torch.testing.assert_close(ours.eigenvalues, theirs.eigenvalues, rtol=0, atol=2e-3)

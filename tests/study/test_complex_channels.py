@@ -7,9 +7,9 @@ import prior_training_choices as small
 import pytest
 import torch
 
+from invdiff.study.build import build_problem
 from invdiff.study.cli import main
 from invdiff.study.load import parse_experiment
-from invdiff.study.problem import build_problem
 from operators.fourier import fft
 
 pytestmark = pytest.mark.usefixtures("undrawn")

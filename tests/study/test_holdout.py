@@ -11,10 +11,10 @@ import torch
 from invdiff.likelihood import Likelihood
 from invdiff.rng import derive_generator
 from invdiff.study import baselines
+from invdiff.study.build import build_problem
 from invdiff.study.complex_image import body_region, imaginary_std, smooth_phase
 from invdiff.study.holdout import HoldoutConfig, heldout_nrmse, noise_floor, split_samples
 from invdiff.study.load import parse_experiment
-from invdiff.study.problem import build_problem
 from operators import CartesianMRI, GaussianNoise, birdcage_maps, calibration_region
 from operators.fourier import fft
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from invdiff.data import read_scan, sample_path
+from invdiff.study.build import build_problem
 from invdiff.study.kspace import coarse_image
 from invdiff.study.load import parse_experiment
-from invdiff.study.problem import build_problem
 from invdiff.study.slices import SliceSource
 from operators import birdcage_maps
 from operators.fourier import fft

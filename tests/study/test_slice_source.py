@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from invdiff.data import Image, list_samples, read_scan, sample_path
+from invdiff.study.build import build_problem
 from invdiff.study.load import parse_experiment
-from invdiff.study.problem import build_problem
 from invdiff.study.slices import SliceSource
 from invdiff.study.slices.plane import resliced
 

@@ -13,7 +13,7 @@ import torch
 from invdiff.likelihood import Likelihood
 from invdiff.priors import GaussianMixturePrior, half_range
 from invdiff.rng import derive_generator
-from invdiff.samplers import MomentMatching, PiGDM
+from invdiff.samplers import MomentMatching, PiGDM, problem_scale
 from invdiff.theory import diffused_posterior
 from operators import GaussianNoise, Mask
 
@@ -45,7 +45,7 @@ def dps(x, sigma):
 
 
 def guided_by(sampler):
-    scale = sampler.init(likelihood, prior, 1, generator=derive_generator(0, "unused")).scale
+    scale = problem_scale(likelihood, prior)
     return lambda x, sigma: sampler.guidance(x, sigma, likelihood, prior, scale).score
 
 

@@ -113,14 +113,8 @@ class ADMUNet(ImageNetwork):
             group_norm(first), nn.SiLU(), nn.Conv2d(first, settings.out_channels, 3, padding=1)
         )
 
-    def forward(
-        self,
-        sample: Tensor,
-        timestep: Tensor,
-        class_labels: Tensor | None = None,
-        return_dict: bool = False,
-    ) -> tuple[Tensor]:
-        """Return the noise or x0, and perhaps a variance; see ``ImageNetwork``."""
+    def _output(self, sample: Tensor, timestep: Tensor, class_labels: Tensor | None) -> Tensor:
+        """Return the noise or x0, and perhaps a variance."""
         settings = self.settings
         time = timestep * (1000 / settings.diffusion_steps if settings.rescale_timesteps else 1)
         waves = time_embedding(time, settings.model_channels)
@@ -129,7 +123,7 @@ class ADMUNet(ImageNetwork):
             if class_labels is None:
                 raise ValueError("adm: this network has classes, and got no class_labels")
             embedding = embedding + self.label_emb(class_labels)
-        return (self._denoise(sample, embedding),)
+        return self._denoise(sample, embedding)
 
     def _denoise(self, x: Tensor, embedding: Tensor) -> Tensor:
         across = []

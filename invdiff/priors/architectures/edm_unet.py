@@ -88,14 +88,8 @@ class DhariwalUNet(ImageNetwork):
         self.out_norm = dhariwal_norm(first)
         self.out_conv = DhariwalConv(first, settings.out_channels, 3)
 
-    def forward(
-        self,
-        sample: Tensor,
-        timestep: Tensor,
-        class_labels: Tensor | None = None,
-        return_dict: bool = False,
-    ) -> tuple[Tensor]:
-        """Return F for the noise level c_noise; see ``ImageNetwork``."""
+    def _output(self, sample: Tensor, timestep: Tensor, class_labels: Tensor | None) -> Tensor:
+        """Return F for the noise level c_noise."""
         # the numbers of the augmentation are zero, and what maps them has no bias
         waves = time_embedding(timestep, self.settings.model_channels).to(sample.dtype)
         embedding = self.map_layer1(functional.silu(self.map_layer0(waves)))
@@ -104,7 +98,7 @@ class DhariwalUNet(ImageNetwork):
                 raise ValueError("dhariwal: this network has classes, and got no class_labels")
             known = functional.one_hot(class_labels, self.settings.label_dim + 1)[:, :-1]
             embedding = embedding + self.map_label(known.to(sample.dtype))
-        return (self._denoise(sample, functional.silu(embedding)),)
+        return self._denoise(sample, functional.silu(embedding))
 
     def _denoise(self, x: Tensor, embedding: Tensor) -> Tensor:
         across = []

@@ -45,7 +45,6 @@ class ImageNetwork(nn.Module, abc.ABC):
         super().__init__()
         self.config = config
 
-    @abc.abstractmethod
     def forward(
         self,
         sample: Tensor,
@@ -60,4 +59,11 @@ class ImageNetwork(nn.Module, abc.ABC):
             timestep: ``(batch,)``, in the convention of the network.
             class_labels: ``(batch,)`` int64, of a network with classes.
             return_dict: Must be False; it is there for those who call networks of diffusers.
+
+        Raises:
+            ValueError: Labels that the network needs or doesn't take, or a size that it can't.
         """
+        return (self._output(sample, timestep, class_labels),)
+
+    @abc.abstractmethod
+    def _output(self, sample: Tensor, timestep: Tensor, class_labels: Tensor | None) -> Tensor: ...

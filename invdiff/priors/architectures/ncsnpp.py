@@ -52,23 +52,10 @@ class NCSNpp(ImageNetwork):
         for name, table in ncsnpp_tables(settings).items():
             self.register_buffer(name, table)
 
-    def forward(
-        self,
-        sample: Tensor,
-        timestep: Tensor,
-        class_labels: Tensor | None = None,
-        return_dict: bool = False,
-    ) -> tuple[Tensor]:
-        """Return the output ``(batch, out_channels, height, width)`` as the only entry.
+    def _output(self, sample: Tensor, timestep: Tensor, class_labels: Tensor | None) -> Tensor:
+        """Return the output for images in the range that ``centered`` says, without labels.
 
-        Args:
-            sample: ``(batch, in_channels, height, width)``, in the range that ``centered`` says.
-            timestep: ``(batch,)``: sigma of a network with Fourier features, else the time.
-            class_labels: Must be None.
-            return_dict: Must be False.
-
-        Raises:
-            ValueError: Labels, or a size that the resolutions don't divide.
+        The timestep is sigma for a network with Fourier features, else the time.
         """
         divisor = self.settings.divisor
         if class_labels is not None or sample.shape[-1] % divisor or sample.shape[-2] % divisor:
@@ -86,7 +73,7 @@ class NCSNpp(ImageNetwork):
         h = self._up(h, features, embedding)
         if self.settings.scale_by_sigma:
             h = h / self._sigma(timestep).to(h.dtype)[:, None, None, None]
-        return (h,)
+        return h
 
     def _embedding(self, timestep: Tensor) -> Tensor | None:
         if self._dense is None:

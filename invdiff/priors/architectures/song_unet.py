@@ -57,20 +57,10 @@ class SongUNet(ImageNetwork):
         self.enc = nn.ModuleDict(dict(self._encoder(across)))
         self.dec = nn.ModuleDict(dict(self._decoder(across)))
 
-    def forward(
-        self,
-        sample: Tensor,
-        timestep: Tensor,
-        class_labels: Tensor | None = None,
-        return_dict: bool = False,
-    ) -> tuple[Tensor]:
-        """Return F for the noise level c_noise; see ``ImageNetwork``.
-
-        Raises:
-            ValueError: No labels given to a network with classes, or the reverse.
-        """
+    def _output(self, sample: Tensor, timestep: Tensor, class_labels: Tensor | None) -> Tensor:
+        """Return F for the noise level c_noise."""
         embedding = self._embedding(timestep, class_labels)
-        return (self._decode(*self._encode(sample, embedding), embedding),)
+        return self._decode(*self._encode(sample, embedding), embedding)
 
     def _embedding(self, timestep: Tensor, class_labels: Tensor | None) -> Tensor:
         classes = self.settings.label_dim

@@ -10,6 +10,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 
 from invdiff.classical import fbp
 from invdiff.rng import derive_generator, draw_seeds
+from invdiff.study.build import build_problem
 from invdiff.study.config import Experiment, InputConfig, PriorConfig
 from invdiff.study.forward import OperatorConfig
 from invdiff.study.forward_ct import ParallelConfig
@@ -17,7 +18,7 @@ from invdiff.study.laboratory import ct_uncertainty_figures as figures
 from invdiff.study.laboratory.ct_uncertainty_scores import Slice, evaluate
 from invdiff.study.noise import GaussianConfig, NoiseConfig
 from invdiff.study.prior import LoadedPrior
-from invdiff.study.problem import Problem, build_problem
+from invdiff.study.problem import Problem
 from invdiff.study.sampling import SamplerConfig, sampler_config
 from invdiff.study.scripted import Arrays, Metrics, Outcome, ScriptedStudy, Table
 from invdiff.study.stages import Stages

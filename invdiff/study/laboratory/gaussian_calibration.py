@@ -34,7 +34,7 @@ _EXACT = "exact"
 _Item = TypeVar("_Item")
 
 
-class PriorConfig(Config):
+class GaussianPriorConfig(Config):
     """Independent pixels N(mean, std^2).
 
     Args:
@@ -60,7 +60,7 @@ class GaussianCalibration(ScriptedStudy):
     """
 
     kind: Literal["gaussian-calibration"] = "gaussian-calibration"
-    prior: PriorConfig = PriorConfig()
+    prior: GaussianPriorConfig = GaussianPriorConfig()
     size: int = Field(16, ge=2)
     keep: float = Field(0.5, gt=0, lt=1)
     sigma: PositiveFloat = 0.1

@@ -38,7 +38,7 @@ class _Shrinking:
     image_shape = None
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        level = expand_right(sigma, x.ndim - sigma.ndim) if sigma.ndim else sigma
+        level = expand_right(sigma, x.ndim - sigma.ndim)
         return x / (1 + level.to(x) ** 2)
 
 

@@ -16,7 +16,7 @@ from torch.nn.functional import avg_pool2d
 from invdiff.classical import fbp
 from invdiff.interpolants.measured_coupling import MeasuredCoupling
 from invdiff.likelihood import Likelihood
-from invdiff.study.laboratory.volume_scans import ScanSource, find_scans
+from invdiff.study.laboratory.volume_scans import ScanSource, read_scans
 from invdiff.study.slices import SliceSource, SplitConfig, grey_levels
 from invdiff.training import mirrored
 from invdiff.training.slice_set import SliceSet
@@ -119,7 +119,7 @@ def read_slices(
     slices = source.read(fallback)
     side = slices.values.shape[-1]
     if scans and (fallback is None or Path(scans[0].path).exists()):
-        found = find_scans(scans, None, "all", side, None)
+        found = read_scans(scans, None, "all", side, None)
         each = -(-num_slices // len(found))
         chosen = [_middle(torch.from_numpy(s.units.relative(s.placed.values)), each) for s in found]
         heldout = torch.cat(chosen)[:num_slices]

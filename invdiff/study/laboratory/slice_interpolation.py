@@ -14,7 +14,7 @@ from invdiff.study.config import PriorConfig
 from invdiff.study.laboratory import slice_interpolation_figures as figures
 from invdiff.study.laboratory.slice_interpolation_chain import WAYS, chain_moments
 from invdiff.study.laboratory.slice_interpolation_methods import METHODS, filled, scored
-from invdiff.study.laboratory.volume_scans import ScanSource, VolumeScan, find_scans
+from invdiff.study.laboratory.volume_scans import ScanSource, VolumeScan, read_scans
 from invdiff.study.scripted import Arrays, Metrics, Outcome, ScriptedStudy, Table
 from invdiff.study.stages import Stages
 
@@ -140,7 +140,7 @@ class SliceInterpolation(ScriptedStudy):
 
     def _read(self) -> VolumeScan:
         sources = () if self.scan is None else (self.scan,)
-        return find_scans(sources, self.fallback, self.slices, self.size, self.pixel_mm)[0]
+        return read_scans(sources, self.fallback, self.slices, self.size, self.pixel_mm)[0]
 
     def _filled(self, scan: VolumeScan, every: int) -> Arrays:
         prior = self.prior.load(self.device, (self.size, self.size))

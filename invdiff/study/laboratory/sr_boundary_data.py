@@ -12,7 +12,7 @@ from torch import Tensor
 
 from invdiff.rng import derive_generator
 from invdiff.study.base import Config
-from invdiff.study.laboratory.volume_scans import ScanSource, VolumeScan, find_scans
+from invdiff.study.laboratory.volume_scans import ScanSource, VolumeScan, read_scans
 from invdiff.superres.network_prior import SuperResolutionPrior
 from invdiff.superres.pairs import Pairs
 from invdiff.training import cropped
@@ -105,7 +105,7 @@ def _slices(
     """Return slices of references and held-out scans, and whether these are other subjects."""
 
     def read(sources: Sequence[ScanSource], fallback: str | None) -> list[VolumeScan]:
-        return find_scans(sources, fallback, "all", size, task.pixel_mm)
+        return read_scans(sources, fallback, "all", size, task.pixel_mm)
 
     found = read((*task.references, *task.held_out), task.fallback)
     if len(found) == len(task.references) + len(task.held_out):

@@ -17,7 +17,7 @@ from invdiff.study.laboratory import volume_figures as figures
 from invdiff.study.laboratory.volume_meter import Cost
 from invdiff.study.laboratory.volume_methods import MethodConfig, check_starts, check_suits
 from invdiff.study.laboratory.volume_runs import Findings, Run, Runner
-from invdiff.study.laboratory.volume_scans import ScanSource, TaskConfig, find_scans, measured
+from invdiff.study.laboratory.volume_scans import ScanSource, TaskConfig, measured, read_scans
 from invdiff.study.laboratory.volume_scores import averaged, tables
 from invdiff.study.laboratory.volume_views import View
 from invdiff.study.prior import LoadedPrior
@@ -108,7 +108,7 @@ class VolumeStudy(ScriptedStudy):
     def compute(self, stages: Stages) -> Outcome:
         """Reconstruct every scan from every measurement by every method, then compare."""
         # all scans are read before anything is computed: a bad file must not cost hours
-        scans = find_scans(self.scans, self.fallback, self.slices, self.size, self.pixel_mm)
+        scans = read_scans(self.scans, self.fallback, self.slices, self.size, self.pixel_mm)
         execution = None if self.memory is None else self.memory.build(stages.folder)
         runner = Runner(
             stages,

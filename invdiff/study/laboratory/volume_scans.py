@@ -25,7 +25,7 @@ from invdiff.study.units import Units, placed_slices
 from invdiff.study.volume_operators import VolumeOperatorConfig
 from operators import SliceStack, VolumeGrid
 
-__all__ = ["ScanSource", "TaskConfig", "VolumeProblem", "VolumeScan", "find_scans", "measured"]
+__all__ = ["ScanSource", "TaskConfig", "VolumeProblem", "VolumeScan", "measured", "read_scans"]
 
 _log = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ class VolumeProblem:
     slices: Likelihood | None
 
 
-def find_scans(
+def read_scans(
     sources: Sequence[ScanSource],
     fallback: str | None,
     slices: PositiveInt | Literal["all"],

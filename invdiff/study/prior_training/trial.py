@@ -62,7 +62,7 @@ class TrialConfig(Config):
         Raises:
             ValueError: One line: a class that is missing, or an input that can't be measured.
         """
-        from invdiff.study.problem import build_problem
+        from invdiff.study.build import build_problem
 
         experiment = self.read("the-trained-prior", device)
         choices = experiment.prior

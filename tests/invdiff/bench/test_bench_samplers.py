@@ -62,7 +62,7 @@ def test_a_timed_denoiser_counts_both_directions_and_nothing_else():
 
 
 def test_every_sampler_of_ours_has_times_in_every_case(small_cases):
-    rows = list(bench_samplers(MACHINE, rounds=1, steps=3))
+    rows = list(bench_samplers(MACHINE, rounds=1, num_steps=3))
     assert {(row.case, row.contender) for row in rows} == {
         (case, name) for case in small_cases for name in OURS
     }
@@ -78,7 +78,7 @@ def test_an_absent_sampler_is_named_with_its_reason(small_cases, monkeypatch):
         raise Unavailable("not installed")
 
     monkeypatch.setattr(sampler_runner, "CONTENDERS", {"peer": absent})
-    row, _ = bench_samplers(MACHINE, rounds=1, steps=3)
+    row, _ = bench_samplers(MACHINE, rounds=1, num_steps=3)
     assert row.remark == "not installed"
 
 

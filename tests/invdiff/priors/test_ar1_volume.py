@@ -1,7 +1,9 @@
 import pytest
 import torch
 
+from invdiff.likelihood import Likelihood
 from invdiff.priors import AR1VolumePrior, GaussianPrior
+from operators import GaussianNoise, Mask
 
 SHAPE = (5, 2, 2)
 PIXELS = 4
@@ -40,6 +42,19 @@ def test_density_is_that_of_the_dense_gaussian(prior, each, generator):
     torch.testing.assert_close(prior.log_prob(x), as_gaussian(prior).log_prob(x))
     sigma = torch.rand((3,) if each else (), generator=generator).double() + 0.1
     torch.testing.assert_close(prior.log_prob(x, sigma), as_gaussian(prior).log_prob(x, sigma))
+
+
+def test_posterior_of_known_slices_is_the_conditional(prior, generator):
+    """Slices seen with next to no noise."""
+    known = torch.tensor([False, True, False, False, True])
+    x = torch.randn(SHAPE, generator=generator, dtype=torch.float64)
+    mask = known[:, None, None].expand(SHAPE)
+    posterior = prior.posterior(Likelihood(Mask(mask), GaussianNoise(1e-5), x[mask]))
+    mean, along_z = prior.conditional(known, x)
+    tolerance = {"rtol": 0, "atol": 1e-8}  # the variance of the noise, 1e-10, times 100
+    torch.testing.assert_close(posterior.mean(), mean, **tolerance)
+    c = torch.eye(PIXELS).double() if prior._vectors is None else plane()
+    torch.testing.assert_close(posterior.covariance(), torch.kron(along_z, c), **tolerance)
 
 
 def test_obeys_tweedies_formula_with_a_level_for_each_slice(prior, generator):

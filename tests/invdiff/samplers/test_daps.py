@@ -148,23 +148,23 @@ def test_the_exact_inner_sample_is_the_gaussian_posterior(problem, power, hidden
     assert (error.abs() < 4.5 * bound).all()
 
 
-def test_tau_replaces_the_noise(problem):
-    """The posterior of noise tau is sampled, at the same seed, as if y had that noise."""
+def test_assumed_sigma_replaces_the_noise(problem):
+    """The posterior of the assumed noise is sampled, at the same seed, as if y had that noise."""
     assumed = Likelihood(problem.likelihood.operator, GaussianNoise(0.02), problem.likelihood.y)
     for inner in ("exact", "langevin"):
-        sampler = DAPS(4, inner=inner, num_langevin=5, tau=0.02)
+        sampler = DAPS(4, inner=inner, num_langevin=5, assumed_sigma=0.02)
         first = sampler.sample(problem.likelihood, problem.prior, 2, generator=derive_generator(0))
         plain = DAPS(4, inner=inner, num_langevin=5)
         second = plain.sample(assumed, problem.prior, 2, generator=derive_generator(0))
         torch.testing.assert_close(first.values, second.values)
 
 
-def test_tau_needs_noise_of_one_level():
+def test_assumed_sigma_needs_noise_of_one_level():
     operator = Mask(torch.ones(2, dtype=torch.bool))
     likelihood = Likelihood(operator, TransmissionNoise(100.0), torch.tensor([50.0, 20.0]))
     prior = GaussianPrior(torch.zeros(2), 1.0)
-    with pytest.raises(ValueError, match="tau replaces noise of one level, got TransmissionNoise"):
-        DAPS(4, tau=0.1).sample(likelihood, prior, 1, generator=derive_generator(0))
+    with pytest.raises(ValueError, match="replaces noise of one level, got TransmissionNoise"):
+        DAPS(4, assumed_sigma=0.1).sample(likelihood, prior, 1, generator=derive_generator(0))
 
 
 def test_the_result_carries_no_noise_of_the_last_level(generator):
@@ -231,7 +231,7 @@ def test_takes_complex_images(generator):
         {"num_ode_steps": 0},
         {"num_langevin": 0},
         {"num_cg": 0},
-        {"tau": 0.0},
+        {"assumed_sigma": 0.0},
         {"inner": "hmc"},
         {"solver": "rk4"},
     ],

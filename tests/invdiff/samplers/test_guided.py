@@ -10,7 +10,8 @@ from invdiff.priors import ComplexPrior, GaussianPrior
 from invdiff.rng import derive_generator
 from invdiff.samplers import DPS, MomentMatching, PiGDM
 from invdiff.samplers.base import start_image
-from invdiff.samplers.guided import Scale, kept_noise
+from invdiff.samplers.descent import kept_noise
+from invdiff.samplers.guided import problem_scale
 from operators import GaussianNoise, Mask, Matrix
 
 N, SIGMA_Y = 5, 0.3
@@ -37,14 +38,9 @@ def likelihood(generator):
     return Likelihood(Matrix(matrix), GaussianNoise(SIGMA_Y), y)
 
 
-def scale_of(likelihood, prior):
-    low, high = prior.data_range
-    return Scale((high - low) / 2, likelihood.norm() ** 2)
-
-
 def evaluate(method, x, sigma, likelihood, prior, **kwargs):
     level = torch.tensor(sigma, dtype=torch.float64)
-    return method.guidance(x, level, likelihood, prior, scale_of(likelihood, prior), **kwargs)
+    return method.guidance(x, level, likelihood, prior, problem_scale(likelihood, prior), **kwargs)
 
 
 def spread_of(name, matrix, covariance, sigma, scale):
@@ -66,7 +62,7 @@ def test_score_of_a_gaussian_prior_is_the_closed_form(name, sigma, prior, likeli
     covariance, matrix = prior.covariance(), likelihood.operator(torch.eye(N).double()).T
     jacobian = covariance @ torch.linalg.inv(covariance + sigma**2 * torch.eye(N))
     mean = prior.mean() + (x - prior.mean()) @ jacobian
-    residual, scale = likelihood.y - mean @ matrix.T, scale_of(likelihood, prior)
+    residual, scale = likelihood.y - mean @ matrix.T, problem_scale(likelihood, prior)
     if name == "dps-norm":
         length = residual.norm(dim=-1, keepdim=True) * SIGMA_Y * scale.squared_norm.sqrt()
         solved = residual / length
@@ -206,7 +202,7 @@ V, Y, NOISE = 0.04, 0.3, 0.1
 
 def predicted(method, likelihood, prior, spread):
     """Mean and variance of a pixel after all steps, for a score J (y - D) / (spread + R)."""
-    half, (low, high) = scale_of(likelihood, prior).half, prior.data_range
+    half, (low, high) = problem_scale(likelihood, prior).half, prior.data_range
     sigmas = half * method.levels()
     mean = float(start_image(likelihood, prior, 1)[0, 0]) - (low + high) / 2
     variance = sigmas[0] ** 2

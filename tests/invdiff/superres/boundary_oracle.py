@@ -17,7 +17,7 @@ DECAYING = torch.arange(1, DIMENSION + 1, dtype=torch.float64) ** -1.5
 class ExactOde:
     """The exact map for posterior means y and posterior variances S, at ``num_calls`` calls."""
 
-    num_calls = network_calls = 3
+    num_calls = calls_per_image = 3
 
     def __init__(self, variances: Tensor) -> None:
         self.variances, self.denoiser, self.batches = variances, self, []

@@ -221,7 +221,7 @@ def test_every_boundary_is_scored_under_every_metric(sets: tuple[Pairs, Pairs]) 
 
 def test_held_out_images_may_be_larger(generator: torch.Generator) -> None:
     class Ode:
-        num_calls = network_calls = 1
+        num_calls = calls_per_image = 1
 
         def __call__(self, x: Tensor, y: Tensor) -> Tensor:
             return y + x

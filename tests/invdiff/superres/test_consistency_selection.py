@@ -25,7 +25,7 @@ class PosteriorMap:
     def __init__(self, denoiser, num_calls=1):
         values, vectors = torch.linalg.eigh(denoiser.covariances[0])
         self.root = vectors * values.clamp(min=0).sqrt() @ vectors.mT
-        self.denoiser, self.network_calls = denoiser, num_calls
+        self.denoiser, self.calls_per_image = denoiser, num_calls
 
     def __call__(self, boundary, y):
         return self.denoiser.posterior_mean(y) + boundary @ self.root
