@@ -15,8 +15,7 @@ from invdiff.linalg import inner
 from invdiff.priors.denoiser import Denoiser
 from invdiff.rng import Streams
 from invdiff.samplers.base import Generators, check_problem, denoised
-from invdiff.samplers.descent import Descent
-from invdiff.samplers.descent import kept_noise as kept_noise
+from invdiff.samplers.descent import Descent, kept_noise
 
 __all__ = [
     "Guidance",

@@ -14,7 +14,7 @@ from invdiff.likelihood import Likelihood
 from invdiff.priors import AR1VolumePrior, GaussianPrior
 from invdiff.rng import derive_generator
 from invdiff.samplers import DDNM, heun_step, karras_sigmas
-from invdiff.samplers.guided import kept_noise
+from invdiff.samplers.descent import kept_noise
 from invdiff.theory.chapter.drawing import COLORS, GREY, draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
 from invdiff.theory.chapter.identity import identity_reading

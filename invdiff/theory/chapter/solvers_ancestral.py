@@ -8,7 +8,7 @@ import numpy as np
 
 from invdiff.priors import GaussianPrior
 from invdiff.samplers import karras_sigmas
-from invdiff.samplers.guided import kept_noise
+from invdiff.samplers.descent import kept_noise
 from invdiff.theory.chapter.drawing import draw_curves, draw_order
 from invdiff.theory.chapter.fact import Fact, Reading
 from invdiff.theory.chapter.laws import ROUNDING, tensor

@@ -38,7 +38,7 @@ ROWS = [
     ),
     Row(
         "ancestral-noise",
-        (Break("samplers.guided", "kept_noise", part_scaled(0, 0.9)),),
+        (Break("samplers.descent", "kept_noise", part_scaled(0, 0.9)),),
         """
         ancestral-noise ancestral-variance-order guided-laws replacement-biased
         twisted-mode-weights
