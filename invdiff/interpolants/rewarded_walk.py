@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -87,7 +88,8 @@ class RewardedWalk:
 
     def __post_init__(self) -> None:
         check_problem(self.likelihood, self.denoiser)
-        self._process()
+        # refuses what it can't walk on before any noise is drawn
+        _ = self._process
 
     def start(self, x: Tensor) -> Particle:
         """Return particles of pure noise x ``(*batch, *image_shape)`` at t = 0."""
@@ -114,9 +116,10 @@ class RewardedWalk:
         return (low + high) / 2 + (high - low) / 2 * mean
 
     def _seen(self, x: Tensor, t: Tensor) -> Particle:
-        mean = self._process().target_mean(x, t)
+        mean = self._process.target_mean(x, t)
         return Particle(x, mean, self.likelihood.log_prob(self.image(mean)))
 
+    @cached_property
     def _process(self) -> DenoiserProcess:
         return DenoiserProcess(rescale(self.denoiser, -1.0, 1.0), self.interpolant)
 

@@ -33,8 +33,8 @@ class BidirectionalSampler:
 
     Args:
         num_steps: Noise levels, one call of each prior.
-        sigma_max: Highest noise level, in half data ranges.
-        sigma_min: Lowest noise level before 0, in half data ranges.
+        sigma_max: Highest noise level, in half data ranges of the prior before the gap.
+        sigma_min: Lowest noise level before 0, likewise.
         rho: Exponent of the grid.
 
     Raises:
@@ -63,12 +63,12 @@ class BidirectionalSampler:
         generator: torch.Generator,
         dtype: torch.dtype = torch.float32,
     ) -> Samples:
-        """Draw the slices of the gap.
+        """Draw the slices of one gap.
 
         Args:
             before: Prior of the gap given the slice before it, such as a ``OneEnd``.
             behind: Prior of the gap given the slice behind it.
-            num_samples: Gaps that are drawn, each with its own stream.
+            num_samples: How often, each with its own stream.
             generator: Source of the streams, on the device that is to be used.
             dtype: Of the samples.
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
+from invdiff.interpolants import BestOfN
 from invdiff.rng import derive_generator
 from invdiff.samplers import Ensemble
 from invdiff.study.laboratory.budget_concentration_figures import density_figure, rate_figure
@@ -21,7 +22,7 @@ from invdiff.study.laboratory.budget_concentration_problem import (
 from invdiff.study.sampling import SamplerConfig
 from invdiff.study.scripted import Arrays, Metrics, Outcome, ScriptedStudy, Table
 from invdiff.study.stages import Stages
-from invdiff.theory.spacings import spacing_divergence
+from invdiff.theory import spacing_divergence
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -85,7 +86,7 @@ class BudgetConcentration(ScriptedStudy):
                     arrays[f"x_{method}_{budget}"] = found["x"]
             metrics |= {f"kl_{method}": kl, f"calls_{method}": calls, f"std_{method}": std}
             arrays |= {f"kl_{method}": np.array(kl), f"calls_{method}": np.array(calls)}
-        numbers = [budget // (self.num_steps + 1) for budget in self.budgets]
+        numbers = [BestOfN(budget, self.num_steps).num_draws for budget in self.budgets]
         metrics["kl_best-of-n_exact"] = [problem.exact_best_of_n(n) for n in numbers]
         metrics |= {"kl_prior": problem.exact_best_of_n(1), "floor": self._floor()}
         metrics["std_exact"] = float(exact.covariance().sqrt())

@@ -210,7 +210,8 @@ def test_the_callback_sees_every_draw(line):
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
-        ({"max_calls": 69}, "expected max_calls >= num_chains.*got 69 < 70"),
+        ({"max_calls": 69}, "expected max_calls >= num_chains.* = 70, got 69"),
+        ({"max_calls": math.nan}, " = 70, got nan"),
         ({"num_steps": 0}, "num_steps, num_starts and num_chains >= 1, got 0, 25 and 2"),
         ({"num_starts": 0}, "got 10, 0 and 2"),
         ({"num_chains": 0}, "got 10, 25 and 0"),

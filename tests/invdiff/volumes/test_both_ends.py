@@ -250,3 +250,7 @@ def test_refuses_what_is_out_of_range():
         OneEnd(chain(1), end(FIRST))
     with pytest.raises(ValueError, match="num_steps >= 2"):
         BidirectionalSampler(num_steps=1)
+    with pytest.raises(ValueError, match=r"OneEnd: expected volumes \(5, 1, 1\), got \(6, 1, 1\)"):
+        prior(torch.zeros(NUM + 1, 1, 1), torch.tensor(1.0))
+    with pytest.raises(ValueError, match=r"rho > 0, got .* and 0"):
+        BidirectionalSampler(rho=0)
