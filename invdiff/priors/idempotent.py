@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from invdiff.priors.subspace import SubspacePrior
 
-__all__ = ["Idempotent", "LearnedProjector", "LinearProjector", "idempotence_error"]
+__all__ = ["Idempotent", "LearnedProjector", "LinearProjector", "idempotence_error", "moved"]
 
 
 @runtime_checkable

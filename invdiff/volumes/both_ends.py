@@ -102,12 +102,12 @@ class BidirectionalSampler:
         before: Denoiser,
         behind: Denoiser,
     ) -> Tensor:
-        down = euler_step(before, x, sigma, sigma_next)
+        down = _euler_step(before, x, sigma, sigma_next)
         again = (sigma**2 - sigma_next**2).sqrt().to(x) * streams.normal(x.shape[1:], x)
-        return euler_step(behind, down + again, sigma, sigma_next)
+        return _euler_step(behind, down + again, sigma, sigma_next)
 
 
-def euler_step(denoiser: Denoiser, x: Tensor, sigma: Tensor, sigma_next: Tensor) -> Tensor:
+def _euler_step(denoiser: Denoiser, x: Tensor, sigma: Tensor, sigma_next: Tensor) -> Tensor:
     """Take one Euler step of the probability-flow ODE, which goes down to noise 0 at once."""
     mean = denoiser(x, sigma)
     return mean + (sigma_next / sigma).to(x) * (x - mean)

@@ -139,8 +139,8 @@ class BudgetConcentration(ScriptedStudy):
         ends = {m: (metrics[f"kl_{m}"][0], metrics[f"kl_{m}"][-1]) for m in METHODS}
         return (
             f"From {first} to {last} network calls a sample, the divergence from the exact "
-            "posterior grows from {:.3f} to {:.2f} nats with rollover budget forcing and from "
-            "{:.3f} to {:.2f} with best-of-N, and falls from {:.3f} to {:.4f} with weighted "
+            "posterior goes from {:.3f} to {:.2f} nats with rollover budget forcing, from "
+            "{:.3f} to {:.2f} with best-of-N, and from {:.3f} to {:.4f} with weighted "
             "particles".format(*ends["rollover"], *ends["best-of-n"], *ends["ensemble"])
             + f"; the prior alone has {metrics['kl_prior']:.2f}. Searches for a reward end in the "
             "one image that explains the data best, whatever the posterior."
