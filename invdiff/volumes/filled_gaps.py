@@ -44,8 +44,8 @@ def linear_between(known: KnownSlices) -> Tensor:
     before = (torch.searchsorted(places, z, right=True) - 1).clamp(min=0)
     low, high = places[before], places[after]
     share = (z - low) / (high - low).clamp(min=1)
-    # beyond the last known slices both are the same one
-    share = share.clamp(0, 1).to(values)[:, None, None]
+    # beyond the last known slices both are the same one, whatever its share
+    share = share.to(values)[:, None, None]
     low, high = low.to(values.device), high.to(values.device)
     return torch.lerp(values.index_select(-3, low), values.index_select(-3, high), share)
 

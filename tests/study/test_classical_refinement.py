@@ -61,6 +61,26 @@ def test_the_scores_are_those_of_the_images(finished):
     np.testing.assert_allclose(found["ct_mean"], found["ct_samples"].mean(0), atol=1e-6)
 
 
+def test_the_network_sees_images_in_the_units_of_the_refiner(choices, finished):
+    task = parse_study(choices).tasks["ct"]
+    pairs = rough_pairs(task.scan, task.parts(), 0)
+    rms = float((2 * (pairs.truth - pairs.rough)).square().mean().sqrt())
+    metrics = json.loads((finished / "metrics.json").read_text())
+    assert metrics["ct_sigma_data"] == pytest.approx(rms, rel=1e-5)
+
+
+def test_the_step_on_the_data_explains_them_better(choices, finished):
+    scan = parse_study(choices).tasks["ct"].scan
+    found = np.load(finished / "arrays.npz")
+    truth, mean, consistent = (
+        torch.from_numpy(found[f"ct_{name}"]) for name in ("truth", "mean", "consistent")
+    )
+    operator = scan.operator(32, derive_generator(0, "operator"))
+    likelihood = scan.measured(operator, truth, derive_generator(0, "noise", "heldout"))
+    after = likelihood.residual_over_noise(consistent)
+    assert (after < 0.9 * likelihood.residual_over_noise(mean)).all()
+
+
 def test_pairs_are_what_the_scan_makes_of_the_slices(choices):
     task = parse_study(choices).tasks["ct"]
     parts = task.parts()
