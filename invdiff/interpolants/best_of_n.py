@@ -56,7 +56,8 @@ class BestOfN:
 
     def __post_init__(self) -> None:
         check_noise_scale(self.noise_scale, "BestOfN")
-        if self.num_steps < 1 or self.num_draws < 1:
+        # a NaN is neither below nor above
+        if not (self.num_steps >= 1 and self.num_draws >= 1):
             raise ValueError(
                 "BestOfN: expected num_steps >= 1 and max_calls > num_steps, got "
                 f"{self.num_steps} and {self.max_calls}"

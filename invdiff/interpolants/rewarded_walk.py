@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -87,7 +88,8 @@ class RewardedWalk:
 
     def __post_init__(self) -> None:
         check_problem(self.likelihood, self.denoiser)
-        self._process()
+        # refuses what it can't walk on before any noise is drawn
+        _ = self._process
 
     def start(self, x: Tensor) -> Particle:
         """Return particles of pure noise x ``(*batch, *image_shape)`` at t = 0."""
@@ -114,9 +116,10 @@ class RewardedWalk:
         return (low + high) / 2 + (high - low) / 2 * mean
 
     def _seen(self, x: Tensor, t: Tensor) -> Particle:
-        mean = self._process().target_mean(x, t)
+        mean = self._process.target_mean(x, t)
         return Particle(x, mean, self.likelihood.log_prob(self.image(mean)))
 
+    @cached_property
     def _process(self) -> DenoiserProcess:
         return DenoiserProcess(rescale(self.denoiser, -1.0, 1.0), self.interpolant)
 
@@ -127,14 +130,15 @@ class WalkNoise:
     Args:
         streams: One for each sample of each problem.
         shape: Of what each sample draws: ``(*chains, *image_shape)``.
-        num_chains: Number of dimensions of the chains, which come first in a draw.
+        num_chain_dims: Number of dimensions of the chains, which come first in a draw.
         like: Dtype and device.
     """
 
     def __init__(
-        self, streams: Streams, shape: tuple[int, ...], num_chains: int, like: Tensor
+        self, streams: Streams, shape: tuple[int, ...], num_chain_dims: int, like: Tensor
     ) -> None:
-        self._streams, self._shape, self._chains, self._like = streams, shape, num_chains, like
+        self._streams, self._shape, self._like = streams, shape, like
+        self._num_chain_dims = num_chain_dims
         # of the shape alone, so that the draws don't depend on the batch
         self._steps = max(1, _BLOCK // max(1, math.prod(shape)))
         self._block, self._next = like.new_empty(0), self._steps
@@ -147,8 +151,8 @@ class WalkNoise:
             self._next = 0
         draw = self._block.select(first, self._next)
         self._next += 1
-        chains = range(self._chains)
-        return draw.movedim([first + i for i in chains], list(chains)) if self._chains else draw
+        chains = range(self._num_chain_dims)
+        return draw.movedim([first + i for i in chains], list(chains))
 
 
 def check_noise_scale(noise_scale: float, who: str) -> None:

@@ -84,10 +84,11 @@ class RolloverBudget:
                 "RolloverBudget: expected num_steps, num_starts and num_chains >= 1, got "
                 f"{self.num_steps}, {self.num_starts} and {self.num_chains}"
             )
-        if self.quota < 1:
+        # a NaN is neither below nor above
+        if not self.quota >= 1:
             raise ValueError(
-                "RolloverBudget: expected max_calls >= num_chains * (num_starts + num_steps), "
-                f"got {self.max_calls} < {self.num_chains * (self.num_starts + self.num_steps)}"
+                "RolloverBudget: expected max_calls >= num_chains * (num_starts + num_steps) = "
+                f"{self.num_chains * (self.num_starts + self.num_steps)}, got {self.max_calls}"
             )
 
     @property

@@ -131,7 +131,13 @@ class GaussianMixturePrior:
         )
 
     def _coordinates(self, x: Tensor) -> Tensor:
-        """Return V_k^T (x - m_k), shape ``(*batch, K, n)``."""
+        """Return V_k^T (x - m_k), shape ``(*batch, K, n)``.
+
+        Raises:
+            ValueError: Complex images, whose imaginary part would be lost.
+        """
+        if x.is_complex():
+            raise ValueError(f"prior: expected real images, got {x.dtype}")
         flat = x.reshape(*x.shape[: x.ndim - len(self.image_shape)], 1, -1).to(self.means)
         return torch.einsum("kij,...ki->...kj", self._vectors, flat - self.means.flatten(1))
 

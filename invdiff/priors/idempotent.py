@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from invdiff.priors.subspace import SubspacePrior
 
-__all__ = ["Idempotent", "LearnedProjector", "LinearProjector", "idempotence_error"]
+__all__ = ["Idempotent", "LearnedProjector", "LinearProjector", "idempotence_error", "moved"]
 
 
 @runtime_checkable
@@ -45,6 +45,8 @@ class LinearProjector:
         prior: Any distribution on m + B z; only its subspace and its range are used.
 
     Attributes:
+        offset: m, shape ``image_shape``.
+        basis: B, shape ``(n, r)``.
         data_range: That of the prior.
         image_shape: Trailing shape of x.
     """
@@ -59,11 +61,15 @@ class LinearProjector:
         return self.project(x)
 
     def project(self, x: Tensor) -> Tensor:
-        """Return f(x) for x ``(*batch, *image_shape)``, in its shape and dtype."""
-        from_offset = x.reshape(*x.shape[: x.ndim - self.offset.ndim], -1).to(self.offset)
-        from_offset = from_offset - self.offset.flatten()
+        """Return f(x) for real x ``(*batch, *image_shape)``, in its shape and dtype.
+
+        Raises:
+            ValueError: Complex images, or images of another shape.
+        """
+        _check_images(x, self.image_shape, "LinearProjector")
+        from_offset = (x.to(self.offset) - self.offset).flatten(x.ndim - self.offset.ndim)
         along = from_offset @ self.basis @ self.basis.mT
-        return (along.reshape(x.shape) + self.offset).to(x.dtype)
+        return (along.reshape(x.shape) + self.offset).to(x)
 
 
 class LearnedProjector(nn.Module):
@@ -77,14 +83,14 @@ class LearnedProjector(nn.Module):
         data_range: Lowest and highest value of the images that it was trained on.
 
     Raises:
-        ValueError: No axes of the image, or a range that isn't one.
+        ValueError: No axes of the image or an empty one, or a range that isn't one.
     """
 
     def __init__(
         self, network: nn.Module, image_shape: tuple[int, ...], data_range: tuple[float, float]
     ) -> None:
         super().__init__()
-        if not image_shape or not data_range[0] < data_range[1]:
+        if min(image_shape, default=0) < 1 or not data_range[0] < data_range[1]:
             raise ValueError(
                 "LearnedProjector: expected an image_shape and data_range low < high, got "
                 f"{tuple(image_shape)} and {data_range}"
@@ -99,17 +105,27 @@ class LearnedProjector(nn.Module):
         """Return f(x) for real x ``(*batch, *image_shape)``, in its shape and dtype.
 
         Raises:
-            ValueError: Images of another shape.
+            ValueError: Complex images, images of another shape, or a network that changes it.
         """
-        start = x.ndim - len(self.image_shape)
-        if start < 0 or x.shape[start:] != self.image_shape:
-            raise ValueError(
-                f"LearnedProjector: expected images {self.image_shape}, got {tuple(x.shape)}"
-            )
-        weight = next(self.network.parameters())
+        _check_images(x, self.image_shape, "LearnedProjector")
+        weight = next(self.network.parameters(), x)
         images = x.reshape(-1, *self.image_shape).to(weight.dtype)
-        moved: Tensor = images + self.network(images)
-        return moved.reshape(x.shape).to(x.dtype)
+        return moved(self.network, images).reshape(x.shape).to(x.dtype)
+
+
+def moved(network: nn.Module, x: Tensor) -> Tensor:
+    """Return f(x) = x + g(x) for a batch of images.
+
+    Raises:
+        ValueError: The network changes the shape, where a sum might be broadcast.
+    """
+    move: Tensor = network(x)
+    if move.shape != x.shape:
+        raise ValueError(
+            f"projector: expected a network that keeps the shape {tuple(x.shape)}, it returns "
+            f"{tuple(move.shape)}"
+        )
+    return x + move
 
 
 def idempotence_error(projector: Idempotent, x: Tensor) -> Tensor:
@@ -121,6 +137,12 @@ def idempotence_error(projector: Idempotent, x: Tensor) -> Tensor:
     """
     with torch.no_grad():
         once = projector.project(x)
-        moved = projector.project(once) - once
+        error = projector.project(once) - once
     num_dims = len(projector.image_shape or x.shape[1:])
-    return (moved**2).flatten(x.ndim - num_dims).mean(-1).sqrt()
+    return (error**2).flatten(x.ndim - num_dims).mean(-1).sqrt()
+
+
+def _check_images(x: Tensor, shape: tuple[int, ...], who: str) -> None:
+    start = x.ndim - len(shape)
+    if start < 0 or x.shape[start:] != shape or not x.is_floating_point():
+        raise ValueError(f"{who}: expected real images {shape}, got {x.dtype} {tuple(x.shape)}")

@@ -119,6 +119,8 @@ class SubspacePrior:
         return Likelihood(Matrix(columns.mT), noise, y)
 
     def _flat(self, x: Tensor) -> Tensor:
+        if x.is_complex():
+            raise ValueError(f"prior: expected real images, got {x.dtype}")
         flat = x.reshape(*x.shape[: x.ndim - len(self.image_shape)], -1)
         return flat.to(self.offset) - self.offset.flatten()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -107,12 +108,13 @@ def karras_sigmas(num_steps: int, sigma_max: float, sigma_min: float, rho: float
         (\sigma_{min}^{1/\rho} - \sigma_{max}^{1/\rho})\bigr)^\rho
 
     Raises:
-        ValueError: ``0 < sigma_min < sigma_max`` doesn't hold, or fewer than 2 steps.
+        ValueError: ``0 < sigma_min < sigma_max`` doesn't hold, an infinite level, fewer than 2
+            steps, or a rho that is not positive.
     """
-    if num_steps < 2 or not 0 < sigma_min < sigma_max:
+    if num_steps < 2 or not 0 < sigma_min < sigma_max < math.inf or not 0 < rho < math.inf:
         raise ValueError(
-            f"sigmas: expected 0 < sigma_min < sigma_max and num_steps >= 2, "
-            f"got {sigma_min}, {sigma_max}, {num_steps}"
+            f"sigmas: expected 0 < sigma_min < sigma_max, num_steps >= 2 and rho > 0, "
+            f"got {sigma_min}, {sigma_max}, {num_steps} and {rho}"
         )
     ramp = torch.linspace(0, 1, num_steps, dtype=torch.float64)
     high, low = sigma_max ** (1 / rho), sigma_min ** (1 / rho)

@@ -19,6 +19,7 @@ from invdiff.study.config import Experiment
 from invdiff.study.holdout import HeldOut
 from invdiff.study.load import parse_experiment
 from invdiff.study.problem import Problem
+from invdiff.study.stored import Stored
 from invdiff.study.units import Units
 
 __all__ = ["Result", "read_result", "write_result"]
@@ -108,7 +109,8 @@ def read_result(folder: Path) -> Result:
     """Read what ``run_experiment`` wrote.
 
     Raises:
-        ValueError: A file is missing or not readable.
+        ValueError: A file is missing or not readable; later, a metric or an array that is asked for
+            isn't there.
     """
     try:
         values = yaml.safe_load((folder / "config.yaml").read_text())
@@ -116,12 +118,13 @@ def read_result(folder: Path) -> Result:
             json.loads((folder / f"{name}.json").read_text()) for name in ("metrics", "provenance")
         )
         with np.load(folder / "reconstruction.npz", allow_pickle=False) as stored:
-            arrays = dict(stored)
+            arrays = Stored(stored, folder, "array")
     # the folder may be anything
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{folder}: not the folder of a finished run ({reason})") from error
-    return Result(parse_experiment(values), metrics, provenance, arrays)
+    experiment = parse_experiment(values)
+    return Result(experiment, Stored(metrics, folder, "metric"), provenance, arrays)
 
 
 def _held_out_arrays(held_out: HeldOut, images: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:

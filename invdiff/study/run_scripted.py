@@ -18,6 +18,7 @@ from invdiff.study.prior import PriorConfig
 from invdiff.study.provenance import circumstances
 from invdiff.study.scripted import Arrays, Metrics, ScriptedStudy
 from invdiff.study.stages import Stages
+from invdiff.study.stored import Stored
 from invdiff.study.volume_files import write_volumes
 
 __all__ = ["read_study", "run_study", "write_study_report"]
@@ -117,20 +118,21 @@ def read_study(folder: Path) -> tuple[ScriptedStudy, Metrics, dict[str, Any], Ar
     """Return a finished study with its metrics, provenance and arrays.
 
     Raises:
-        ValueError: The folder holds no finished study.
+        ValueError: The folder holds no finished study; later, a metric or an array that is asked
+            for isn't there.
     """
     try:
         study = parse_study(yaml.safe_load((folder / "config.yaml").read_text()))
         metrics, provenance = (_json(folder / f"{n}.json") for n in ("metrics", "provenance"))
         with np.load(folder / "arrays.npz", allow_pickle=False) as stored:
-            arrays = dict(stored)
+            arrays = Stored(stored, folder, "array")
     # the folder may be anything
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{folder}: not the folder of a finished study ({reason})") from error
     if not isinstance(study, ScriptedStudy):
         raise ValueError(f"{folder}: holds a reconstruction, not a study")
-    return study, metrics, provenance, arrays
+    return study, Stored(metrics, folder, "metric"), provenance, arrays
 
 
 def _json(path: Path) -> dict[str, Any]:

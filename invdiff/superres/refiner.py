@@ -48,7 +48,7 @@ class RefinerRecipe:
 
     def __post_init__(self) -> None:
         counts = (self.patch, self.layers, self.batch_size, *self.channels)
-        if min(counts) < 1 or not 0 < self.sigma_data < math.inf:
+        if min(counts) < 1 or not self.channels or not 0 < self.sigma_data < math.inf:
             raise ValueError(f"RefinerRecipe: a number is out of its range in {self}")
 
     def network(self) -> nn.Module:
@@ -103,13 +103,16 @@ def train_refiner(
         callback: Called after each step.
 
     Raises:
-        ValueError: Pairs that don't fit or that the network can't halve, or a loss that diverged.
+        ValueError: Pairs that don't fit, aren't real or that the network can't halve, or a loss
+            that diverged.
     """
     if truth.shape != rough.shape or truth.ndim != 3 or not truth.numel():
         raise ValueError(
             "refiner: expected pairs (pairs, height, width), got "
             f"{tuple(truth.shape)} and {tuple(rough.shape)}"
         )
+    if not (truth.is_floating_point() and rough.is_floating_point()):
+        raise ValueError(f"refiner: expected real pairs, got {truth.dtype} and {rough.dtype}")
     network = drawn_network(recipe.network, generator=generator)
     recipe.prior(network).check_sides(truth.shape[-2:])
     network.requires_grad_(True)

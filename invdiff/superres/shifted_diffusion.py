@@ -103,8 +103,12 @@ class ShiftedDiffusion:
             denoiser: D, with a finite data range; its ``center`` is the rough image.
             y: Its condition, real or complex.
             num_samples: Images for each y; the first don't depend on how many there are.
-            generator: One for all.
+            generator: One for all; a draw of all y has one stream, so that the noise of an image
+                depends on those beside it.
             callback: Called with the number of the step and x_s after each.
+
+        Returns:
+            Samples of equal weight, ``(num_samples,)``: one for a draw of all y.
 
         Raises:
             ValueError: No samples asked for, or an infinite data range.

@@ -29,6 +29,7 @@ from invdiff.theory.sliced import (
     mean_sliced_wasserstein2,
     wasserstein_1d,
 )
+from invdiff.theory.spacings import spacing_divergence
 from invdiff.theory.two_samples import c2st
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "rank_counts",
     "rank_statistics",
     "simulated_ranks",
+    "spacing_divergence",
     "std_ratio",
     "uniformity_p_value",
     "wasserstein_1d",

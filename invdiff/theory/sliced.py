@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from invdiff.samplers import Samples
+from invdiff.theory.cloud import Cloud, weighted_points
+
 __all__ = [
     "max_sliced_wasserstein1",
     "max_sliced_wasserstein2",
@@ -17,8 +20,8 @@ _CHUNK = 100
 
 
 def mean_sliced_wasserstein2(
-    x: Tensor,
-    y: Tensor,
+    x: Cloud,
+    y: Cloud,
     num_projections: int = 100,
     *,
     generator: torch.Generator,
@@ -33,23 +36,24 @@ def mean_sliced_wasserstein2(
     it is about :math:`1 / \sqrt n` of the shift between the clouds.
 
     Args:
-        x: Shape ``(N, *image_shape)``, real.
-        y: Shape ``(M, *image_shape)``; M may differ from N.
+        x: ``Samples`` of one problem, or a tensor ``(N, *image_shape)``, real.
+        y: Likewise ``(M, *image_shape)``; M may differ from N.
         num_projections: Directions L, uniform on the sphere.
         generator: Draws the directions.
-        weights_x: Shape ``(N,)``, not negative, of any sum; equal if not given.
-        weights_y: Shape ``(M,)``.
+        weights_x: Of a tensor, shape ``(N,)``, not negative, of any sum; equal if not given.
+        weights_y: Likewise ``(M,)``.
 
     Raises:
-        ValueError: Shapes that don't fit, or weights that are negative or all zero.
+        ValueError: Shapes that don't fit, weights that are negative or all zero, or those of
+            ``Samples``, which have their own.
     """
     distances = _sliced(x, y, 2, num_projections, generator, weights_x, weights_y)
     return float((distances**2).mean().sqrt())
 
 
 def max_sliced_wasserstein2(
-    x: Tensor,
-    y: Tensor,
+    x: Cloud,
+    y: Cloud,
     num_projections: int = 100,
     *,
     generator: torch.Generator,
@@ -65,12 +69,12 @@ def max_sliced_wasserstein2(
     up by the number of samples: state the value of exact samples beside it.
 
     Args:
-        x: Shape ``(N, *image_shape)``, real.
-        y: Shape ``(M, *image_shape)``.
+        x: ``Samples`` of one problem, or a tensor ``(N, *image_shape)``, real.
+        y: Likewise ``(M, *image_shape)``.
         num_projections: Directions; more of them find a larger maximum.
         generator: Draws the directions.
-        weights_x: Shape ``(N,)``, not negative, of any sum; equal if not given.
-        weights_y: Shape ``(M,)``.
+        weights_x: Of a tensor, shape ``(N,)``, not negative, of any sum; equal if not given.
+        weights_y: Likewise ``(M,)``.
 
     Raises:
         ValueError: As for ``mean_sliced_wasserstein2``.
@@ -79,8 +83,8 @@ def max_sliced_wasserstein2(
 
 
 def max_sliced_wasserstein1(
-    x: Tensor,
-    y: Tensor,
+    x: Cloud,
+    y: Cloud,
     num_projections: int = 100,
     *,
     generator: torch.Generator,
@@ -95,12 +99,12 @@ def max_sliced_wasserstein1(
     directions and 2000 samples; smaller than ``max_sliced_wasserstein2`` on the same directions.
 
     Args:
-        x: Shape ``(N, *image_shape)``, real.
-        y: Shape ``(M, *image_shape)``.
+        x: ``Samples`` of one problem, or a tensor ``(N, *image_shape)``, real.
+        y: Likewise ``(M, *image_shape)``.
         num_projections: Directions; more of them find a larger maximum.
         generator: Draws the directions.
-        weights_x: Shape ``(N,)``, not negative, of any sum; equal if not given.
-        weights_y: Shape ``(M,)``.
+        weights_x: Of a tensor, shape ``(N,)``, not negative, of any sum; equal if not given.
+        weights_y: Likewise ``(M,)``.
 
     Raises:
         ValueError: As for ``mean_sliced_wasserstein2``.
@@ -170,8 +174,8 @@ def _at(values: Tensor, ends: Tensor, levels: Tensor) -> Tensor:
 
 
 def _sliced(
-    x: Tensor,
-    y: Tensor,
+    x: Cloud,
+    y: Cloud,
     order: int,
     num_projections: int,
     generator: torch.Generator,
@@ -179,6 +183,7 @@ def _sliced(
     weights_y: Tensor | None,
 ) -> Tensor:
     """Return the 1-D distances along random directions, shape ``(num_projections,)``."""
+    (x, weights_x), (y, weights_y) = _weighted(x, weights_x), _weighted(y, weights_y)
     if x.shape[1:] != y.shape[1:] or x.ndim < 2 or x.is_complex() or num_projections < 1:
         raise ValueError(
             "sliced Wasserstein: expected real clouds (N, *shape) and (M, *shape) and at least "
@@ -194,3 +199,12 @@ def _sliced(
             for part in torch.split(directions, _CHUNK)
         ]
     )
+
+
+def _weighted(cloud: Cloud, weights: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Return the images of a cloud, and their weights if it has any."""
+    if not isinstance(cloud, Samples):
+        return cloud, weights
+    if weights is not None:
+        raise ValueError("sliced Wasserstein: Samples have weights of their own, got others")
+    return cloud.values, weighted_points(cloud)[1]

@@ -23,7 +23,8 @@ def spacing_divergence(samples: Cloud, exact: GaussianMixturePrior, width: int =
 
     where k is the difference of both indices. The digamma functions are the mean of the logarithm
     for uniform values, so that samples of p itself give 0 on average, of whatever p, sometimes
-    less. No bins: it goes on growing as q narrows.
+    less. No bins: it goes on growing as q narrows. It is infinite for samples with ties, or so far
+    out that their values of the distribution function are equal in float64.
 
     Args:
         samples: Of equal weight, at least 2 m + 1, independent and without ties.
@@ -33,7 +34,13 @@ def spacing_divergence(samples: Cloud, exact: GaussianMixturePrior, width: int =
     Raises:
         ValueError: Too few samples, weights, images of another shape, or a width below 1.
     """
-    u = cdf(exact, equal_points(samples).squeeze(-1)).sort().values
+    points = equal_points(samples)
+    if points.shape[1:] != exact.image_shape:
+        raise ValueError(
+            f"spacing_divergence: expected samples (N, 1) of images of shape (1,), got "
+            f"{tuple(points.shape)} and {exact.image_shape}"
+        )
+    u = cdf(exact, points.squeeze(-1)).sort().values
     count = len(u)
     if not 1 <= width < count / 2:
         raise ValueError(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from invdiff.linalg import expand_right
 from invdiff.priors.denoiser import Denoiser
-from invdiff.priors.idempotent import LearnedProjector
+from invdiff.priors.idempotent import LearnedProjector, moved
 from invdiff.training.loop import TrainingStep, train
 from invdiff.training.settings import Training
 
@@ -33,12 +33,12 @@ class Distillation:
         + \lambda_s |f(z) - \mathrm{sg}\, D(f(z) + \sigma n, \sigma)|^2
         + \lambda_m (1 - 2 k / K)_+ |f(z) - z|^2
 
-    at step k of K. The gradient of the third term is minus sigma^2 times the teacher's score at
-    f(z) + sigma n (and noise of mean zero): f(z) climbs the smoothed density. That alone would
-    leave open which of the images z goes to; the last term makes it a near one, and fades in
-    half the training, as it would else hold f(z) off the data. Idempotence and identity are those
-    of :cite:t:`shocher2024`, who train with a term of the network's own in place of a teacher; the
-    weights and the other two terms are this package's own design.
+    at step k of K. Half the gradient of the third term with respect to f(z) is minus sigma^2 times
+    the teacher's score at f(z) + sigma n (and noise of mean zero): f(z) climbs the smoothed
+    density. That alone would leave open which of the images z goes to; the last term makes it a
+    near one, and fades in half the training, as it would else hold f(z) off the data. Idempotence
+    and identity are those of :cite:t:`shocher2024`, who train with a term of the network's own in
+    place of a teacher; the weights and the other two terms are this package's own design.
 
     Args:
         idempotence: lambda_i.
@@ -88,19 +88,18 @@ def distillation_loss(
     Args:
         network: g of f(x) = x + g(x).
         teacher: D; it is not differentiated.
-        clean: x, ``(batch, *image)``.
+        clean: x, ``(batch, *image)``, real.
         settings: Weights and levels.
         generator: On the device of the images.
         movement: The weight of the last term at this step, ``settings.movement`` by default.
 
     Raises:
-        ValueError: No images.
+        ValueError: No images, complex ones, or a network that changes their shape.
     """
-    if not clean.numel():
-        raise ValueError(f"distillation: expected images, got {tuple(clean.shape)}")
+    _check_images(clean)
 
     def f(x: Tensor) -> Tensor:
-        return x + network(x)
+        return moved(network, x)
 
     z = clean + _levels(settings.taus, clean, generator) * _normal(clean, generator)
     once = f(z)
@@ -128,20 +127,23 @@ def train_idempotent(
     Args:
         network: g of f(x) = x + g(x), on the device it is trained on; it is changed, too.
         teacher: D, in the units of the images.
-        clean: Images ``(count, *image)``, or ``(batch, generator) -> images``.
+        clean: Images ``(count, *image)``, or ``(batch, generator) -> images``, in any real dtype;
+            the network and the teacher get them in that of the network.
         settings: The loss and the optimisation.
         generator: On the device; the only source of randomness.
         callback: Called after each step.
 
     Raises:
-        ValueError: No images, or a loss that isn't finite.
+        ValueError: No images, complex ones, a network that changes their shape, or a loss that
+            isn't finite.
     """
     draw = _drawn_from(clean) if isinstance(clean, Tensor) else clean
     example = draw(1, generator)
+    weight = next(network.parameters())
 
     def loss(current: nn.Module, step: int) -> Tensor:
         movement = settings.movement * max(0.0, 1 - 2 * step / settings.training.num_steps)
-        images = draw(settings.batch_size, generator).to(example)
+        images = draw(settings.batch_size, generator).to(weight)
         return distillation_loss(current, teacher, images, settings, generator, movement=movement)
 
     average = train(network, loss, settings.training, callback=callback).requires_grad_(False)
@@ -149,14 +151,21 @@ def train_idempotent(
 
 
 def _drawn_from(images: Tensor) -> Callable[[int, torch.Generator], Tensor]:
-    if not len(images):
-        raise ValueError(f"distillation: expected images, got {tuple(images.shape)}")
+    _check_images(images)
 
     def draw(count: int, generator: torch.Generator) -> Tensor:
         device = generator.device
         return images[torch.randint(len(images), (count,), generator=generator, device=device)]
 
     return draw
+
+
+def _check_images(images: Tensor) -> None:
+    if images.ndim < 2 or not images.numel() or not images.is_floating_point():
+        raise ValueError(
+            f"distillation: expected real images (count, *image), got {images.dtype} "
+            f"{tuple(images.shape)}"
+        )
 
 
 def _levels(bounds: tuple[float, float], like: Tensor, generator: torch.Generator) -> Tensor:

@@ -33,8 +33,8 @@ class BidirectionalSampler:
 
     Args:
         num_steps: Noise levels, one call of each prior.
-        sigma_max: Highest noise level, in half data ranges.
-        sigma_min: Lowest noise level before 0, in half data ranges.
+        sigma_max: Highest noise level, in half data ranges of the prior before the gap.
+        sigma_min: Lowest noise level before 0, likewise.
         rho: Exponent of the grid.
 
     Raises:
@@ -63,12 +63,12 @@ class BidirectionalSampler:
         generator: torch.Generator,
         dtype: torch.dtype = torch.float32,
     ) -> Samples:
-        """Draw the slices of the gap.
+        """Draw the slices of one gap.
 
         Args:
             before: Prior of the gap given the slice before it, such as a ``OneEnd``.
             behind: Prior of the gap given the slice behind it.
-            num_samples: Gaps that are drawn, each with its own stream.
+            num_samples: How often, each with its own stream.
             generator: Source of the streams, on the device that is to be used.
             dtype: Of the samples.
 
@@ -102,12 +102,12 @@ class BidirectionalSampler:
         before: Denoiser,
         behind: Denoiser,
     ) -> Tensor:
-        down = euler_step(before, x, sigma, sigma_next)
+        down = _euler_step(before, x, sigma, sigma_next)
         again = (sigma**2 - sigma_next**2).sqrt().to(x) * streams.normal(x.shape[1:], x)
-        return euler_step(behind, down + again, sigma, sigma_next)
+        return _euler_step(behind, down + again, sigma, sigma_next)
 
 
-def euler_step(denoiser: Denoiser, x: Tensor, sigma: Tensor, sigma_next: Tensor) -> Tensor:
+def _euler_step(denoiser: Denoiser, x: Tensor, sigma: Tensor, sigma_next: Tensor) -> Tensor:
     """Take one Euler step of the probability-flow ODE, which goes down to noise 0 at once."""
     mean = denoiser(x, sigma)
     return mean + (sigma_next / sigma).to(x) * (x - mean)

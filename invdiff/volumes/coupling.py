@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -127,14 +128,14 @@ class QuadraticZ:
         strength: :math:`\kappa`, over the precision w of the denoised image.
 
     Raises:
-        ValueError: A strength below 0.
+        ValueError: A strength below 0, or an infinite one.
     """
 
     strength: float = 0.1
 
     def __post_init__(self) -> None:
-        if not self.strength >= 0:
-            raise ValueError(f"QuadraticZ: expected strength >= 0, got {self.strength}")
+        if not 0 <= self.strength < math.inf:
+            raise ValueError(f"QuadraticZ: expected a finite strength >= 0, got {self.strength}")
 
     def init(self, x: Tensor, split: Split, memory: Memory = IN_CORE) -> CouplingState:
         """Carry nothing."""

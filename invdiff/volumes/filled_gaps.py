@@ -31,19 +31,21 @@ def linear_between(known: KnownSlices) -> Tensor:
         Shape ``(*batch, num_slices, rows, columns)``; known slices at their values.
 
     Raises:
-        ValueError: No slice is known.
+        ValueError: No slice is known, or values that aren't floating-point numbers.
     """
     places = known.mask.nonzero().flatten()
     if len(places) == 0:
         raise ValueError("linear_between: expected a known slice, got none")
     values = known.values
+    if not (values.is_floating_point() or values.is_complex()):
+        raise ValueError(f"linear_between: expected floating-point slices, got {values.dtype}")
     z = torch.arange(len(known.mask), device=places.device)
     after = torch.searchsorted(places, z).clamp(max=len(places) - 1)
     before = (torch.searchsorted(places, z, right=True) - 1).clamp(min=0)
     low, high = places[before], places[after]
     share = (z - low) / (high - low).clamp(min=1)
-    # beyond the last known slices both are the same one
-    share = share.clamp(0, 1).to(values)[:, None, None]
+    # beyond the last known slices both are the same one, whatever its share
+    share = share.to(values)[:, None, None]
     low, high = low.to(values.device), high.to(values.device)
     return torch.lerp(values.index_select(-3, low), values.index_select(-3, high), share)
 
@@ -53,7 +55,7 @@ def gap_sampler(num_steps: int = 8, strength: float = 3.0) -> RedDiff3D:
 
     Args:
         num_steps: Network calls for each unknown slice.
-        strength: Of ``QuadraticZ``; infinity is linear interpolation.
+        strength: Of ``QuadraticZ``; as it grows, the gap goes to linear interpolation.
     """
     return RedDiff3D(
         num_steps=num_steps, sigma_max=0.1, sigma_min=0.02, coupling=QuadraticZ(strength)

@@ -56,7 +56,12 @@ class OneEnd:
         Args:
             x: Shape ``(*batch, n, rows, columns)``, in the order of the volume.
             sigma: 0-dimensional, or one for each volume.
+
+        Raises:
+            ValueError: Volumes of another size.
         """
+        if x.shape[_Z:] != self.image_shape:
+            raise ValueError(f"OneEnd: expected volumes {self.image_shape}, got {tuple(x.shape)}")
         away = x.flip(_Z) if self._reverse else x
         mean = self._pinned(torch.cat([away[..., :1, :, :], away], dim=_Z), sigma)
         mean = mean[..., 1:, :, :]

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from invdiff.rng import derive_generator
-from invdiff.samplers import Ensemble
+from invdiff.samplers import Ensemble, Samples
 from invdiff.study.laboratory.budget_concentration import BudgetConcentration
 from invdiff.study.laboratory.budget_concentration_problem import (
     METHODS,
@@ -45,6 +45,15 @@ def test_best_of_n_has_its_exact_divergence(number):
     measured = spacing_divergence(torch.as_tensor(x).unsqueeze(1), problem.posterior())
     # the estimate scatters by 0.01 to 0.02 at 2000 samples, as the logarithms of the ratio do
     assert abs(measured - problem.exact_best_of_n(number)) < 0.07
+
+
+def test_one_particle_is_taken_by_weight():
+    weights = torch.tensor([0.1, 0.7, 0.2]).double()
+    values = torch.arange(3).double()[:, None, None].expand(3, 4000, 1)
+    samples = Samples(values, weights.log()[:, None].expand(3, 4000))
+    found = BudgetProblem(0.4, 1.0, 20, 4000, 0)._chosen(samples)
+    share = torch.bincount(found.long(), minlength=3) / 4000
+    assert ((share - weights).abs() < 4.5 * (weights * (1 - weights) / 4000).sqrt()).all()
 
 
 def test_the_exact_best_of_one_is_the_prior():

@@ -8,9 +8,14 @@ import torch
 
 from invdiff.classical import fbp
 from invdiff.rng import derive_generator
-from invdiff.study.laboratory.classical_refinement_runs import rough_pairs, spread_over_error
+from invdiff.study.laboratory.classical_refinement_runs import (
+    judged,
+    rough_pairs,
+    spread_over_error,
+)
 from invdiff.study.laboratory.classical_refinement_scans import FewLines, FewViews
 from invdiff.study.load import parse_study
+from invdiff.superres import ShiftedDiffusion
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +64,43 @@ def test_the_scores_are_those_of_the_images(finished):
     error = ((found["ct_mean"] - found["ct_truth"]) ** 2).mean((1, 2))
     np.testing.assert_allclose(found["ct_psnr_mean"], -10 * np.log10(error), rtol=1e-4)
     np.testing.assert_allclose(found["ct_mean"], found["ct_samples"].mean(0), atol=1e-6)
+
+
+def test_the_network_sees_images_in_the_units_of_the_refiner(choices, finished):
+    task = parse_study(choices).tasks["ct"]
+    pairs = rough_pairs(task.scan, task.parts(), 0)
+    rms = float((2 * (pairs.truth - pairs.rough)).square().mean().sqrt())
+    metrics = json.loads((finished / "metrics.json").read_text())
+    assert metrics["ct_sigma_data"] == pytest.approx(rms, rel=1e-5)
+
+
+def test_a_refiner_that_repeats_the_rough_image_gives_it_back(choices):
+    class Repeating:
+        data_range = (-1.0, 1.0)
+
+        def center(self, y):
+            return y
+
+        def __call__(self, x, sigma, y):
+            return y
+
+    task, sampler = parse_study(choices).tasks["ct"], ShiftedDiffusion(num_steps=3)
+    found = judged(
+        task.scan, task.parts(), Repeating(), sampler, num_images=2, num_samples=2, seed=0
+    )
+    np.testing.assert_allclose(found["mean"], found["rough"].clip(0, 1), atol=1e-5)
+
+
+def test_the_step_on_the_data_explains_them_better(choices, finished):
+    scan = parse_study(choices).tasks["ct"].scan
+    found = np.load(finished / "arrays.npz")
+    truth, mean, consistent = (
+        torch.from_numpy(found[f"ct_{name}"]) for name in ("truth", "mean", "consistent")
+    )
+    operator = scan.operator(32, derive_generator(0, "operator"))
+    likelihood = scan.measured(operator, truth, derive_generator(0, "noise", "heldout"))
+    after = likelihood.residual_over_noise(consistent)
+    assert (after < 0.9 * likelihood.residual_over_noise(mean)).all()
 
 
 def test_pairs_are_what_the_scan_makes_of_the_slices(choices):

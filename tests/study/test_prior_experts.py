@@ -178,7 +178,7 @@ def test_the_summary_follows_the_numbers():
     assert "0.25 dB (a) with all priors" in text
     assert "nothing was trained on" in text
     never = summary_text({**metrics, "accuracy": [0.5] * 3}, ["a"], (0.1, 1.0, 10.0))
-    assert "at no noise level" in never
+    assert "right in 50.0 % of the cases at worst" in never
 
 
 @pytest.mark.parametrize(

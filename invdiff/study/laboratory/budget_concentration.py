@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
+from invdiff.interpolants import BestOfN
 from invdiff.rng import derive_generator
 from invdiff.samplers import Ensemble
 from invdiff.study.laboratory.budget_concentration_figures import density_figure, rate_figure
@@ -21,7 +22,7 @@ from invdiff.study.laboratory.budget_concentration_problem import (
 from invdiff.study.sampling import SamplerConfig
 from invdiff.study.scripted import Arrays, Metrics, Outcome, ScriptedStudy, Table
 from invdiff.study.stages import Stages
-from invdiff.theory.spacings import spacing_divergence
+from invdiff.theory import spacing_divergence
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -85,7 +86,7 @@ class BudgetConcentration(ScriptedStudy):
                     arrays[f"x_{method}_{budget}"] = found["x"]
             metrics |= {f"kl_{method}": kl, f"calls_{method}": calls, f"std_{method}": std}
             arrays |= {f"kl_{method}": np.array(kl), f"calls_{method}": np.array(calls)}
-        numbers = [budget // (self.num_steps + 1) for budget in self.budgets]
+        numbers = [BestOfN(budget, self.num_steps).num_draws for budget in self.budgets]
         metrics["kl_best-of-n_exact"] = [problem.exact_best_of_n(n) for n in numbers]
         metrics |= {"kl_prior": problem.exact_best_of_n(1), "floor": self._floor()}
         metrics["std_exact"] = float(exact.covariance().sqrt())
@@ -138,8 +139,8 @@ class BudgetConcentration(ScriptedStudy):
         ends = {m: (metrics[f"kl_{m}"][0], metrics[f"kl_{m}"][-1]) for m in METHODS}
         return (
             f"From {first} to {last} network calls a sample, the divergence from the exact "
-            "posterior grows from {:.3f} to {:.2f} nats with rollover budget forcing and from "
-            "{:.3f} to {:.2f} with best-of-N, and falls from {:.3f} to {:.4f} with weighted "
+            "posterior goes from {:.3f} to {:.2f} nats with rollover budget forcing, from "
+            "{:.3f} to {:.2f} with best-of-N, and from {:.3f} to {:.4f} with weighted "
             "particles".format(*ends["rollover"], *ends["best-of-n"], *ends["ensemble"])
             + f"; the prior alone has {metrics['kl_prior']:.2f}. Searches for a reward end in the "
             "one image that explains the data best, whatever the posterior."

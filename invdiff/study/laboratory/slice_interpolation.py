@@ -106,7 +106,7 @@ class SliceInterpolation(ScriptedStudy):
         }
 
     def tables(self, metrics: Metrics) -> list[Table]:
-        """Return PSNR and seconds, and the errors in the exact case."""
+        """Return the PSNR of missing slices, and the errors in the exact case."""
         rows = tuple(
             (name, *(f"{metrics[f'psnr_{name}_{every}']:.2f}" for every in self.every))
             for name in METHODS

@@ -29,10 +29,15 @@ def router_table(metrics: Metrics, sigmas: Sequence[float]) -> Table:
 
 
 def reach(accuracy: Sequence[float], sigmas: Sequence[float]) -> str:
-    """Say how often and at which noise levels the router is sure."""
+    """Say how often and at which noise levels the router is sure, or how often it is right."""
     sure = [sigma for sigma, value in zip(sigmas, accuracy, strict=True) if value >= _SURE]
-    where = "at sigma = " + ", ".join(f"{s:g}" for s in sure) if sure else "at no noise level"
-    return f"the router is right in {100 * _SURE:g} % of the cases or more {where}"
+    if sure:
+        where = ", ".join(f"{sigma:g}" for sigma in sure)
+        return f"the router is right in {100 * _SURE:g} % of the cases or more at sigma = {where}"
+    lowest, sigma = min(zip(accuracy, sigmas, strict=True))
+    return (
+        f"the router is right in {100 * lowest:.1f} % of the cases at worst, at sigma = {sigma:g}"
+    )
 
 
 def summary_text(metrics: Metrics, names: Sequence[str], sigmas: Sequence[float]) -> str:

@@ -85,6 +85,7 @@ def test_the_callback_sees_the_best_so_far(line, likelihood):
     [
         ({"max_calls": 10}, "max_calls > num_steps, got 10 and 10"),
         ({"num_steps": 0}, "num_steps >= 1"),
+        ({"max_calls": math.nan}, "got 10 and nan"),
         ({"noise_scale": math.inf}, "BestOfN: expected a finite noise_scale >= 0, got inf"),
     ],
 )

@@ -204,13 +204,20 @@ def test_the_callback_sees_every_draw(line):
     assert [p.step for p in seen] == list(range(25))
     assert all(p.num_steps == 25 and p.image.shape == (4, 1) for p in seen)
     assert all(p.sigma.shape == p.misfit.shape == (4,) for p in seen)
+    half = (line.data_range[1] - line.data_range[0]) / 2
+    levels = half / torch.tan(torch.arange(5).double() * math.pi / 10)
+    sigmas = torch.stack([p.sigma for p in seen])
+    # of the step that is being taken; all are at the last one in the end
+    assert torch.isclose(sigmas.unsqueeze(-1), levels).any(-1).all()
+    torch.testing.assert_close(sigmas[-1], levels[-1].expand(4))
     assert seen[-1].misfit.mean() < seen[0].misfit.mean()
 
 
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
-        ({"max_calls": 69}, "expected max_calls >= num_chains.*got 69 < 70"),
+        ({"max_calls": 69}, "expected max_calls >= num_chains.* = 70, got 69"),
+        ({"max_calls": math.nan}, " = 70, got nan"),
         ({"num_steps": 0}, "num_steps, num_starts and num_chains >= 1, got 0, 25 and 2"),
         ({"num_starts": 0}, "got 10, 0 and 2"),
         ({"num_chains": 0}, "got 10, 25 and 0"),

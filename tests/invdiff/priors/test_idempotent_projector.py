@@ -75,9 +75,26 @@ def test_a_network_is_added_to_the_image(x):
     assert f.project(x).dtype == torch.float64
 
 
-def test_refusals(x):
+def test_refusals(prior, x):
     network = nn.Linear(3, 3)
     with pytest.raises(ValueError, match=r"low < high, got \(3,\) and \(1.0, 1.0\)"):
         LearnedProjector(network, (3,), (1.0, 1.0))
-    with pytest.raises(ValueError, match=r"images \(3, 4\), got \(2, 5, 4, 3\)"):
+    with pytest.raises(ValueError, match=r"expected an image_shape and .* got \(0, 3\)"):
+        LearnedProjector(network, (0, 3), (0.0, 1.0))
+    with pytest.raises(ValueError, match=r"images \(3, 4\), got torch.float64 \(2, 5, 4, 3\)"):
         LearnedProjector(network, (3, 4), (0.0, 1.0)).project(x)
+    with pytest.raises(ValueError, match=r"LinearProjector: expected real images \(4, 3\)"):
+        LinearProjector(prior).project(x.mT)
+    with pytest.raises(ValueError, match=r"LinearProjector: .* torch.complex128 \(4, 3\)"):
+        LinearProjector(prior).project(x[0, 0].to(torch.complex128))
+    with pytest.raises(ValueError, match=r"LearnedProjector: .* torch\.complex128"):
+        LearnedProjector(network, (3,), (0.0, 1.0)).project(x.to(torch.complex128))
+    # which a sum would broadcast
+    with pytest.raises(ValueError, match=r"keeps the shape \(40, 3\), it returns \(40, 1\)"):
+        LearnedProjector(nn.Linear(3, 1), (3,), (0.0, 1.0)).project(x)
+
+
+def test_no_images_and_no_weights_are_fine(prior, x):
+    assert LinearProjector(prior).project(x[:0]).shape == (0, 5, 4, 3)
+    f = LearnedProjector(nn.Identity(), (4, 3), (0.0, 1.0))
+    torch.testing.assert_close(f.project(x), 2 * x)

@@ -83,3 +83,15 @@ def test_descent_refuses_numbers_out_of_range():
         ProjectedDescent(num_steps=0)
     with pytest.raises(ValueError, match=r"step_size < 2 and spread >= 0, got 2 and 0\.3"):
         ProjectedDescent(step_size=2)
+
+
+def test_the_starts_are_spread_in_half_data_ranges(prior, likelihood):
+    sampler, projector = ProjectedDescent(spread=0.2), LinearProjector(prior)
+    state = sampler.init(likelihood, projector, 400, generator=derive_generator(0, "starts"))
+    half = (projector.data_range[1] - projector.data_range[0]) / 2
+    spread = (state.x - state.x.mean(0)).square().mean().sqrt()
+    # of 9600 numbers, whose standard deviation is known to 0.7 %; half is not near 1
+    assert float(spread / half) == pytest.approx(0.2, rel=0.03)
+    assert half > 2
+    exact = sampler.step_size / likelihood.norm() ** 2
+    torch.testing.assert_close(state.step_length.flatten(), exact)

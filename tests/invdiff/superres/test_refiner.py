@@ -96,3 +96,7 @@ def test_refiner_refusals(pairs):
         trained(tuple(image[:, :12, :12] for image in pairs))
     with pytest.raises(ValueError, match="out of its range"):
         RefinerRecipe(sigma_data=0.0)
+    with pytest.raises(ValueError, match="out of its range"):
+        RefinerRecipe(channels=())
+    with pytest.raises(ValueError, match=r"expected real pairs, got torch\.complex64"):
+        trained(tuple(image.to(torch.complex64) for image in pairs))

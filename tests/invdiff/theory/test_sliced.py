@@ -4,6 +4,7 @@ import pytest
 import scipy.stats
 import torch
 
+from invdiff.samplers import Samples
 from invdiff.theory import (
     max_sliced_wasserstein1,
     max_sliced_wasserstein2,
@@ -92,3 +93,20 @@ def test_refuses_what_does_not_fit(distance, generator) -> None:
         distance(x, x, generator=generator, weights_x=torch.ones(3))
     with pytest.raises(ValueError, match="weights"):
         distance(x, x, generator=generator, weights_x=torch.tensor([1.0, 1.0, -1.0, 1.0]))
+
+
+@pytest.mark.parametrize("distance", SLICED)
+def test_samples_bring_their_weights(distance, generator) -> None:
+    x = torch.randn(30, 2, 3, generator=generator, dtype=torch.float64)
+    y = torch.randn(20, 2, 3, generator=generator, dtype=torch.float64)
+    log_weights = torch.randn(30, generator=generator, dtype=torch.float64).log_softmax(0)
+    samples = Samples(x, log_weights)
+    expected = distance(x, y, 9, generator=_seeded(), weights_x=log_weights.exp())
+    assert distance(samples, y, 9, generator=_seeded()) == pytest.approx(expected, rel=1e-12)
+    assert distance(y, samples, 9, generator=_seeded()) == pytest.approx(expected, rel=1e-12)
+    assert distance(x, y, 9, generator=_seeded()) != pytest.approx(expected, rel=1e-2)
+    with pytest.raises(ValueError, match="weights of their own"):
+        distance(samples, y, generator=generator, weights_x=log_weights.exp())
+    two = Samples(x.unsqueeze(1), log_weights[:, None])
+    with pytest.raises(ValueError, match="expected one problem"):
+        distance(two, y.unsqueeze(1), generator=generator)

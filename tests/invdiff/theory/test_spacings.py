@@ -6,7 +6,7 @@ import torch
 from invdiff.priors import GaussianMixturePrior
 from invdiff.rng import derive_generator
 from invdiff.samplers import Samples
-from invdiff.theory.spacings import spacing_divergence
+from invdiff.theory import spacing_divergence
 
 # standard errors
 SIGNIFICANT = 4.5
@@ -51,3 +51,11 @@ def test_refuses_what_it_cannot_judge():
             spacing_divergence(x, exact, width)
     with pytest.raises(ValueError, match="expected equal weights"):
         spacing_divergence(Samples(x, x.squeeze(1).log_softmax(0)), exact)
+    with pytest.raises(ValueError, match=r"expected samples \(N, 1\) .* got \(50, 2\)"):
+        spacing_divergence(x.expand(50, 2), exact, 3)
+
+
+def test_what_can_not_be_told_apart_is_infinitely_far():
+    exact, x = gaussian(0.0, 1.0), torch.linspace(-1, 1, 50).double().unsqueeze(1)
+    assert spacing_divergence(0 * x, exact, 3) == math.inf
+    assert spacing_divergence(x + 50, exact, 3) == math.inf

@@ -180,7 +180,18 @@ def test_distillation_refusals(prior, generator):
         Distillation(score=-1.0)
     with pytest.raises(ValueError, match=r"low <= high, got 2.0 and 1.0"):
         Distillation(taus=(2.0, 1.0))
-    with pytest.raises(ValueError, match=r"expected images, got \(0, 6\)"):
+    with pytest.raises(ValueError, match=r"expected real images .* got torch.float32 \(0, 6\)"):
         trained(linear, prior, torch.zeros(0, SIZE), 1)
-    with pytest.raises(ValueError, match=r"expected images, got \(0, 6\)"):
+    with pytest.raises(ValueError, match=r"expected real images .* got torch.float32 \(0, 6\)"):
         distillation_loss(mlp(SIZE), prior, torch.zeros(0, SIZE), Distillation(), generator)
+    for images in (torch.zeros(3, SIZE).to(torch.complex64), torch.zeros(3, SIZE).long()):
+        with pytest.raises(ValueError, match=r"expected real images \(count, \*image\)"):
+            trained(linear, prior, images, 1)
+    with pytest.raises(ValueError, match=r"keeps the shape \(128, 6\), it returns \(128, 1\)"):
+        trained(lambda: nn.Linear(SIZE, 1), prior, torch.zeros(3, SIZE), 1)
+
+
+def test_images_may_have_another_dtype_than_the_network(prior, generator):
+    images = prior.sample(40, generator=generator)
+    single, double = (trained(linear, prior, x, 3) for x in (images, images.double()))
+    assert torch.equal(single.project(images), double.project(images))

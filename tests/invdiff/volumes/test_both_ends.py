@@ -232,6 +232,27 @@ def test_a_sample_does_not_depend_on_how_many_are_drawn():
     torch.testing.assert_close(few[0], many[0])
 
 
+def test_starts_about_the_middle_of_the_range_at_its_own_levels():
+    seen = []
+
+    class Watched:
+        image_shape, data_range = (2, 1, 1), (2.0, 8.0)
+
+        def __call__(self, x, sigma):
+            seen.append((x, sigma))
+            return x
+
+    sampler = BidirectionalSampler(num_steps=3, sigma_max=0.5, sigma_min=0.1)
+    generator = derive_generator(0)
+    sampler.sample(Watched(), Watched(), 3000, generator=generator, dtype=torch.float64)
+    levels = 3 * sampler.levels()[:-1]
+    torch.testing.assert_close(torch.stack([s for _, s in seen[::2]]), levels)
+    torch.testing.assert_close(torch.stack([s for _, s in seen[1::2]]), levels)
+    start = seen[0][0]
+    assert abs(float(start.mean()) - 5) < STANDARD_ERRORS * 1.5 / 6000**0.5
+    assert float(start.std()) == pytest.approx(1.5, rel=STANDARD_ERRORS / 12000**0.5)
+
+
 def test_refuses_priors_of_other_slices():
     prior, other = one_sided()[0], OneEnd(chain(NUM), end(LAST), reverse=True)
     with pytest.raises(ValueError, match="two priors of the same slices"):
@@ -250,3 +271,7 @@ def test_refuses_what_is_out_of_range():
         OneEnd(chain(1), end(FIRST))
     with pytest.raises(ValueError, match="num_steps >= 2"):
         BidirectionalSampler(num_steps=1)
+    with pytest.raises(ValueError, match=r"OneEnd: expected volumes \(5, 1, 1\), got \(6, 1, 1\)"):
+        prior(torch.zeros(NUM + 1, 1, 1), torch.tensor(1.0))
+    with pytest.raises(ValueError, match=r"rho > 0, got .* and 0"):
+        BidirectionalSampler(rho=0)

@@ -67,3 +67,8 @@ def test_refuses_a_volume_of_which_nothing_is_known():
     nothing = KnownSlices(torch.zeros(3, dtype=torch.bool), torch.zeros(3, 2, 2))
     with pytest.raises(ValueError, match="expected a known slice"):
         linear_between(nothing)
+    whole = KnownSlices(torch.ones(3, dtype=torch.bool), torch.zeros(3, 2, 2, dtype=torch.long))
+    with pytest.raises(ValueError, match=r"expected floating-point slices, got torch\.int64"):
+        linear_between(whole)
+    with pytest.raises(ValueError, match="finite strength >= 0, got inf"):
+        gap_sampler(strength=float("inf"))
