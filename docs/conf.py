@@ -4,7 +4,7 @@ import sys
 from importlib.metadata import version as _version
 from pathlib import Path
 
-# the theory chapter is written by a module beside this file
+# the theory chapter and the equations are made by modules beside this file
 sys.path.insert(0, str(Path(__file__).parent))
 
 project = "invdiff"
@@ -14,9 +14,9 @@ version = release = _version("invdiff")
 
 extensions = [
     "chapter",
+    "mathml",
     "myst_parser",
     "sphinx.ext.autodoc",
-    "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx_gallery.gen_gallery",
     "sphinxcontrib.bibtex",
@@ -70,7 +70,14 @@ nitpick_ignore_regex = [
     ("py:.*", r"(ValueError|TypeError|AssertionError|RuntimeWarning|NamedTuple|Module|dtype)"),
 ]
 
+html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_title = "invdiff"
-html_theme_options = {"navigation_with_keys": False, "show_prev_next": False}
+html_theme_options = {
+    "navigation_with_keys": False,
+    "show_prev_next": False,
+    "header_links_before_dropdown": 7,
+}
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_show_sourcelink = False

@@ -50,7 +50,7 @@ network = train_field(
     "b",
     OneSided(),
     IndependentCoupling(checkerboard),
-    Training(2000, learning_rate=4e-3, num_warmup=50, ema_decay=0.99, dtype=torch.float32),
+    Training(1500, learning_rate=4e-3, num_warmup=50, ema_decay=0.99, dtype=torch.float32),
     batch_size=1000,
     generator=derive_generator(0, "training"),
     antithetic=False,
