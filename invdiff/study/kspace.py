@@ -66,7 +66,8 @@ def kspace_problem(experiment: Experiment, kspace: KSpace, shape: tuple[int, int
     """Take one slice of k-space, with the coil maps estimated from its centre.
 
     Raises:
-        ValueError: Another operator than MRI or options of a simulated scan, no noise level, or no fully sampled centre.
+        ValueError: Another operator than MRI, options of a simulated scan, no noise level, or no
+            fully sampled centre.
     """
     choices = experiment.operator
     if not isinstance(choices, MRIConfig):
