@@ -76,6 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _is_output_closed() -> bool:
     """Return whether the reader of the standard output is gone; then drop what is left for it."""
     try:
+        # what failed to be written may be lost, and a flush of nothing tells nothing
+        sys.stdout.write("\n")
         sys.stdout.flush()
     except BrokenPipeError:
         # the interpreter flushes once more when it ends
