@@ -73,6 +73,8 @@ def kspace_problem(experiment: Experiment, kspace: KSpace, shape: tuple[int, int
     if not isinstance(choices, MRIConfig):
         raise ValueError(f"operator.kind: the input is k-space, got {choices.kind}")
     choices.check_measured(experiment.input.describe())
+    if experiment.input.grid is not None:
+        raise ValueError("input.grid: measured k-space has its own pixels; leave it out")
     kspace = resized_field(without_oversampling(kspace), shape)
     acquired, is_complex = _acquired(experiment, kspace, choices), choices.image == "complex"
     training, place = acquired.split.training, _place(kspace)

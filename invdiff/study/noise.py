@@ -29,9 +29,7 @@ __all__ = [
 
 def _checked_level(level: float) -> float:
     if level > 1:
-        raise ValueError(
-            f"expected at most 1, which is all of what it is relative to, got {level:g}"
-        )
+        raise ValueError(f"expected at most 1 (100 % of its reference), got {level:g}")
     return level
 
 

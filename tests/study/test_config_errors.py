@@ -39,7 +39,7 @@ def test_wrong_value_is_shown(config, refusal, views) -> None:
 @pytest.mark.parametrize("kind", ["gaussian", "rician"])
 def test_noise_above_its_reference(config, refusal, kind) -> None:
     noise = f"noise={{kind: {kind}, level: 5}}"
-    line = "noise.level: expected at most 1, which is all of what it is relative to, got 5"
+    line = "noise.level: expected at most 1 (100 % of its reference), got 5"
     assert refusal(config, "--set", noise) == line
     assert parse_experiment(config, ["noise.level=1"]).noise.level == 1
 

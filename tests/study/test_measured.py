@@ -188,6 +188,13 @@ def test_options_of_a_simulation_are_refused_for_kspace(
     )
 
 
+def test_kspace_has_its_own_pixels(mri, kspace, refusal, tmp_path) -> None:
+    np.save(tmp_path / "kspace.npy", kspace)
+    config = mri(tmp_path / "kspace.npy")
+    config["input"]["grid"] = {"kind": "spacing", "pixel_mm": 2.0}
+    assert refusal(config) == "input.grid: measured k-space has its own pixels; leave it out"
+
+
 def test_report_names_no_simulation_and_its_settings_run_again(mri, kspace, run, tmp_path) -> None:
     np.save(tmp_path / "kspace.npy", kspace)
     out, metrics = run(mri(tmp_path / "kspace.npy", baselines=[]))
