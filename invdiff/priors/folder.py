@@ -14,6 +14,7 @@ from torch import nn
 from invdiff.priors.conversion import read_converted
 from invdiff.priors.preconditioning import Preconditioning
 from invdiff.priors.scheduler import preconditioning_of
+from invdiff.suggestion import did_you_mean
 
 __all__ = ["SavedPrior", "find_prior", "names_in", "read_prior_folder", "read_prior_info"]
 
@@ -44,8 +45,10 @@ def find_prior(name_or_path: str | os.PathLike[str], shipped: Path) -> Path:
         return shipped / str(name_or_path)
     folder = Path(name_or_path)
     if not folder.is_dir():
+        known = names_in(shipped)
         raise ValueError(
-            f"prior: expected one of {', '.join(names_in(shipped))} or a folder, got {name_or_path}"
+            f"prior: expected one of {', '.join(known)} or a folder, got {name_or_path}"
+            f"{did_you_mean(str(name_or_path), known)}"
         )
     return folder
 

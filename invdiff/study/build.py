@@ -14,6 +14,7 @@ from invdiff.study.kspace import kspace_problem
 from invdiff.study.measured import sinogram_problem
 from invdiff.study.problem import Problem
 from invdiff.study.simulated import simulated_problem
+from invdiff.study.units import check_hu
 
 __all__ = ["build_problem"]
 
@@ -30,6 +31,9 @@ def build_problem(experiment: Experiment, image_shape: tuple[int, ...] | None) -
     """
     shape = _checked_shape(experiment, image_shape)
     scan = _read(experiment)
+    if isinstance(scan, Image):
+        # of all slices: one may be air throughout
+        check_hu(scan, experiment.input.describe())
     if experiment.input.holdout is not None and not isinstance(scan, KSpace):
         raise ValueError("input.holdout: is for measured k-space")
     if isinstance(scan, KSpace):
@@ -84,6 +88,12 @@ def _image_of(array: Array) -> Image:
     if values.ndim == 2 and values.dtype == np.float32:
         # no geometry: the affine only has to be one
         return Image(values=values[None], affine=np.eye(4), source=array.source)
+    if values.ndim == 2 and values.dtype.kind == "c":
+        rows, columns = values.shape
+        raise ValueError(
+            f"{array.source}: expected k-space with an axis of coils, got {values.dtype} of shape "
+            f"{values.shape}: add the axis, (1, {rows}, {columns}) for a single coil"
+        )
     raise ValueError(
         f"{array.source}: expected a real image (rows, columns), got {values.dtype} of shape "
         f"{values.shape}"

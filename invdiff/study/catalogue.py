@@ -18,6 +18,8 @@ from invdiff.training.routed_folder import prior_info
 
 __all__ = ["catalogue"]
 
+_WIDTH = 18
+
 _SAMPLES = {
     "brain-8coil": "Undersampled k-space of a head, 8 coils (BSD-3-Clause)",
     "head-t1": "Head MR, T1, axial (public domain)",
@@ -63,4 +65,7 @@ def _prior_title(name: str) -> str:
 
 
 def _section(title: str, entries: Iterable[tuple[str, str]]) -> str:
-    return "\n".join([title, *(f"  {name:<18}{text}" for name, text in entries)])
+    found = list(entries)
+    # one column for most lists; longer names move that of theirs
+    width = max(_WIDTH, *(len(name) + 2 for name, _ in found))
+    return "\n".join([title, *(f"  {name:<{width}}{text}" for name, text in found)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -34,6 +35,8 @@ _Command = (
     | Annotated[Convert, subcommand("convert")]
 )
 _OPTIONS = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)
+# as of a program that is ended by SIGPIPE
+_CLOSED = 141
 _DESCRIPTION = (
     "Medical image reconstruction with diffusion priors. Start with: invdiff demo --out DIR"
 )
@@ -47,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         0; 1 if cells of a sweep have no result or a fact of the theory doesn't hold; 2 for input
-        that is refused, with one line on the standard error; 130 if interrupted.
+        that is refused, with one line on the standard error; 130 if interrupted; 141, silently, if
+        nobody reads the standard output any more.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     if words == ["--version"]:
@@ -55,15 +59,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         _parse(words)()
+        sys.stdout.flush()
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 2
     except (ValueError, OSError) as error:
+        if isinstance(error, BrokenPipeError) and _is_output_closed():
+            return _CLOSED
         return _refused(str(error) or type(error).__name__, error, 2)
     except MemoryError as error:
         return _refused(f"this needs more memory than there is ({error})", error, 2)
     except KeyboardInterrupt as error:
         return _refused("interrupted", error, 130)
     return 0
+
+
+def _is_output_closed() -> bool:
+    """Return whether the reader of the standard output is gone; then drop what is left for it."""
+    try:
+        # what failed to be written may be lost, and a flush of nothing tells nothing
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # the interpreter flushes once more when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def _parse(words: Sequence[str]) -> Callable[[], None]:

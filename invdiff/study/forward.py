@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field, PositiveInt
@@ -47,6 +47,15 @@ class MRIConfig(Config):
     maps: Literal["low-resolution", "espirit"] = "low-resolution"
     image: Literal["real", "complex"] = "real"
 
+    # what measured k-space has of its own
+    SIMULATED: ClassVar[tuple[str, ...]] = (
+        "acceleration",
+        "center_fraction",
+        "coils",
+        "pattern",
+        "phase_axis",
+    )
+
     def build(self, grid: ImageGrid, generator: torch.Generator) -> LinearOperator:
         """Return the map from a real image to the k-space of simulated coils."""
         if self.image == "complex":
@@ -60,6 +69,29 @@ class MRIConfig(Config):
             f"{self.acceleration:g}x undersampled k-space of {self.coils} coils "
             f"({self.pattern} lines, {100 * self.center_fraction:g} % centre)"
         )
+
+    def check_measured(self, name: str) -> None:
+        """Refuse what is stated of a simulated scan for measured k-space.
+
+        Args:
+            name: Of the input.
+
+        Raises:
+            ValueError: One line: which keys.
+        """
+        fields, stated = type(self).model_fields, self.model_fields_set
+        # the resolved configuration of a run states every default
+        resolved = stated >= fields.keys()
+        wrong = [
+            key
+            for key in self.SIMULATED
+            if key in stated and not (resolved and getattr(self, key) == fields[key].default)
+        ]
+        if wrong:
+            raise ValueError(
+                f"operator.{', operator.'.join(wrong)}: of a simulated scan only; {name} is "
+                "measured k-space, with its own lines and coils"
+            )
 
     def _mask(self, grid: ImageGrid, generator: torch.Generator) -> Tensor:
         axis = -1 if self.phase_axis == "columns" else -2

@@ -66,11 +66,15 @@ def kspace_problem(experiment: Experiment, kspace: KSpace, shape: tuple[int, int
     """Take one slice of k-space, with the coil maps estimated from its centre.
 
     Raises:
-        ValueError: Another operator than MRI, no noise level, or no fully sampled centre.
+        ValueError: Another operator than MRI, options of a simulated scan, no noise level, or no
+            fully sampled centre.
     """
     choices = experiment.operator
     if not isinstance(choices, MRIConfig):
         raise ValueError(f"operator.kind: the input is k-space, got {choices.kind}")
+    choices.check_measured(experiment.input.describe())
+    if experiment.input.grid is not None:
+        raise ValueError("input.grid: measured k-space has its own pixels; leave it out")
     kspace = resized_field(without_oversampling(kspace), shape)
     acquired, is_complex = _acquired(experiment, kspace, choices), choices.image == "complex"
     training, place = acquired.split.training, _place(kspace)

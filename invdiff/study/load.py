@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -14,7 +13,9 @@ from pydantic import ValidationError
 from invdiff.study.base import Config
 from invdiff.study.config import Experiment
 from invdiff.study.laboratory import STUDIES
+from invdiff.study.own_paths import check_own_paths
 from invdiff.study.scripted import ScriptedStudy
+from invdiff.suggestion import did_you_mean
 
 __all__ = [
     "is_scripted",
@@ -74,8 +75,14 @@ def read_experiment(name_or_path: str) -> dict[str, Any]:
     shipped = name_or_path in list_experiments()
     path = _folder() / f"{name_or_path}.yaml" if shipped else Path(name_or_path)
     if not path.is_file():
-        known = ", ".join(list_experiments())
-        raise ValueError(f"{name_or_path}: no such file, and none of the experiments {known}")
+        known = list_experiments()
+        near = did_you_mean(name_or_path, known)
+        what = (
+            f"no such file or experiment{near}"
+            if near
+            else (f"no such file, and none of the experiments {', '.join(known)}")
+        )
+        raise ValueError(f"{name_or_path}: {what}")
     values = _yaml(path.read_text(), str(path))
     if not isinstance(values, dict):
         raise ValueError(f"{path}: expected keys and values")
@@ -104,7 +111,9 @@ def parse_study(
     if values["kind"] == "sweep":
         raise ValueError("kind: a sweep of many experiments, which invdiff sweep runs")
     if values["kind"] not in STUDIES:
-        raise ValueError(f"kind: expected one of {', '.join(STUDIES)}, got {values['kind']!r}")
+        kind = values["kind"]
+        near = did_you_mean(str(kind), STUDIES)
+        raise ValueError(f"kind: expected one of {', '.join(STUDIES)}, got {kind!r}{near}")
     return parse_values(STUDIES[values["kind"]], values, overrides)
 
 
@@ -114,6 +123,9 @@ def parse_values(
     """Check values of any configuration, after the overrides; see ``parse_experiment``."""
     for override in overrides:
         values = _overridden(values, override)
+    # after all of them: one may change the fallback
+    for override in overrides:
+        check_own_paths(values, override.partition("=")[0].split("."))
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -172,12 +184,13 @@ def _place(part: Any, model: type[Config]) -> str:
 def _message(part: Any, model: type[Config]) -> str:
     if part["type"] == "extra_forbidden":
         *above, last = part["loc"]
-        near = difflib.get_close_matches(str(last), _fields(_walk(above, model)[1]), n=1)
-        return "unknown key" + (f", did you mean {near[0]}?" if near else "")
+        return f"unknown key{did_you_mean(str(last), _fields(_walk(above, model)[1]))}"
     if part["type"] in ("missing", "union_tag_not_found"):
         return "missing"
     if part["type"] == "union_tag_invalid":
-        return f"expected one of {part['ctx']['expected_tags']}, got {part['ctx']['tag']!r}"
+        tags, tag = part["ctx"]["expected_tags"], part["ctx"]["tag"]
+        near = did_you_mean(str(tag), tags.strip("'").split("', '"))
+        return f"expected one of {tags}, got {tag!r}{near}"
     text = str(part["msg"]).removeprefix("Value error, ")
     return text.replace("Input should", "should", 1)
 

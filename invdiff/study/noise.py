@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import AfterValidator, Field, PositiveFloat, model_validator
 from torch import Tensor
 
 from invdiff.study.base import Config
@@ -27,18 +27,27 @@ __all__ = [
 ]
 
 
+def _checked_level(level: float) -> float:
+    if level > 1:
+        raise ValueError(f"expected at most 1 (100 % of its reference), got {level:g}")
+    return level
+
+
+_Level = Annotated[PositiveFloat, AfterValidator(_checked_level)]
+
+
 class GaussianConfig(Config):
     """Normal noise; of the real and the imaginary part each where data are complex.
 
     Args:
         level: Standard deviation over a reference: the maximum of the sinogram for CT, the
-            image scale for MR, the image range otherwise.
+            image scale for MR, the image range otherwise; at most 1.
         sigma: Standard deviation in the unit of measured data, instead of a level; "estimate"
             takes it from the outermost samples of measured k-space.
     """
 
     kind: Literal["gaussian"] = "gaussian"
-    level: PositiveFloat | None = None
+    level: _Level | None = None
     sigma: PositiveFloat | Literal["estimate"] | None = None
 
     @model_validator(mode="before")
@@ -103,11 +112,12 @@ class RicianConfig(Config):
     """Magnitude of a complex image with normal noise.
 
     Args:
-        level: Standard deviation of the real and of the imaginary part over the image range.
+        level: Standard deviation of the real and of the imaginary part over the image range,
+            at most 1.
     """
 
     kind: Literal["rician"] = "rician"
-    level: PositiveFloat
+    level: _Level
 
     def build(self, reference: float, clean: Tensor) -> NoiseModel:
         """Return the model for a simulated measurement of that reference."""

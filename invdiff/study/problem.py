@@ -95,11 +95,12 @@ class Problem:
 
     def values(self, x: Tensor) -> NDArray[np.float32]:
         """Return the values of a solver image within the field of view, magnitudes if complex."""
-        return self.units.values(self._seen(x.abs() if x.is_complex() else x))
+        return self.units.values(self.delivered(x.abs() if x.is_complex() else x))
 
     def deviations(self, std: Tensor) -> NDArray[np.float32]:
         """Return standard deviations in the unit of the values, within the field of view."""
-        return (self._seen(std) * self.units.scale).float().cpu().numpy()
+        return (self.delivered(std) * self.units.scale).float().cpu().numpy()
 
-    def _seen(self, x: Tensor) -> Tensor:
+    def delivered(self, x: Tensor) -> Tensor:
+        """Return the part of a solver image that was in the field of view."""
         return x if self.frame is None else x[(..., *self.frame)]

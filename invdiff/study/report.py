@@ -16,6 +16,8 @@ from invdiff.study.figures import (
     title_of,
     uncertainty,
 )
+from invdiff.study.forward import MRIConfig
+from invdiff.study.modality import caution
 from invdiff.study.page import inlined, render
 from invdiff.study.result import Result, read_result
 
@@ -58,10 +60,17 @@ def _context(result: Result, folder: Path) -> dict[str, Any]:
         "is_ct": result.units.name == "HU",
         "unit": result.units.name,
         "samples": result.experiment.num_samples,
-        "config": yaml.safe_dump(result.experiment.model_dump(mode="json"), sort_keys=False),
+        "config": yaml.safe_dump(_settings(result), sort_keys=False),
         "provenance": yaml.safe_dump(result.provenance, sort_keys=False),
         "prior": result.provenance["prior"].get("title", result.experiment.prior.name),
     }
+
+
+def _settings(result: Result) -> dict[str, Any]:
+    """Return the configuration without what measured k-space makes no use of."""
+    measured = "kspace_locations" in result.provenance
+    unused = {"operator": set(MRIConfig.SIMULATED)} if measured else None
+    return result.experiment.model_dump(mode="json", exclude=unused)
 
 
 def _row(result: Result, name: str) -> dict[str, Any]:
@@ -84,7 +93,10 @@ def summary_of(result: Result) -> str:
     if "heldout_nrmse" in metrics:
         text += f". {_heldout_summary(result)}"
     misfit = metrics["residual_over_noise"]
-    return f"{text}. Its residual is {misfit:.2f} times the noise{_verdict(misfit)}."
+    text += f". Its residual is {misfit:.2f} times the noise{_verdict(misfit)}"
+    # results of before say nothing of it
+    words = caution(prior, result.provenance["prior"], result.provenance.get("modality", "other"))
+    return f"{text}. {words}." if words else f"{text}."
 
 
 def _heldout_summary(result: Result) -> str:

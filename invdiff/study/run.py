@@ -19,6 +19,7 @@ from invdiff.study.build import build_problem
 from invdiff.study.config import Experiment
 from invdiff.study.device import require_device
 from invdiff.study.folder import finish, is_finished, prepare
+from invdiff.study.modality import caution, modality_of
 from invdiff.study.prior import LoadedPrior
 from invdiff.study.problem import Problem
 from invdiff.study.progress import Trace
@@ -55,6 +56,9 @@ def run_experiment(
     check_baselines(experiment.baselines)
     prior = _load(experiment)
     problem = build_problem(experiment, prior.image_shape).to(experiment.device)
+    modality = modality_of(experiment, problem)
+    if words := caution(Path(experiment.prior.name).name, prior.info, modality):
+        _log.warning("%s", words)
     working = prepare(experiment, out, overwrite=overwrite, resume=resume)
     try:
         metrics = _compute(experiment, problem, prior, working)
@@ -90,6 +94,7 @@ def _compute(
         metrics[f"seconds_{name}" if name else "seconds"] = float(stage["seconds"])
     metrics["network_calls"] = int(main["network_calls"])
     about = provenance(experiment, problem, _described(experiment, prior))
+    about["modality"] = modality_of(experiment, problem)
     about |= {"started": started.isoformat(), "finished": _now()}
     write_result(folder, experiment, problem, images, main, metrics, about)
     write_report(folder)

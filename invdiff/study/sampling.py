@@ -30,6 +30,7 @@ from invdiff.samplers import (
     RedDiff,
 )
 from invdiff.study.base import Config
+from invdiff.suggestion import did_you_mean
 
 __all__ = [
     "KINDS",
@@ -138,5 +139,6 @@ def sampler_config(kind: str, **values: Any) -> Any:
         ValueError: An unknown kind.
     """
     if kind not in KINDS:
-        raise ValueError(f"sampler: expected one of {', '.join(KINDS)}, got {kind!r}")
+        near = did_you_mean(kind, KINDS)
+        raise ValueError(f"sampler: expected one of {', '.join(KINDS)}, got {kind!r}{near}")
     return KINDS[kind](**values)

@@ -20,8 +20,8 @@ def score(problem: Problem, images: Mapping[str, Tensor]) -> dict[str, float]:
 
     ``residual_over_noise``; PSNR and SSIM where a truth is known; ``heldout_nrmse`` and the
     ``heldout_noise_floor`` that noise alone would give, where samples were held out;
-    ``energy_outside_support``, the share of the image's energy outside the body, where that is
-    known.
+    ``energy_outside_support``, the share of the energy within the field of view that is outside
+    the body, where that is known.
 
     Args:
         problem: With or without a truth.
@@ -37,7 +37,7 @@ def score(problem: Problem, images: Mapping[str, Tensor]) -> dict[str, float]:
         if problem.held_out is not None:
             numbers |= _held_out(problem.held_out, image, suffix)
         if problem.body is not None:
-            numbers[f"energy_outside_support{suffix}"] = _outside(image, problem.body)
+            numbers[f"energy_outside_support{suffix}"] = _outside(problem, image)
     if problem.held_out is not None and isinstance(problem.likelihood.noise, GaussianNoise):
         sigma = problem.likelihood.noise.sigma
         numbers["heldout_noise_floor"] = noise_floor(problem.held_out.test, sigma)
@@ -52,8 +52,10 @@ def _held_out(held_out: HeldOut, image: Tensor, suffix: str) -> dict[str, float]
     return numbers
 
 
-def _outside(image: Tensor, body: Tensor) -> float:
-    energy = image.abs() ** 2
+def _outside(problem: Problem, image: Tensor) -> float:
+    # the padding to the prior's size is no part of the result
+    body = problem.delivered(torch.as_tensor(problem.body))
+    energy = problem.delivered(image).abs() ** 2
     return float(energy[~body.to(energy.device)].sum() / energy.sum())
 
 

@@ -12,13 +12,15 @@ from torch import Tensor
 from invdiff.data import MU_WATER, Image, fill, hu_to_mu, mu_to_hu, orient, to_spacing
 from invdiff.study.config import Experiment
 
-__all__ = ["Units", "ct_units", "placed_slices", "relative_units", "units_of"]
+__all__ = ["Units", "check_hu", "ct_units", "placed_slices", "relative_units", "units_of"]
 
 # the robust maximum of a magnitude image, as the shipped MR prior was trained
 _PERCENTILE = 99.7
 # white is bone, and fat, water and muscle keep their contrast
 _CT_WINDOW = (-250.0, 550.0)
 _CT_HIGHEST = 2.5
+# air and water differ by 1000 HU: what spans less and isn't all air is in another unit
+_LEAST_SPAN, _AIR = 50.0, -500.0
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,25 @@ def relative_units(magnitude: NDArray[Any], name: str) -> Units:
     scale = float(np.percentile(np.abs(magnitude), _PERCENTILE))
     if scale <= 0:
         raise ValueError(f"{name}: more than 99.7 % of the values are 0, nothing to scale by")
-    return Units("input units", 0.0, 1.0, scale, 0.0, (0.0, scale))
+    return Units("arbitrary units", 0.0, 1.0, scale, 0.0, (0.0, scale))
+
+
+def check_hu(image: Image, name: str) -> None:
+    """Refuse a CT whose values can't be HU, such as attenuation.
+
+    Args:
+        image: All of its slices.
+        name: Of the image, for errors.
+
+    Raises:
+        ValueError: One line: the range found, and what is expected.
+    """
+    low, high = float(image.values.min()), float(image.values.max())
+    if image.unit == "HU" and high - low < _LEAST_SPAN and low > _AIR:
+        raise ValueError(
+            f"{name}: values from {low:g} to {high:g}, a CT must be in HU (air -1000, water 0): "
+            f"attenuation mu in 1/mm becomes 1000 (mu / {MU_WATER} - 1)"
+        )
 
 
 def placed_slices(
@@ -103,8 +123,9 @@ def placed_slices(
         name: Of the image, for errors.
 
     Raises:
-        ValueError: Nothing to scale by.
+        ValueError: Nothing to scale by, or a CT whose values can't be HU.
     """
+    check_hu(image, name)
     turned = orient(image)
     placed = fill(turned, size) if pixel_mm is None else to_spacing(turned, size, pixel_mm)
     units = ct_units() if placed.unit == "HU" else relative_units(placed.values, name)

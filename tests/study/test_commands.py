@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -229,6 +230,34 @@ def test_list(capsys) -> None:
     text = capsys.readouterr().out
     for word in ("ct-256", "red-diff", "ct-fan", "transmission", "tv", "sts-044", *NAMES):
         assert f"  {word} " in text
+
+
+def test_list_keeps_names_and_titles_apart(capsys) -> None:
+    assert main(["list"]) == 0
+    text = capsys.readouterr().out
+    for name in list_experiments():
+        assert re.search(rf"^  {name}  ", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("lines", [0, 1])
+def test_output_that_nobody_reads_ends_quietly(lines) -> None:
+    words = [sys.executable, "-m", "invdiff", "list"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+        for _ in range(lines):
+            program.stdout.readline()
+        program.stdout.close()
+        assert program.stderr.read() == b""
+    # one line is read when all of them are written
+    assert program.returncode in ((141,) if lines == 0 else (0, 141))
+
+
+def test_broken_pipe_of_something_else_is_an_error(monkeypatch, capsys) -> None:
+    def broken(self) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(commands.List, "__call__", broken)
+    assert main(["list"]) == 2
+    assert "Broken pipe" in capsys.readouterr().err
 
 
 def test_help_and_version(capsys) -> None:

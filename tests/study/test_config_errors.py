@@ -3,12 +3,15 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
-from invdiff.data import sample_path
+from invdiff.data import Image, sample_path
 from invdiff.study.cli import main
+from invdiff.study.load import parse_experiment
 from invdiff.study.sampling import KINDS
+from invdiff.study.units import check_hu
 
 
 def test_misspelt_key_is_named_with_its_path(config, refusal) -> None:
@@ -33,6 +36,14 @@ def test_wrong_value_is_shown(config, refusal, views) -> None:
     assert repr(views) in line
 
 
+@pytest.mark.parametrize("kind", ["gaussian", "rician"])
+def test_noise_above_its_reference(config, refusal, kind) -> None:
+    noise = f"noise={{kind: {kind}, level: 5}}"
+    line = "noise.level: expected at most 1 (100 % of its reference), got 5"
+    assert refusal(config, "--set", noise) == line
+    assert parse_experiment(config, ["noise.level=1"]).noise.level == 1
+
+
 @pytest.mark.parametrize("key", ["level", "sigma"])
 @pytest.mark.parametrize("value", [0, -1, ".nan"])
 def test_noise_level_that_is_not_positive(config, refusal, key, value) -> None:
@@ -49,7 +60,9 @@ def test_unknown_kind(config, refusal) -> None:
     config["sampler"] = {"kind": "red_diff"}
     kinds = ", ".join(f"'{kind}'" for kind in KINDS)
     expected = f"sampler.kind: expected one of {kinds}, got 'red_diff'"
-    assert refusal(config) == expected
+    assert refusal(config) == f"{expected}, did you mean red-diff?"
+    config["sampler"] = {"kind": "nothing"}
+    assert refusal(config).endswith("got 'nothing'")
 
 
 def test_sampler_numbers_that_do_not_go_together(config, refusal) -> None:
@@ -121,6 +134,8 @@ def test_prior_of_another_size(config, refusal) -> None:
 def test_unknown_prior(config, refusal) -> None:
     config["prior"]["name"] = "ct-512"
     assert refusal(config).startswith("prior: expected one of brain-mr-256, ct-256 or a folder")
+    config["prior"]["name"] = "ct256"
+    assert refusal(config).endswith("got ct256, did you mean ct-256?")
 
 
 def test_nan_sinogram(config, refusal, tmp_path: Path) -> None:
@@ -178,3 +193,31 @@ def test_device_that_is_not_there(config, refusal) -> None:
 def test_more_views_than_fit_into_memory(config, refusal) -> None:
     config["operator"]["views"] = 10**11
     assert refusal(config).startswith("this needs more memory than there is")
+
+
+def test_experiment_with_a_near_name(capsys, tmp_path: Path) -> None:
+    assert main(["run", "ct_sparseview", "--out", str(tmp_path / "out")]) == 2
+    line = "ct_sparseview: no such file or experiment, did you mean ct_sparse_view?"
+    assert capsys.readouterr().err == f"invdiff: error: {line}\n"
+    assert main(["run", "nothing", "--out", str(tmp_path / "out")]) == 2
+    assert "none of the experiments boundary_toy, " in capsys.readouterr().err
+
+
+def test_study_with_a_near_kind(refusal) -> None:
+    assert refusal({"kind": "volumes"}).endswith("got 'volumes', did you mean volume?")
+
+
+def test_ct_that_is_not_in_hu(config, refusal, tmp_path: Path) -> None:
+    path = tmp_path / "mu.nii.gz"
+    values = np.linspace(0, 0.05, 40 * 36 * 3, dtype=np.float32).reshape(40, 36, 3)
+    nib.save(nib.Nifti1Image(values, np.eye(4)), path)
+    config["input"]["path"] = str(path)
+    assert refusal(config) == (
+        "mu.nii.gz, middle slice: values from 0 to 0.05, a CT must be in HU (air -1000, water 0): "
+        "attenuation mu in 1/mm becomes 1000 (mu / 0.0193 - 1)"
+    )
+
+
+def test_ct_that_is_air_alone_is_in_hu() -> None:
+    air = np.full((1, 4, 4), -1000, np.float32)
+    check_hu(Image(air, np.eye(4), "CT", "HU"), "air")

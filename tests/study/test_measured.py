@@ -8,8 +8,12 @@ import pytest
 import torch
 
 from invdiff.data import MU_WATER
+from invdiff.study.build import build_problem
+from invdiff.study.cli import main
 from invdiff.study.field import Centre
 from invdiff.study.kspace import estimate_sigma
+from invdiff.study.load import parse_experiment
+from invdiff.study.scores import score
 from operators import ImageGrid, ParallelBeam2D, ParallelGeometry
 from operators.fourier import fft
 from operators.testing import check_operator
@@ -149,6 +153,68 @@ def test_kspace_for_another_operator(mri, kspace, refusal, tmp_path) -> None:
     np.save(tmp_path / "kspace.npy", kspace)
     config = mri(tmp_path / "kspace.npy", operator={"kind": "blur"})
     assert refusal(config).startswith("operator.kind: the input is k-space")
+
+
+def test_energy_outside_counts_delivered_pixels_alone(mri, kspace, tmp_path) -> None:
+    np.save(tmp_path / "kspace.npy", kspace)
+    experiment = parse_experiment(mri(tmp_path / "kspace.npy", baselines=[]))
+    problem = build_problem(experiment, (48, 48))
+    image = torch.full((48, 48), 1e3)
+    image[problem.frame] = problem.body[problem.frame].float()
+    assert score(problem, {"": image})["energy_outside_support"] == 0
+    image[problem.frame] = 1.0
+    outside = 1 - problem.body[problem.frame].float().mean()
+    assert 0 < outside < 1
+    assert score(problem, {"": image})["energy_outside_support"] == pytest.approx(float(outside))
+
+
+@pytest.mark.parametrize(
+    ("stated", "keys"),
+    [
+        ({"coils": 8}, "operator.coils"),
+        ({"coils": 4, "acceleration": 4.0}, "operator.acceleration, operator.coils"),
+        ({"pattern": "equispaced"}, "operator.pattern"),
+    ],
+)
+def test_options_of_a_simulation_are_refused_for_kspace(
+    mri, kspace, refusal, tmp_path, stated, keys
+) -> None:
+    np.save(tmp_path / "kspace.npy", kspace)
+    config = mri(tmp_path / "kspace.npy")
+    config["operator"] |= stated
+    assert refusal(config) == (
+        f"{keys}: of a simulated scan only; kspace.npy, middle slice is measured k-space, with "
+        "its own lines and coils"
+    )
+
+
+def test_kspace_has_its_own_pixels(mri, kspace, refusal, tmp_path) -> None:
+    np.save(tmp_path / "kspace.npy", kspace)
+    config = mri(tmp_path / "kspace.npy")
+    config["input"]["grid"] = {"kind": "spacing", "pixel_mm": 2.0}
+    assert refusal(config) == "input.grid: measured k-space has its own pixels; leave it out"
+
+
+def test_report_names_no_simulation_and_its_settings_run_again(mri, kspace, run, tmp_path) -> None:
+    np.save(tmp_path / "kspace.npy", kspace)
+    out, metrics = run(mri(tmp_path / "kspace.npy", baselines=[]))
+    html = (out / "report.html").read_text()
+    assert "maps: low-resolution" in html
+    assert "acceleration" not in html
+    assert "coils: 8" not in html
+    again = tmp_path / "again"
+    assert main(["run", str(out / "config.yaml"), "--out", str(again)]) == 0
+    found = json.loads((again / "metrics.json").read_text())
+    assert found["residual_over_noise"] == metrics["residual_over_noise"]
+
+
+def test_kspace_without_an_axis_of_coils(mri, kspace, refusal, tmp_path) -> None:
+    np.save(tmp_path / "kspace.npy", kspace[0])
+    line = refusal(mri(tmp_path / "kspace.npy"))
+    assert line.endswith(
+        "kspace.npy: expected k-space with an axis of coils, got complex64 of shape (32, 30): add "
+        "the axis, (1, 32, 30) for a single coil"
+    )
 
 
 @pytest.mark.parametrize("complex_valued", [False, True])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 import shutil
 
@@ -61,3 +62,24 @@ def test_report_without_a_truth(config, run, tmp_path) -> None:
 def test_report_of_a_folder_that_is_none(tmp_path, capsys) -> None:
     assert main(["report", str(tmp_path)]) == 2
     assert "not the folder of a finished run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("trained", ["MR", "CT", "other"])
+@pytest.mark.usefixtures("undrawn")
+def test_prior_of_another_modality_is_said(config, prior_folder, run, caplog, tmp_path, trained):
+    folder = tmp_path / "mine"
+    shutil.copytree(prior_folder, folder)
+    (folder / "prior.json").write_text(json.dumps({"modality": trained}))
+    out, _ = run({**config, "prior": {"name": str(folder)}, "baselines": []})
+    words = "The prior mine was trained on MR, and the image is CT"
+    said = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert said == ([words] if trained == "MR" else [])
+    assert (f"{words}.</p>" in (out / "report.html").read_text()) == (trained == "MR")
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_unit_that_is_not_known_is_arbitrary(config, run) -> None:
+    values = {"input": {"sample": "head-t1"}, "operator": {"kind": "inpainting"}, "baselines": []}
+    out, _ = run({**config, **values})
+    units = json.loads((out / "provenance.json").read_text())["units"]
+    assert units["name"] == "arbitrary units"

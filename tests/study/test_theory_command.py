@@ -72,6 +72,9 @@ def test_a_section_names_its_facts(capsys):
 def test_unknown_names_are_refused(capsys):
     assert main(["theory", "near", "missing"]) == 2
     assert "no section and no fact is called 'missing'" in capsys.readouterr().err
+    assert main(["theory", "brokn"]) == 2
+    line = "no section and no fact is called 'brokn', did you mean broken?"
+    assert line in capsys.readouterr().err
 
 
 def test_nothing_is_replaced_unasked(tmp_path, capsys):

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from invdiff.suggestion import did_you_mean
 from invdiff.theory.chapter.fact import Fact, Reading, Section
 
 __all__ = ["Verdict", "chosen", "verify"]
@@ -58,7 +59,9 @@ def chosen(sections: Iterable[Section], words: Sequence[str]) -> list[Section]:
     known = {s.key for s in sections} | {f.key for s in sections for f in s.facts}
     unknown = [word for word in words if word not in known]
     if unknown:
-        raise ValueError(f"no section and no fact is called {', '.join(map(repr, unknown))}")
+        near = did_you_mean(unknown[0], sorted(known))
+        names = ", ".join(map(repr, unknown))
+        raise ValueError(f"no section and no fact is called {names}{near}")
     parts = [(s, _facts(s, words)) for s in sections]
     return [Section(s.key, s.title, s.text, facts) for s, facts in parts if facts]
 
