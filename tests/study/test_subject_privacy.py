@@ -14,7 +14,9 @@ NAMES = ("split.heldout=[bert]", "split.training=[anna, carl]", "slices.path=sca
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_a_card_names_nobody_unless_it_is_told_to(named):
+def test_a_card_names_nobody_unless_it_is_told_to(named, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scans of anna").mkdir()
     words = (*NAMES, f"split.subject_names={json.dumps(named)}")
     study = load_study("train_tiny_ct", words)
     info = study._info(study.split.split(SLICES), {})
