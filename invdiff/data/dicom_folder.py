@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pydicom
-from pydicom.errors import InvalidDicomError
 
 from invdiff.data._dicom_frames import tolerant
 
@@ -73,9 +72,7 @@ def _header(file: Path) -> Any:
     try:
         with tolerant():
             return pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_TAGS))
-    except InvalidDicomError:
-        return None
-    # a parser of damaged bytes fails in too many ways to list
+    # no DICOM, or damaged: a parser of damaged bytes fails in too many ways to list
     except Exception:
         return None
 

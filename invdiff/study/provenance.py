@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from invdiff.study.config import Experiment
+from invdiff.study.modality import modality_of
 from invdiff.study.problem import Problem
 
 __all__ = ["circumstances", "provenance"]
@@ -27,6 +28,7 @@ def provenance(experiment: Experiment, problem: Problem, prior: dict[str, Any]) 
         "description": problem.description,
         **circumstances(experiment.seed, experiment.device, _extras(experiment)),
         "prior": prior,
+        "modality": modality_of(experiment, problem),
         "units": problem.units.describe(),
         "pixel_mm": problem.pixel_mm,
         **problem.notes,

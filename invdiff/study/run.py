@@ -94,7 +94,6 @@ def _compute(
         metrics[f"seconds_{name}" if name else "seconds"] = float(stage["seconds"])
     metrics["network_calls"] = int(main["network_calls"])
     about = provenance(experiment, problem, _described(experiment, prior))
-    about["modality"] = modality_of(experiment, problem)
     about |= {"started": started.isoformat(), "finished": _now()}
     write_result(folder, experiment, problem, images, main, metrics, about)
     write_report(folder)

@@ -59,9 +59,10 @@ class Theory:
             report = stack.enter_context(new_report(self.out, overwrite=self.overwrite))
             file = self.json and stack.enter_context(new_file(self.json, overwrite=self.overwrite))
             verdicts = {section.key: _verified(section) for section in sections}
+            numbers = as_json(sections, verdicts)
             if file is not None:
-                file.write_text(as_json(sections, verdicts))
-            report(sections, verdicts)
+                file.write_text(numbers)
+            report(sections, verdicts, numbers)
         self._conclude([v for section in verdicts.values() for v in section])
 
     def _conclude(self, verdicts: list[Verdict]) -> None:

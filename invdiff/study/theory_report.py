@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -56,26 +57,28 @@ def as_json(sections: Sequence[Section], verdicts: Verdicts) -> str:
 @contextmanager
 def new_report(
     out: Path | None, *, overwrite: bool
-) -> Iterator[Callable[[Sequence[Section], Verdicts], None]]:
-    """Yield a function that fills the page; the folder gets its name when the block ends.
+) -> Iterator[Callable[[Sequence[Section], Verdicts, str], None]]:
+    """Yield a function that fills the page and keeps what ``as_json`` gave.
+
+    The folder gets its name when the block ends.
 
     Raises:
         ValueError: The folder holds something that may not be replaced.
     """
     if out is None:
-        yield lambda sections, verdicts: None
+        yield lambda sections, verdicts, content: None
         return
-    partial = prepare(_Chapter(), out, overwrite=overwrite, resume=True)
+    working = prepare(_Chapter(), out, overwrite=overwrite, resume=True)
     try:
-        yield lambda sections, verdicts: _write(partial, sections, verdicts)
+        yield partial(_write, working)
     except BaseException:
-        discard_unstarted(partial)
+        discard_unstarted(working)
         raise
-    finish(partial, out)
+    finish(working, out)
 
 
 def drawn(verdict: Verdict) -> Figure | None:
-    """Return the figure of a fact, with its numbers above; None if the check failed."""
+    """Return the figure of a fact; None if the check failed."""
     from matplotlib.figure import Figure
 
     if verdict.reading is None:
@@ -85,8 +88,8 @@ def drawn(verdict: Verdict) -> Figure | None:
     return figure
 
 
-def _write(folder: Path, sections: Sequence[Section], verdicts: Verdicts) -> None:
-    (folder / "facts.json").write_text(as_json(sections, verdicts))
+def _write(folder: Path, sections: Sequence[Section], verdicts: Verdicts, content: str) -> None:
+    (folder / "facts.json").write_text(content)
     parts = [
         {"section": s, "facts": [_shown(folder, v) for v in verdicts[s.key]]} for s in sections
     ]

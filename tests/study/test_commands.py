@@ -55,18 +55,17 @@ def test_shipped_study_is_valid(name) -> None:
     assert study.title
 
 
-@pytest.mark.parametrize("name", VOLUMES)
-def test_shipped_study_of_volumes_is_valid(name) -> None:
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        *(("volume", name) for name in VOLUMES),
+        *(("few-step", name) for name in FEW_STEP),
+        *(("prior-training", name) for name in TRAININGS),
+    ],
+)
+def test_shipped_study_that_falls_back_to_a_sample_is_valid(kind, name) -> None:
     study = load_study(name)
-    assert study.kind == "volume"
-    assert study.title
-    assert study.fallback
-
-
-@pytest.mark.parametrize("name", FEW_STEP)
-def test_shipped_study_of_few_steps_is_valid(name) -> None:
-    study = load_study(name)
-    assert study.kind == "few-step"
+    assert study.kind == kind
     assert study.title
     assert study.fallback
 
@@ -77,14 +76,6 @@ def test_shipped_study_of_molecules_is_valid(name) -> None:
     assert study.kind == "molecules"
     assert study.recipe.name == name.removeprefix("molecules_")
     assert study.title
-
-
-@pytest.mark.parametrize("name", TRAININGS)
-def test_shipped_training_of_a_prior_is_valid(name) -> None:
-    study = load_study(name)
-    assert study.kind == "prior-training"
-    assert study.title
-    assert study.fallback
 
 
 @pytest.mark.parametrize("name", ROUTERS)

@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from invdiff.interpolants import BestOfN, RolloverBudget
+from invdiff.interpolants import BestOfN, RolloverBudget, kl_on_grid
 from invdiff.likelihood import Likelihood
 from invdiff.linalg import NumericalWarning
 from invdiff.priors import GaussianMixturePrior
 from invdiff.rng import derive_generator
 from invdiff.samplers import Ensemble, Samples
 from invdiff.study.scripted import Arrays
+from invdiff.theory.chapter.laws import three_modes_on_the_line
 from invdiff.theory.marginals import cdf
 from operators import GaussianNoise, Matrix
 
@@ -47,10 +48,7 @@ class BudgetProblem:
 
     def prior(self) -> GaussianMixturePrior:
         """Return the mixture."""
-        weights, means, std = torch.tensor(
-            [[0.5, 0.3, 0.2], [-1.5, 0.3, 1.8], [0.5, 0.4, 0.4]], dtype=torch.float64
-        )
-        return GaussianMixturePrior(weights, means.unsqueeze(1), (std**2).reshape(-1, 1, 1))
+        return three_modes_on_the_line()
 
     def likelihood(self, runs: int | None = None) -> Likelihood:
         """Return the likelihood of the datum, or a batch of equal ones."""
@@ -89,8 +87,7 @@ class BudgetProblem:
         better = cdf(prior, y + distance) - cdf(prior, y - distance)
         log_p = prior.log_prob(x.unsqueeze(1))
         law = number * log_p.exp() * (1 - better).clamp(min=0) ** (number - 1)
-        log_ratio = torch.xlogy(law, law) - law * self.posterior().log_prob(x.unsqueeze(1))
-        return float(torch.trapezoid(log_ratio, x))
+        return kl_on_grid(law.log(), self.posterior().log_prob(x.unsqueeze(1)), x)
 
     def _particles(self, ensemble: Ensemble, count: int) -> Arrays:
         """Return one particle, by weight, of each of many ensembles."""

@@ -19,7 +19,7 @@ from invdiff.theory.chapter.drawing import draw_bars, draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
 from invdiff.theory.chapter.flow_maps_laws import MEAN, SPREAD, from_noise
 from invdiff.theory.chapter.laws import MEANS, VARIANCES, WEIGHTS, points, two_modes
-from invdiff.theory.chapter.quadrature import log_normal, quadrature, quantile
+from invdiff.theory.chapter.quadrature import log_normal, quantile
 
 __all__ = ["FACTS"]
 
@@ -51,7 +51,7 @@ def _energy() -> float:
         density = WEIGHTS * log_normal(offset, 0.0, variance).exp()
         mean = MEANS + (time * VARIANCES - (1 - time)) / variance * offset
         velocity = (density * mean).sum(1) / density.sum(1).clamp(min=1e-300)
-        total += weight * float(quadrature(density.sum(1) * velocity**2, x))
+        total += weight * float(torch.trapezoid(density.sum(1) * velocity**2, x))
     return total
 
 
@@ -95,7 +95,7 @@ def _straightness() -> Reading:
     std = ((1 - t) ** 2 + t**2 * values).sqrt()
     speed = (t * values - (1 - t)) / std
     curves = {f"eigenvalue {float(v):.2f}": s for v, s in zip(values, std, strict=True)}
-    exact = float(quadrature((values.sqrt() - 1 - speed).square().sum(0), t))
+    exact = float(torch.trapezoid((values.sqrt() - 1 - speed).square().sum(0), t))
     return Reading(
         measured + reflowed, exact, 1e-4, "200 steps of the midpoint rule; nothing after reflow",
         lambda axes: draw_curves(

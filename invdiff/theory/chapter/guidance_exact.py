@@ -22,7 +22,7 @@ from invdiff.theory.chapter.guidance_scores import guidance_of
 from invdiff.theory.chapter.identity import identity_reading
 from invdiff.theory.chapter.laws import likelihood_of, points, tensor, two_modes
 from invdiff.theory.chapter.orders import fitted_order
-from invdiff.theory.chapter.quadrature import SMOOTH, log_normal, quadrature
+from invdiff.theory.chapter.quadrature import SMOOTH, log_normal
 from operators import GaussianNoise, Matrix
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def _diffused_score() -> Reading:
     joint = prior.log_prob(x0.unsqueeze(-1)).exp() * log_normal(x.unsqueeze(-1), x0, 0.8**2).exp()
     pull = (x0 - x.unsqueeze(-1)) / 0.8**2
     data = log_normal(x0, 0.2, _NOISE**2).exp()
-    given = quadrature(joint * data * pull, x0) / quadrature(joint * data, x0)
-    exact = given - quadrature(joint * pull, x0) / quadrature(joint, x0)
+    given = torch.trapezoid(joint * data * pull, x0) / torch.trapezoid(joint * data, x0)
+    exact = given - torch.trapezoid(joint * pull, x0) / torch.trapezoid(joint, x0)
     found = diffused_posterior(prior, likelihood).guidance_score(x.unsqueeze(-1), sigma)[:, 0]
     naive = (0.2 - x) / _NOISE**2
     naive = torch.where(naive.abs() < 4, naive, torch.nan)

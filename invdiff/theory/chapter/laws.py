@@ -24,6 +24,7 @@ __all__ = [
     "signs",
     "tensor",
     "three_modes",
+    "three_modes_on_the_line",
     "two_modes",
 ]  # fmt: skip
 
@@ -73,6 +74,12 @@ def two_modes() -> GaussianMixturePrior:
 def correlated() -> GaussianPrior:
     """Return a Gaussian of two numbers that are correlated."""
     return GaussianPrior(tensor([1.0, -0.5]), tensor([[1.5, 0.9], [0.9, 0.8]]))
+
+
+def three_modes_on_the_line() -> GaussianMixturePrior:
+    """Return three modes of one number, of which a datum near 0.4 prefers the middle one."""
+    means, variances = tensor([[-1.5], [0.3], [1.8]]), tensor([0.5, 0.4, 0.4]) ** 2
+    return GaussianMixturePrior(tensor([0.5, 0.3, 0.2]), means, variances.reshape(3, 1, 1))
 
 
 def three_modes() -> GaussianMixturePrior:

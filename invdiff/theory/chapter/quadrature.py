@@ -10,15 +10,11 @@ from torch import Tensor
 
 from invdiff.priors import GaussianMixturePrior
 
-__all__ = ["SMOOTH", "exact_flow", "log_normal", "normal_nodes", "quadrature", "quantile",
+__all__ = ["SMOOTH", "exact_flow", "log_normal", "normal_nodes", "quantile",
            "share_below"]  # fmt: skip
 
+# of torch.trapezoid on smooth peaks that lie within the nodes
 SMOOTH = "a trapezoidal rule that converges faster than any power of its step"
-
-
-def quadrature(values: Tensor, nodes: Tensor) -> Tensor:
-    """Return the trapezoidal rule over the last axis; smooth peaks within converge fast."""
-    return torch.trapezoid(values, nodes, dim=-1)
 
 
 def normal_nodes(count: int) -> tuple[Tensor, Tensor]:

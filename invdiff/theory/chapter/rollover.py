@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-
-from invdiff.interpolants import RolloverBudget
-from invdiff.priors import GaussianMixturePrior
+from invdiff.interpolants import RolloverBudget, kl_on_grid
 from invdiff.rng import derive_generator
 from invdiff.theory.chapter.drawing import COLORS, GREY
 from invdiff.theory.chapter.fact import Fact, Reading
-from invdiff.theory.chapter.laws import likelihood_of
+from invdiff.theory.chapter.laws import likelihood_of, line, three_modes_on_the_line
 from invdiff.theory.spacings import spacing_divergence
 
 if TYPE_CHECKING:
@@ -24,7 +21,7 @@ _BUDGETS = (60, 120, 240, 480)
 
 
 def _over_concentrates() -> Reading:
-    prior, likelihood = _three_modes(), likelihood_of([[1.0]], [_MEASUREMENT], 1.0)
+    prior, likelihood = three_modes_on_the_line(), likelihood_of([[1.0]], [_MEASUREMENT], 1.0)
     exact = prior.posterior(likelihood)
     divergences = []
     for budget in _BUDGETS:
@@ -32,7 +29,8 @@ def _over_concentrates() -> Reading:
         generator = derive_generator(0, "rollover-over-concentrates", budget)
         samples = sampler.sample(likelihood, prior, _NUM_SAMPLES, generator=generator)
         divergences.append(spacing_divergence(samples, exact))
-    without_data = _divergence(prior, exact)
+    x = line(-10, 10, 20_001)
+    without_data = kl_on_grid(prior.log_prob(x), exact.log_prob(x), x.squeeze(1))
 
     def draw(axes: Axes) -> None:
         axes.loglog(_BUDGETS, divergences, "o-", color=COLORS[0], label="the search")
@@ -50,20 +48,6 @@ def _over_concentrates() -> Reading:
         draw,
         ">=",
     )
-
-
-def _divergence(p: GaussianMixturePrior, q: GaussianMixturePrior) -> float:
-    """Return KL(p || q) by quadrature."""
-    x = torch.linspace(-10, 10, 20_001, dtype=torch.float64).unsqueeze(1)
-    log_p = p.log_prob(x)
-    return float(torch.trapezoid(log_p.exp() * (log_p - q.log_prob(x)), x.squeeze(1)))
-
-
-def _three_modes() -> GaussianMixturePrior:
-    weights, means, std = torch.tensor(
-        [[0.5, 0.3, 0.2], [-1.5, 0.3, 1.8], [0.5, 0.4, 0.4]], dtype=torch.float64
-    )
-    return GaussianMixturePrior(weights, means.unsqueeze(1), (std**2).reshape(-1, 1, 1))
 
 
 FACTS = (

@@ -12,7 +12,7 @@ from invdiff.theory.chapter.affine import sigma_points
 from invdiff.theory.chapter.drawing import draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
 from invdiff.theory.chapter.laws import ROUNDING, correlated, line, points, tensor, two_modes
-from invdiff.theory.chapter.quadrature import SMOOTH, log_normal, normal_nodes, quadrature
+from invdiff.theory.chapter.quadrature import SMOOTH, log_normal, normal_nodes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +54,7 @@ def _implicit_loss(slope: Tensor) -> Tensor:
     score = _wrong_score(x, slope)
     (derivative,) = torch.autograd.grad(score.sum(), x)
     density = sum(log_normal(x, m, (1 - _TIME) ** 2).exp() / 2 for m in (-_TIME, _TIME))
-    return quadrature(density * (score**2 / 2 + derivative), x).detach()
+    return torch.trapezoid(density * (score**2 / 2 + derivative), x).detach()
 
 
 def _score_size() -> Reading:
@@ -97,8 +97,8 @@ def _risks(level: Tensor) -> tuple[Tensor, Tensor]:
     denoised, slope = exact_divergence(prior, x, level)
     sure = ((denoised - x) ** 2).squeeze(1) - _SIGMA**2 + 2 * _SIGMA**2 * slope
     density = prior.log_prob(x, _SIGMA).exp()
-    square = quadrature(joint * (denoised - x0) ** 2, x0)
-    return quadrature(density * sure, x.squeeze(1)), quadrature(square, x.squeeze(1))
+    square = torch.trapezoid(joint * (denoised - x0) ** 2, x0)
+    return torch.trapezoid(density * sure, x.squeeze(1)), torch.trapezoid(square, x.squeeze(1))
 
 
 FACTS = (

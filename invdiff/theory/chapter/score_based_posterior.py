@@ -12,7 +12,7 @@ from invdiff.priors import GaussianMixturePrior, GaussianPrior
 from invdiff.theory.chapter.drawing import COLORS, GREY, draw_curves
 from invdiff.theory.chapter.fact import Fact, Reading
 from invdiff.theory.chapter.laws import ROUNDING, correlated, likelihood_of, points, tensor
-from invdiff.theory.chapter.quadrature import SMOOTH, log_normal, quadrature
+from invdiff.theory.chapter.quadrature import SMOOTH, log_normal
 from invdiff.theory.diffused import log_evidence
 
 if TYPE_CHECKING:
@@ -80,7 +80,10 @@ def _evidence() -> Reading:
     density, clean = prior.log_prob(grid).exp(), (grid @ matrix.T)[..., 0]
     ys = points(-4, 4, 33)
     exact = torch.stack(
-        [quadrature(quadrature(density * log_normal(clean, y, _NOISE**2).exp(), x), x) for y in ys]
+        [
+            torch.trapezoid(torch.trapezoid(density * log_normal(clean, y, _NOISE**2).exp(), x), x)
+            for y in ys
+        ]
     ).log()
     found = tensor(
         [log_evidence(prior, likelihood_of([[1.0, 0.5]], [float(y)], _NOISE)) for y in ys]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from invdiff.priors import StudentAtoms, StudentDenoiser
 from invdiff.theory.chapter.drawing import draw_curves, draw_order
 from invdiff.theory.chapter.fact import Fact, Reading
 from invdiff.theory.chapter.laws import gaussian, points, tensor, two_modes
-from invdiff.theory.chapter.quadrature import quadrature
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,7 +77,7 @@ def _log_student(off: Tensor, dof: float) -> Tensor:
 def _student_density() -> Reading:
     x, y = points(-8, 8, 97), points(-6, 6, 2401)
     density = (two_modes().log_prob(y.unsqueeze(-1)) + _log_student(x.unsqueeze(-1) - y, 3.0)).exp()
-    exact = quadrature(density, y)
+    exact = torch.trapezoid(density, y)
     measured = StudentDenoiser(two_modes(), 3.0).log_prob(x.unsqueeze(-1), tensor(_SIGMA)).exp()
     worst = int((measured - exact).abs().argmax())
 

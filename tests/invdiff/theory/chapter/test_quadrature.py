@@ -12,7 +12,6 @@ from invdiff.theory.chapter.quadrature import (
     exact_flow,
     log_normal,
     normal_nodes,
-    quadrature,
     quantile,
     share_below,
 )
@@ -33,7 +32,7 @@ def test_log_normal_is_that_of_the_prior() -> None:
 def test_density_integrates_to_1() -> None:
     x = points(-8, 8, 401)
     density = log_normal(x, torch.tensor([[0.0], [1.0]]), 0.5).exp()
-    torch.testing.assert_close(quadrature(density, x), torch.ones(2, dtype=torch.float64))
+    torch.testing.assert_close(torch.trapezoid(density, x), torch.ones(2, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("sigma", [0.0, 0.7])
@@ -46,7 +45,7 @@ def test_quantile_is_the_inverse_of_the_share_below(sigma) -> None:
 
 def test_share_below_is_the_integral_of_the_density() -> None:
     x = points(-9, 0.5, 4001)
-    exact = quadrature(two_modes().log_prob(x.unsqueeze(1), 0.3).exp(), x)
+    exact = torch.trapezoid(two_modes().log_prob(x.unsqueeze(1), 0.3).exp(), x)
     assert float(share_below(two_modes(), x[-1:], 0.3)) == pytest.approx(float(exact), abs=1e-6)
 
 
